@@ -1,0 +1,64 @@
+"""The command `selfguide`. Each command's module is imported only when the command is asked for, so start-up is quick."""
+
+import importlib
+import sys
+from typing import Any
+
+import click
+
+from selfguide_lite import __version__
+from selfguide_lite.errors import SelfguideError
+
+# command: module below this package; the function is named after the command, with `_command` at its end
+COMMANDS: dict[str, str] = {
+    "init": "first_steps",
+    "check": "first_steps",
+    "import-ni": "first_steps",
+    "run": "run",
+    "generate": "run",
+    "annotate": "run",
+    "train": "train",
+    "export": "train",
+    "predict": "train",
+    "models": "train",
+    "evaluate": "evaluate",
+    "compare": "evaluate",
+    "search": "evaluate",
+    "status": "store",
+    "sql": "store",
+    "dataset": "store",
+    "show": "store",
+    "filter": "store",
+    "browse": "store",
+    "report": "report",
+    "bench": "machine",
+    "doctor": "machine",
+}
+
+
+class _Lazy(click.Group):
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        module = importlib.import_module(f"selfguide_lite.cli.{COMMANDS[cmd_name]}")
+        command: click.Command = getattr(module, cmd_name.replace("-", "_") + "_command")
+        return command
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except SelfguideError as error:
+            click.echo(f"Error: {error}", err=True)
+            sys.exit(1)
+        except KeyboardInterrupt:
+            click.echo("Interrupted. The same command goes on where this one stopped.", err=True)
+            sys.exit(130)
+
+
+@click.group(cls=_Lazy, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, "-V", "--version", prog_name="selfguide")
+def main() -> None:
+    """Turn one instruction and three examples into a small model that is good at that one task."""

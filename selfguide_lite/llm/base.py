@@ -1,0 +1,122 @@
+"""What every engine takes and gives: requests in, completions and scores out.
+
+An engine knows nothing of tasks, prompts or stores.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+Role = Literal["system", "user", "assistant"]
+FinishReason = Literal["stop", "length", "error"]
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One turn of a chat. The content is always plain text: it never becomes a control token."""
+
+    role: Role
+    content: str
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """n samples of one prompt.
+
+    :param key: the caller's name for it; with `seed`, the sample number and the step it fixes the random stream
+    :param messages: chat turns ending with a user's, or a plain text that is completed as it stands
+    :param temperature: 0 is greedy
+    :param top_k: 0 keeps all tokens
+    :param top_p: 1 keeps all tokens
+    :param max_tokens: per sample
+    :param stop: texts that end a sample; they are not part of it
+    """
+
+    key: str
+    messages: tuple[Message, ...] | str
+    n: int = 1
+    temperature: float = 0.0
+    top_k: int = 0
+    top_p: float = 1.0
+    max_tokens: int = 256
+    stop: tuple[str, ...] = ()
+    seed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Completion:
+    """One finished sample of a request.
+
+    :param text: what was generated, without the stop text
+    :param finish_reason: `stop` (end token or stop text), `length` (max_tokens or context), `error`
+    :param mean_logprob: mean natural-log probability of the drawn tokens under the unmodified model, NaN where unknown
+    :param error: for `error`, one line that says why
+    """
+
+    key: str
+    sample: int
+    text: str
+    finish_reason: FinishReason
+    prompt_tokens: int
+    completion_tokens: int
+    mean_logprob: float
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ScoreRequest:
+    """A prompt and the few texts that may follow it."""
+
+    key: str
+    messages: tuple[Message, ...] | str
+    candidates: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Scores:
+    """Natural-log probability of each candidate (text and then the end token) after the prompt, in their order."""
+
+    key: str
+    logprobs: tuple[float, ...]
+    prompt_tokens: int
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ModelInfo:
+    """What a run must remember of a model.
+
+    :param path: the GGUF file, or the server's base URL
+    :param sha256: of the file; for a server of its URL and model name
+    :param adapter: GGUF adapter in use, if any
+    """
+
+    name: str
+    path: str
+    sha256: str
+    architecture: str
+    parameters: int
+    adapter: str | None = None
+
+
+class Engine(Protocol):
+    """Text in, text out, many at once. Results come in the order they finish."""
+
+    info: ModelInfo
+    n_ctx: int
+
+    def complete(self, requests: Iterable[Request]) -> Iterator[Completion]:
+        """Yield every sample of every request. `requests` is read lazily, in bounded memory."""
+        ...
+
+    def score(self, requests: Iterable[ScoreRequest]) -> Iterator[Scores]:
+        """Yield the exact log-probability of each candidate of every request."""
+        ...
+
+    def count_tokens(self, messages: Sequence[Message] | str) -> int:
+        """Number of prompt tokens of these messages, chat template included."""
+        ...
+
+    def close(self) -> None:
+        """Free the model."""
+        ...

@@ -1,0 +1,116 @@
+"""A stage's chat messages from a Jinja2 template that a user can edit.
+
+A template marks each turn with `{% call user() %}...{% endcall %}` (or `system`, `assistant`), so that no text put into
+it can start a turn of its own. Templates are rendered in Jinja2's sandbox, with undefined names refused.
+"""
+
+import hashlib
+from collections.abc import Callable, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import cast
+
+from jinja2 import StrictUndefined, TemplateError
+from jinja2.sandbox import SandboxedEnvironment
+
+from selfguide_lite.errors import SelfguideError
+from selfguide_lite.llm.base import Message, Role
+from selfguide_lite.resources import resource
+from selfguide_lite.task import Example, Task
+
+_ROLES: tuple[Role, ...] = ("system", "user", "assistant")
+
+
+class PromptTemplate:
+    """One template file.
+
+    :param path: the `.j2` file
+    :raises SelfguideError: where the file cannot be read or is no valid template
+    """
+
+    def __init__(self, path: Path):
+        self.path = path
+        try:
+            self.source = path.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise SelfguideError(f"{path}: cannot read this prompt template: {error}") from error
+        environment = SandboxedEnvironment(undefined=StrictUndefined, autoescape=False, keep_trailing_newline=True)
+        try:
+            self._template = environment.from_string(self.source)
+        except TemplateError as error:
+            raise SelfguideError(f"{path}: line {getattr(error, 'lineno', '?')}: {error}") from error
+
+    @cached_property
+    def sha256(self) -> str:
+        """Hash of the template's text, kept with every text it helped to make."""
+        return hashlib.sha256(self.source.encode()).hexdigest()
+
+    def render(self, **variables: object) -> tuple[Message, ...]:
+        """Render to chat messages.
+
+        :raises SelfguideError: where the template fails or gives no messages
+        """
+        messages: list[Message] = []
+
+        def turn(role: Role) -> Callable[..., str]:
+            def add(caller: Callable[[], str]) -> str:
+                messages.append(Message(role, caller().strip()))
+                return ""
+
+            return add
+
+        try:
+            self._template.render(**{role: turn(role) for role in _ROLES}, **variables)
+        except TemplateError as error:
+            raise SelfguideError(f"{self.path}: {error}") from error
+        if not messages:
+            raise SelfguideError(f"{self.path}: the template gives no message; mark turns with {{% call user() %}}")
+        return tuple(messages)
+
+
+class Prompts:
+    """The templates of a run.
+
+    :param folder: a user's own templates; those it lacks come from the ones shipped
+    """
+
+    def __init__(self, folder: Path | None = None):
+        if folder is not None and not folder.is_dir():
+            raise SelfguideError(f"{folder}: no such folder of prompt templates")
+        self._folder = folder
+        self._loaded: dict[str, PromptTemplate] = {}
+
+    def template(self, name: str) -> PromptTemplate:
+        """Return a template by its stage's name: `input-generation`, `input-classification` or `annotate`."""
+        if name not in self._loaded:
+            own = self._folder / f"{name}.j2" if self._folder else None
+            path = own if own is not None and own.is_file() else resource(f"prompts/{name}.j2")
+            self._loaded[name] = PromptTemplate(path)
+        return self._loaded[name]
+
+    def input_template(self, task: Task) -> PromptTemplate:
+        """Return the template that asks for inputs of this kind of task."""
+        return self.template(f"input-{task.kind}")
+
+    def new_input(
+        self, task: Task, good: Sequence[str], flawed: Sequence[str], label: str | None
+    ) -> tuple[Message, ...]:
+        """Messages that ask for one new input.
+
+        :param good: the seed inputs in the order in which they are to be shown
+        :param flawed: inputs made so far
+        :param label: for classification, the label whose input is asked for
+        """
+        return self.input_template(task).render(
+            instruction=task.instruction, good=list(good), flawed=list(flawed), label=label, labels=list(task.labels)
+        )
+
+    def annotate(self, task: Task, text: str, examples: Sequence[Example] | None = None) -> tuple[Message, ...]:
+        """Messages that ask for the answer to one input: what annotation, finetuning and evaluation share.
+
+        :param examples: shown as chat turns; the task's own by default
+        """
+        shown = task.examples if examples is None else examples
+        return self.template("annotate").render(
+            instruction=task.instruction, examples=cast(object, list(shown)), input=text, labels=list(task.labels)
+        )

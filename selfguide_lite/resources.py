@@ -1,0 +1,20 @@
+"""Finds the files that travel with the package: prompt templates, the embedded model, the demo tasks.
+
+In a wheel they lie inside the package, in a checkout at its top level.
+"""
+
+from pathlib import Path
+
+_PACKAGE = Path(__file__).resolve().parent
+
+
+def resource(name: str) -> Path:
+    """Return the path of a shipped file or folder.
+
+    :param name: relative name, such as `prompts` or `data/tiny-vicuna.gguf`
+    :raises FileNotFoundError: where neither the package nor the checkout has it
+    """
+    for root in (_PACKAGE, _PACKAGE.parent):
+        if (root / name).exists():
+            return root / name
+    raise FileNotFoundError(f"{name} is missing from this installation")

@@ -1,0 +1,148 @@
+"""Evaluation rows: an input and every answer that counts as right. Read from JSONL, checked, split, kept from leaking."""
+
+import hashlib
+import json
+import random
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from selfguide_lite.errors import SelfguideError
+from selfguide_lite.evaluate.metrics import normalize
+from selfguide_lite.task import Task, fold
+
+
+@dataclass(frozen=True, slots=True)
+class EvalRow:
+    """One evaluation example.
+
+    :param references: every right answer, at least one
+    """
+
+    input: str
+    references: tuple[str, ...]
+
+
+def load_eval(path: Path) -> list[EvalRow]:
+    """Read an evaluation set: JSON lines with `input` and `output`, a text or a list of texts.
+
+    :raises SelfguideError: naming the file, the line and what is wrong with it
+    """
+    rows: list[EvalRow] = []
+    try:
+        with path.open(encoding="utf-8-sig") as file:
+            for number, line in enumerate(file, 1):
+                if line.strip():
+                    rows.append(_row(line, f"{path}: line {number}"))
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+        raise SelfguideError(f"{path}: cannot read this evaluation set: {reason}") from error
+    if not rows:
+        raise SelfguideError(f"{path}: holds no evaluation rows; each line is a JSON object with input and output")
+    return rows
+
+
+def _row(line: str, where: str) -> EvalRow:
+    try:
+        data: Any = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        raise SelfguideError(f"{where}: not valid JSON: {str(error).splitlines()[0]}") from error
+    if not isinstance(data, dict):
+        raise SelfguideError(f"{where}: not a JSON object with input and output")
+    for field in ("input", "output"):
+        if field not in data:
+            raise SelfguideError(f"{where}: has no {field!r}; it has {', '.join(map(repr, data)) or 'nothing'}")
+    answers = data["output"] if isinstance(data["output"], list) else [data["output"]]
+    if not answers:
+        raise SelfguideError(f"{where}: 'output' is an empty list; give at least one right answer")
+    return EvalRow(_text(data["input"], where, "input"), tuple(_text(answer, where, "output") for answer in answers))
+
+
+def _text(value: object, where: str, field: str) -> str:
+    if not isinstance(value, str):
+        raise SelfguideError(f"{where}: {field!r} is {type(value).__name__}, not a text")
+    if not value.strip():
+        raise SelfguideError(f"{where}: {field!r} is empty")
+    try:
+        value.encode()
+    except UnicodeEncodeError as error:
+        raise SelfguideError(f"{where}: {field!r} holds half a character (a lone surrogate)") from error
+    return value.strip()
+
+
+def eval_rows(task: Task, path: Path | None = None) -> list[EvalRow]:
+    """Return a task's evaluation rows, checked against its labels.
+
+    :param path: an evaluation set that is not the task's own
+    :raises SelfguideError: where the task has none, it cannot be read, or its answers are not the task's labels
+    """
+    source = path or task.eval
+    if source is None:
+        raise SelfguideError(f"task {task.name!r} has no evaluation set; name one as `eval:` in its file or with --eval")
+    rows = load_eval(source)
+    if task.kind == "classification":
+        _check_labels(task, rows, source)
+    return rows
+
+
+def _check_labels(task: Task, rows: Sequence[EvalRow], source: Path) -> None:
+    known = {normalize(label) for label in task.labels} | {fold(label) for label in task.labels}
+    for number, row in enumerate(rows, 1):
+        if not any(normalize(text) in known or fold(text) in known for text in row.references):
+            listed = ", ".join(task.labels[:10])
+            raise SelfguideError(
+                f"{source}: row {number}: the answer {row.references[0][:80]!r} is not a label of task "
+                f"{task.name!r} ({listed})"
+            )
+
+
+def unseen_labels(task: Task, rows: Sequence[EvalRow]) -> list[str]:
+    """Return the task's labels that no row has for an answer: such a set cannot show errors on them."""
+    seen = {normalize(text) for row in rows for text in row.references}
+    seen |= {fold(text) for row in rows for text in row.references}
+    return [label for label in task.labels if normalize(label) not in seen and fold(label) not in seen]
+
+
+def without_leaks(rows: Sequence[EvalRow], known: Iterable[str]) -> tuple[list[EvalRow], list[EvalRow]]:
+    """Part the rows whose input the model has been shown from those that it has not.
+
+    :param known: seed inputs and training inputs, compared with case and white space folded
+    :return: (clean, leaked)
+    """
+    shown = {fold(text) for text in known}
+    clean: list[EvalRow] = []
+    leaked: list[EvalRow] = []
+    for row in rows:
+        (leaked if fold(row.input) in shown else clean).append(row)
+    return clean, leaked
+
+
+def split_rows(rows: Sequence[EvalRow], share: float, seed: int = 42) -> tuple[list[EvalRow], list[EvalRow]]:
+    """Part rows at random into a validation part and the rest; the same rows and seed give the same parts.
+
+    :param share: of the rows that go to validation, at least one row on each side
+    :raises SelfguideError: where there are fewer than two rows
+    """
+    if len(rows) < 2:
+        raise SelfguideError("an evaluation set of one row cannot be split into validation and test rows")
+    order = sorted(range(len(rows)), key=lambda place: (_key(rows[place], seed), place))
+    cut = min(len(rows) - 1, max(1, round(len(rows) * share)))
+    chosen = set(order[:cut])
+    return (
+        [row for place, row in enumerate(rows) if place in chosen],
+        [row for place, row in enumerate(rows) if place not in chosen],
+    )
+
+
+def _key(row: EvalRow, seed: int) -> float:
+    # By content, so that a row stays on its side when others are added or the file is sorted anew.
+    return random.Random(f"{seed}\0{row.input}").random()
+
+
+def rows_hash(rows: Sequence[EvalRow]) -> str:
+    """SHA-256 of the rows: what tells one evaluation set from another in the store."""
+    digest = hashlib.sha256()
+    for row in rows:
+        digest.update(json.dumps([row.input, row.references], ensure_ascii=False).encode())
+    return digest.hexdigest()

@@ -1,0 +1,51 @@
+"""Makes any text safe to show in a terminal: control codes and direction overrides become harmless.
+
+Knows nothing of colours or layout.
+"""
+
+import unicodedata
+
+_BREAKS = {"\n": "⏎", "\r": "", "\t": " ", "\u2028": "⏎", "\u2029": "⏎", "\x85": "⏎"}
+# Direction overrides and isolates reorder what stands around them on the screen; the marks are invisible.
+_DIRECTIONS = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\ufeff")
+
+
+def neutral(text: str, keep_lines: bool = False) -> str:
+    """Return a text without control codes, lone surrogates and direction overrides.
+
+    :param text: anything, a model's answer for instance
+    :param keep_lines: keep line breaks and tabs; otherwise a line break becomes a visible sign, for one line of output
+    """
+    shown: list[str] = []
+    for character in text:
+        if keep_lines and character in "\n\t":
+            shown.append(character)
+        elif character in _BREAKS:
+            shown.append(_BREAKS[character])
+        elif character in _DIRECTIONS:
+            continue
+        elif unicodedata.category(character) in ("Cc", "Cs"):
+            shown.append("\N{REPLACEMENT CHARACTER}")
+        else:
+            shown.append(character)
+    return "".join(shown)
+
+
+def duration(seconds: float) -> str:
+    """Return a span of time as people read it: 0:07, 12:30 or 3:05:00.
+
+    :param seconds: 0 or more; rounded to whole seconds
+    """
+    whole = max(0, round(seconds))
+    hours, minutes = divmod(whole // 60, 60)
+    return f"{hours}:{minutes:02}:{whole % 60:02}" if hours else f"{minutes}:{whole % 60:02}"
+
+
+def size(n_bytes: float) -> str:
+    """Return a number of bytes as people read it, in units of 1024."""
+    amount = float(n_bytes)
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if abs(amount) < 1024:
+            return f"{amount:.0f} {unit}" if unit == "B" else f"{amount:.1f} {unit}"
+        amount /= 1024
+    return f"{amount:.1f} TiB"

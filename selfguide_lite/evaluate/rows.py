@@ -1,4 +1,4 @@
-"""Evaluation rows: an input and every answer that counts as right. Read from JSONL, checked, split, kept from leaking."""
+"""Evaluation rows: an input and every answer that counts as right. Read from JSONL, checked, split, freed of leaks."""
 
 import hashlib
 import json
@@ -79,7 +79,9 @@ def eval_rows(task: Task, path: Path | None = None) -> list[EvalRow]:
     """
     source = path or task.eval
     if source is None:
-        raise SelfguideError(f"task {task.name!r} has no evaluation set; name one as `eval:` in its file or with --eval")
+        raise SelfguideError(
+            f"task {task.name!r} has no evaluation set; name one as `eval:` in its file or with --eval"
+        )
     rows = load_eval(source)
     if task.kind == "classification":
         _check_labels(task, rows, source)

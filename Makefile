@@ -1,0 +1,48 @@
+# Everything a developer or a first-time user types. `make help` lists it.
+#
+# PYTHON=python3.12 chooses the interpreter (3.11 or later), VENV=dir the place of the virtual environment, TASK=file the
+# task of the demo. On a machine with an NVIDIA card, `make setup CUDA=0` sets up for the CPU all the same.
+
+VENV   ?= .venv
+PYTHON ?=
+CUDA   ?=
+TASK   ?= data/tasks/$(DEMO).yaml
+DEMO   ?= $(shell ls data/tasks/*.yaml 2>/dev/null | head -n 1 | xargs -r basename -s .yaml)
+BIN    := $(VENV)/bin
+export PYTHONUNBUFFERED := 1
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test lint bench results tiny-model fuzz clean
+
+help:  ## show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup:  ## make .venv with everything in it (compiles llama.cpp, about five minutes, once)
+	@VENV='$(VENV)' PYTHON='$(PYTHON)' CUDA='$(CUDA)' .ci/setup
+
+demo: setup  ## the main job on a demo task with the embedded model: data, finetune, before/after table
+	@mkdir -p out
+	$(BIN)/selfguide run $(TASK) --db out/demo.db
+
+test: setup  ## the tests
+	$(BIN)/python -m pytest
+
+lint: setup  ## ruff and mypy
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+bench: setup  ## how fast this machine is, against the ways in use today; last a line of JSON
+	$(BIN)/selfguide bench --json
+
+results: setup  ## the table of all demo tasks, as it stands in the README (out/results/)
+	$(BIN)/python data/results.py --out out/results
+
+tiny-model: setup  ## train the embedded model again from nothing (more than an hour on two cores)
+	$(BIN)/python -m data.tiny_vicuna
+
+fuzz: setup  ## the property tests with many more examples than in `make test`
+	HYPOTHESIS_PROFILE=fuzz $(BIN)/python -m pytest -m fuzz --timeout=3600
+
+clean:  ## remove what was built and the virtual environment
+	rm -rf '$(VENV)' out dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks unsloth_compiled_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,250 @@
+"""The options that several commands share, and the few steps from an option to what a command works with."""
+
+import json
+import re
+import signal
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from selfguide_lite.errors import SelfguideError
+
+if TYPE_CHECKING:
+    from selfguide_lite.llm.base import Engine
+    from selfguide_lite.settings import Settings
+    from selfguide_lite.task import Task
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+_FILE = click.Path(path_type=Path, dir_okay=False)
+
+db_option = click.option(
+    "-d", "--db", type=_FILE, metavar="FILE", help="The run's database.  [default: the task's name with .db]"
+)
+task_option = click.option("--task", "task_name", metavar="NAME", help="Which task, where the database holds several.")
+seed_option = click.option("--seed", type=int, default=42, show_default=True, help="Fixes every random choice.")
+quiet_option = click.option("-q", "--quiet", is_flag=True, help="Say nothing but errors and the answer.")
+json_option = click.option("--json", "as_json", is_flag=True, help="Answer with JSON for a program to read.")
+prompts_option = click.option(
+    "--prompts",
+    type=click.Path(path_type=Path, file_okay=False),
+    metavar="DIR",
+    help="Folder of your own prompt templates; those it lacks are the ones shipped.",
+)
+model_option = click.option(
+    "-m",
+    "--model",
+    type=click.Path(path_type=Path),
+    envvar="SELFGUIDE_MODEL",
+    metavar="GGUF",
+    help="The model: a GGUF file.  [default: $SELFGUIDE_MODEL, else the small embedded one]",
+)
+
+
+def engine_options(command: Command) -> Command:
+    """Add `--model`, `--server` and `--server-model`, passed as `model`, `server` and `server_model`."""
+    for option in (
+        click.option("--server-model", metavar="NAME", help="Which of the server's models.  [default: its first]"),
+        click.option(
+            "--server",
+            metavar="URL",
+            help="Generate with an OpenAI-compatible server, such as http://127.0.0.1:8080/v1, in place of a file.",
+        ),
+        model_option,
+    ):
+        command = option(command)
+    return command
+
+
+def settings_options(command: Command) -> Command:
+    """Add `--settings` and `--set`, passed as `settings_file` and `assignments`; see `given_settings`."""
+    for option in (
+        click.option(
+            "--set",
+            "assignments",
+            multiple=True,
+            metavar="KEY=VALUE",
+            help="Change one setting, such as --set rounds=10; may be given several times.",
+        ),
+        click.option(
+            "--settings", "settings_file", type=_FILE, metavar="FILE", help="YAML of settings, as `search` writes it."
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+def given_settings(settings_file: Path | None, assignments: Sequence[str]) -> dict[str, Any]:
+    """Return the settings that were given on the command line, checked, the later ones over the earlier.
+
+    :param settings_file: YAML mapping of setting to value
+    :param assignments: `key=value`, the value written as in YAML
+    :raises SelfguideError: where the file is wrong, naming it and the setting
+    :raises click.BadParameter: where an assignment is wrong
+    """
+    import yaml
+
+    given: dict[str, Any] = {}
+    if settings_file is not None:
+        try:
+            read = yaml.safe_load(settings_file.read_text(encoding="utf-8"))
+        except OSError as error:
+            raise SelfguideError(f"{settings_file}: cannot read these settings: {error.strerror}") from error
+        except (yaml.YAMLError, ValueError, RecursionError) as error:
+            raise SelfguideError(f"{settings_file}: not valid YAML: {_first_line(error)}") from error
+        if not isinstance(read, dict):
+            raise SelfguideError(f"{settings_file}: must be a mapping of settings to values, such as rounds: 10")
+        given.update({str(key): value for key, value in read.items()})
+        if problem := _problem(given):
+            raise SelfguideError(f"{settings_file}: {problem}")
+    for assignment in assignments:
+        key, equals, text = assignment.partition("=")
+        if not equals:
+            raise click.BadParameter(f"{assignment!r} is not KEY=VALUE", param_hint="--set")
+        try:
+            value = yaml.safe_load(text)
+        except yaml.YAMLError as error:
+            raise click.BadParameter(f"{assignment!r}: {_first_line(error)}", param_hint="--set") from error
+        if problem := _problem({key.strip(): value}):
+            raise click.BadParameter(problem, param_hint="--set")
+        given[key.strip()] = value
+    return given
+
+
+def settings_with(base: "Settings", given: Mapping[str, Any]) -> "Settings":
+    """Return settings with the given ones in place of the base's."""
+    from selfguide_lite.settings import Settings
+
+    return Settings.model_validate({**base.model_dump(), **given})
+
+
+def _problem(given: Mapping[str, Any]) -> str | None:
+    """Return what is wrong with settings, in one line, or None."""
+    from difflib import get_close_matches
+
+    from pydantic import ValidationError
+
+    from selfguide_lite.settings import Settings
+
+    try:
+        Settings.model_validate(dict(given))
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = str(first["loc"][0]) if first["loc"] else "settings"
+        if first["type"] != "extra_forbidden":
+            return f"{name}: {first['msg']}"
+        near = get_close_matches(name, Settings.model_fields, n=1)
+        return f"{name}: no such setting" + (
+            f"; did you mean {near[0]}?" if near else f"; there are {', '.join(Settings.model_fields)}"
+        )
+    return None
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).splitlines()[0] if str(error) else type(error).__name__
+
+
+def find_task_file(given: Path) -> Path:
+    """Return the task file that is meant: the path itself, or the demo task of that name."""
+    if given.exists() or given.suffix or len(given.parts) > 1:
+        return given
+    from selfguide_lite.resources import resource
+
+    try:
+        return resource(f"data/tasks/{given.name}.yaml")
+    except FileNotFoundError:
+        return given
+
+
+def default_db(task_name: str) -> Path:
+    """Return the database's default path for a task: its name with `.db`, in the current folder."""
+    return Path((re.sub(r"[^\w.-]+", "-", task_name).strip("-.") or "task")[:100] + ".db")
+
+
+def find_db(db: Path | None, task: "Task | None" = None) -> Path:
+    """Return the database that is meant: the one given, the task's default, or the only one in the current folder.
+
+    :raises SelfguideError: where none was given and the current folder has none or several
+    """
+    if db is not None:
+        return db
+    if task is not None:
+        return default_db(task.name)
+    here = sorted(Path().glob("*.db"))
+    if len(here) == 1:
+        return here[0]
+    found = ", ".join(path.name for path in here[:5]) + (", ..." if len(here) > 5 else "")
+    raise SelfguideError(
+        f"which database? this folder has several ({found}): name one with -d FILE"
+        if here
+        else "this folder has no database: name one with -d FILE, or make one with `selfguide run TASK.yaml`"
+    )
+
+
+@contextmanager
+def opened_engine(
+    model: Path | None, server: str | None = None, server_model: str | None = None, **options: Any
+) -> Iterator["Engine"]:
+    """Open the engine that the options name and close it at the end.
+
+    :param options: further arguments of `open_engine`, such as `adapter`
+    """
+    from selfguide_lite.llm import open_engine
+
+    engine = open_engine(model, server=server, server_model=server_model, **options)
+    try:
+        yield engine
+    finally:
+        engine.close()
+
+
+def print_json(value: object) -> None:
+    """Write one line of JSON to standard output."""
+    click.echo(json.dumps(value, ensure_ascii=False, allow_nan=False))
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM came: the work is left as cleanly as on SIGINT, the exit status is 143."""
+
+
+@contextmanager
+def stoppable(db: Path) -> Iterator[None]:
+    """Let SIGINT and SIGTERM end a long job cleanly, with a line on what is kept and how to go on.
+
+    :param db: the database in which the work so far is kept
+    """
+
+    def terminate(_number: int, _frame: FrameType | None) -> None:
+        raise Terminated
+
+    before = signal.signal(signal.SIGTERM, terminate)
+    try:
+        yield
+    except KeyboardInterrupt as stop:
+        # A second signal must not cut the farewell short.
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        click.echo(f"Stopped. {work_done(db)}The same command goes on where this one stopped.", err=True)
+        sys.exit(143 if isinstance(stop, Terminated) else 130)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def work_done(db: Path) -> str:
+    """Say in a sentence what a database holds; empty where it cannot be read."""
+    import sqlite3
+
+    try:
+        with sqlite3.connect(f"file:{db}?mode=ro", uri=True) as connection:
+            inputs, outputs, steps = (
+                connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0]
+                for table in ("input", "output", "train_step")
+            )
+    except sqlite3.Error:
+        return ""
+    return f"{db} keeps {inputs} inputs, {outputs} answers and {steps} training steps. "

@@ -3,8 +3,10 @@
 Read from YAML; knows nothing of models, prompts or stores.
 """
 
+import difflib
 import unicodedata
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -123,32 +125,100 @@ def _unspaced(character: str) -> bool:
     return "\u2e80" <= character <= "\u9fff" or "\uac00" <= character <= "\ud7a3" or "\u0e00" <= character <= "\u0eff"
 
 
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """What is wrong with a task file, and where.
+
+    :param line: from 1
+    :param column: from 1
+    :param field: such as `examples.1.output`, empty for the whole file
+    """
+
+    line: int
+    column: int
+    field: str
+    message: str
+
+    def __str__(self) -> str:
+        return f"line {self.line}, column {self.column}: {self.field or 'task'}: {self.message}"
+
+
+Places = dict[tuple[str, ...], tuple[int, int]]  # line and column of every field, both from 1
+
+
 def load_task(path: Path) -> Task:
     """Read and check a task file.
 
     :raises SelfguideError: naming the file, the line and the field
     """
-    data, lines = _read_yaml(path)
-    if not isinstance(data, dict):
-        raise SelfguideError(f"{path}: line 1: a task file is a mapping with name, kind, instruction and examples")
-    try:
-        task = Task.model_validate(data)
-    except ValidationError as error:
-        first = error.errors()[0]
-        location = tuple(str(part) for part in first["loc"])
-        message = first["msg"].removeprefix("Value error, ")
-        if not location and ": " in message:
-            field, message = message.split(": ", 1)
-            location = tuple(field.split("."))
-        line = next((lines[location[:n]] for n in range(len(location), -1, -1) if location[:n] in lines), 1)
-        raise SelfguideError(f"{path}: line {line}: {'.'.join(location) or 'task'}: {message}") from error
-    if task.eval is not None:
-        task = task.model_copy(update={"eval": (path.parent / task.eval)})
+    task, _, problems = read_task(path)
+    if task is None:
+        more = f" (and {len(problems) - 1} more, see `selfguide check {path}`)" if len(problems) > 1 else ""
+        raise SelfguideError(f"{path}: {problems[0]}{more}")
     return task
 
 
-def _read_yaml(path: Path) -> tuple[Any, dict[tuple[str, ...], int]]:
-    """Return the file's content and the line of every field, aliases refused (they can blow up in memory)."""
+def read_task(path: Path) -> tuple[Task | None, Places, list[Problem]]:
+    """Read a task file and find everything that is wrong with it.
+
+    :returns: the task, or None where something is wrong; where its fields stand; the problems, in the file's order
+    :raises SelfguideError: where the file cannot be read or is no YAML
+    """
+    data, places, problems = _read_yaml(path)
+    if not isinstance(data, dict):
+        return None, places, [Problem(1, 1, "", "a task file is a mapping with name, kind, instruction and examples")]
+    task: Task | None = None
+    try:
+        task = Task.model_validate(data)
+    except ValidationError as error:
+        problems += [_problem(dict(details), places) for details in error.errors()]
+    if problems or task is None:
+        return None, places, sorted(problems, key=lambda problem: (problem.line, problem.column))
+    if task.eval is not None:
+        task = task.model_copy(update={"eval": (path.parent / task.eval)})
+    return task, places, []
+
+
+def _problem(details: dict[str, Any], places: Places) -> Problem:
+    location = tuple(str(part) for part in details["loc"])
+    message = details["msg"].removeprefix("Value error, ")
+    if not location and ": " in message:
+        field, message = message.split(": ", 1)
+        location = tuple(field.split("."))
+    parent = location[:-1]
+    if details["type"] == "missing":
+        message = "is missing"
+    elif details["type"] == "extra_forbidden":
+        models: dict[tuple[str, ...], type[BaseModel]] = {(): Task, ("settings",): Settings}
+        known = models.get(parent, Example).model_fields
+        close = difflib.get_close_matches(location[-1], known, n=1)
+        message = f"no such field; did you mean {close[0]}?" if close else f"no such field; known: {', '.join(known)}"
+    elif details["type"] == "string_type":
+        message = "must be a text" + ("" if details["input"] is not None else ', but nothing stands here; quote it: ""')
+    elif message[:1].isupper():
+        message = message[0].lower() + message[1:]
+    line, column = next(places[location[:n]] for n in range(len(location), -1, -1) if location[:n] in places)
+    return Problem(line, column, ".".join(location), message)
+
+
+class _TextLoader(yaml.SafeLoader):
+    """YAML in which every plain scalar but null is a text, so that labels such as yes, 5 or 2024-01-01 stay as written.
+
+    Numbers and switches of the settings are read from their text.
+    """
+
+
+_TextLoader.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in resolvers if tag == "tag:yaml.org,2002:null"]
+    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+
+
+def _read_yaml(path: Path) -> tuple[Any, Places, list[Problem]]:
+    """Return the file's content, the place of every field and what is given twice.
+
+    Aliases are refused: they can blow up in memory.
+    """
     try:
         if path.stat().st_size > MAX_TASK_BYTES:
             raise SelfguideError(f"{path}: larger than {MAX_TASK_BYTES // 2**20} MiB; a task file holds a few examples")
@@ -156,29 +226,32 @@ def _read_yaml(path: Path) -> tuple[Any, dict[tuple[str, ...], int]]:
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
         raise SelfguideError(f"{path}: cannot read this task file: {reason}") from error
-    lines: dict[tuple[str, ...], int] = {}
+    places: Places = {(): (1, 1)}
+    problems: list[Problem] = []
+
+    def walk(node: yaml.Node | None, place: tuple[str, ...], mark: yaml.Mark | None = None) -> None:
+        if node is None:
+            return
+        start = mark or node.start_mark  # a field is found by its name, an item of a list by itself
+        if place in places and place:
+            problems.append(Problem(start.line + 1, start.column + 1, ".".join(place), "is given twice; remove one"))
+        places[place] = (start.line + 1, start.column + 1)
+        if isinstance(node, yaml.MappingNode):
+            for key, value in node.value:
+                walk(value, (*place, str(key.value)), key.start_mark)
+        elif isinstance(node, yaml.SequenceNode):
+            for number, value in enumerate(node.value):
+                walk(value, (*place, str(number)))
+
     try:
-        if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(raw, Loader=yaml.SafeLoader)):
+        if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(raw, Loader=_TextLoader)):
             raise SelfguideError(f"{path}: YAML aliases are not supported in a task file; write the text out")
-        node = yaml.compose(raw, Loader=yaml.SafeLoader)
-        data = yaml.safe_load(raw)
+        walk(yaml.compose(raw, Loader=_TextLoader), ())
+        data = yaml.load(raw, Loader=_TextLoader)  # a safe loader that makes fewer types still
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
         where = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
         raise SelfguideError(f"{path}: {where}{error.problem or 'not valid YAML'}") from error
     except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise SelfguideError(f"{path}: not valid YAML: {str(error).splitlines()[0]}") from error
-
-    def walk(node: yaml.Node | None, place: tuple[str, ...]) -> None:
-        if node is None:
-            return
-        lines[place] = node.start_mark.line + 1
-        if isinstance(node, yaml.MappingNode):
-            for key, value in node.value:
-                walk(value, (*place, str(key.value)))
-        elif isinstance(node, yaml.SequenceNode):
-            for number, value in enumerate(node.value):
-                walk(value, (*place, str(number)))
-
-    walk(node, ())
-    return data, lines
+        raise SelfguideError(f"{path}: not valid YAML: {(str(error) or 'nested too deep').splitlines()[0]}") from error
+    return data, places, problems

@@ -1,4 +1,4 @@
-"""The command `selfguide`. Each command's module is imported only when the command is asked for, so start-up is quick."""
+"""The command `selfguide`. A command's module is imported only when the command is asked for, so start-up is quick."""
 
 import importlib
 import sys

@@ -1,0 +1,154 @@
+"""Golden values: exact match as the benchmark normalises, ROUGE-L against the rouge-score package itself."""
+
+import string
+import time
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from rouge_score.rouge_scorer import RougeScorer
+
+from selfguide_lite.evaluate import bootstrap, exact_match, paired_gain, rouge_l, score_answers
+from selfguide_lite.evaluate.metrics import normalize
+
+ODD_TEXTS = [
+    "",
+    " ",
+    "Paris",
+    "paris.",
+    "  The   Cat\tsat\non the MAT! ",
+    "It's a well-known fact: running runners ran, quickly.",
+    "U.S.A.",
+    "don't / do not",
+    "3.14 is about 22/7",
+    "naïve café über straße",
+    "İstanbul DİYARBAKIR",
+    "日本語 の テキスト abc",
+    "🙂 smile 🙂",
+    "x_y __init__ a-b-c",
+    "the the the the",
+    "generously generous generation generations organised organization",
+    "e\u0301clair",
+    "ﬁne ＡＢＣ",
+    "a\u200bb",
+    "\u00a0no-break\u00a0space",
+    "aaa " * 300,
+]
+
+
+def test_rouge_l_is_the_packages_value_on_odd_pairs():
+    scorer = RougeScorer(["rougeL"], use_stemmer=True)
+    for reference in ODD_TEXTS:
+        for prediction in ODD_TEXTS:
+            assert rouge_l(prediction, [reference]) == scorer.score(reference, prediction)["rougeL"].fmeasure
+
+
+words = st.sampled_from(["the", "running", "runner", "Cats", "cat", "it's", "42", "É", "a", "nationally", ",", "\n"])
+
+
+@given(st.lists(words, max_size=90).map(" ".join), st.lists(words, max_size=90).map(" ".join))
+@settings(max_examples=150, deadline=None)
+def test_rouge_l_is_the_packages_value_on_any_words(reference, prediction):
+    scorer = RougeScorer(["rougeL"], use_stemmer=True)
+    assert rouge_l(prediction, [reference]) == scorer.score(reference, prediction)["rougeL"].fmeasure
+
+
+@given(st.text(max_size=60), st.text(max_size=60))
+@settings(max_examples=100, deadline=None)
+def test_rouge_l_is_the_packages_value_on_any_text(reference, prediction):
+    scorer = RougeScorer(["rougeL"], use_stemmer=True)
+    assert rouge_l(prediction, [reference]) == scorer.score(reference, prediction)["rougeL"].fmeasure
+
+
+def test_rouge_l_takes_the_best_reference():
+    assert rouge_l("a b c d", ["x", "a b c d", "a b"]) == 1.0
+    assert rouge_l("a b", []) == 0.0
+
+
+def benchmark_normalize(text: str) -> str:
+    """Written from the benchmark's description, the slow way."""
+    kept = [character for character in text.lower() if character not in set(string.punctuation)]
+    return " ".join("".join(kept).split())
+
+
+@given(st.text(max_size=80) | st.sampled_from(ODD_TEXTS))
+def test_normalize_is_the_benchmarks(text):
+    assert normalize(text) == benchmark_normalize(text)
+
+
+@pytest.mark.parametrize(
+    ("prediction", "references", "labels", "score"),
+    [
+        ("Paris.", ["paris"], (), 1.0),
+        ("  PARIS ", ["Lyon", "Paris!"], (), 1.0),
+        ("In Paris", ["Paris"], (), 0.0),
+        ("", ["Paris"], (), 0.0),
+        ("Sure! The answer is: Yes.", ["yes"], ("yes", "no"), 1.0),
+        ("yes or no? no", ["yes"], ("yes", "no"), 0.0),
+        ("not entailment, but neutral", ["neutral"], ("entailment", "neutral"), 1.0),
+        ("It is not spam", ["not spam"], ("spam", "not spam"), 1.0),
+        ("It is not spam", ["spam"], ("spam", "not spam"), 0.0),
+        ("nothing", ["no"], ("yes", "no"), 0.0),
+        ("USA", ["U.S.A."], ("U.S.A.", "U.K."), 1.0),
+        ("yes", ["Yes."], ("yes", "no"), 1.0),
+    ],
+)
+def test_exact_match_on_the_last_label(prediction, references, labels, score):
+    assert exact_match(prediction, references, labels) == score
+    assert score_answers("exact match", [prediction], [references], labels) == [score]
+
+
+def test_a_large_set_takes_a_tenth_of_the_plain_loop():
+    generator = np.random.default_rng(0)
+    vocabulary = ["".join(generator.choice(list("abcdefghij"), size=7)) for _ in range(3000)]
+    texts = [" ".join(generator.choice(vocabulary, size=20)) for _ in range(4000)]
+    predictions, references = texts[:2000], [[text] for text in texts[2000:]]
+    score_answers("ROUGE-L", ["warm up"], [["warm up"]])
+    start = time.perf_counter()
+    fast = score_answers("ROUGE-L", predictions, references)
+    fast_seconds = time.perf_counter() - start
+    scorer = RougeScorer(["rougeL"], use_stemmer=True)
+    start = time.perf_counter()
+    pairs = zip(references, predictions, strict=True)
+    plain = [scorer.score(right[0], text)["rougeL"].fmeasure for right, text in pairs]
+    assert fast == plain
+    assert fast_seconds < (time.perf_counter() - start) / 2  # measured: a tenth and less; other work may run beside
+
+
+def test_bootstrap_is_repeatable_and_close_to_the_normal_interval():
+    scores = [1.0] * 240 + [0.0] * 60
+    interval = bootstrap(scores)
+    assert interval == bootstrap(scores)
+    half = 1.96 * (0.8 * 0.2 / 300) ** 0.5
+    assert interval.mean == pytest.approx(0.8)
+    assert (interval.low, interval.high) == pytest.approx((0.8 - half, 0.8 + half), abs=0.006)
+
+
+def test_bootstrap_by_counts_agrees_with_drawing_rows():
+    generator = np.random.default_rng(3)
+    values = generator.random(80)
+    drawn = values[generator.integers(0, 80, size=(10_000, 80))].mean(axis=1)
+    low, high = np.quantile(drawn, (0.025, 0.975))
+    interval = bootstrap(values.tolist())
+    assert (interval.low, interval.high) == pytest.approx((low, high), abs=0.004)
+
+
+def test_paired_gain_is_narrower_than_two_separate_intervals():
+    before = [0.0, 1.0] * 100
+    after = [1.0 if place % 20 == 0 else score for place, score in enumerate(before)]
+    gain = paired_gain(before, after, "exact match")
+    assert (gain.n, gain.before, gain.after) == (200, 0.5, 0.55)
+    assert gain.gain == pytest.approx(0.05)
+    assert gain.low > 0 and gain.verdict == "better"
+    assert gain.high - gain.low < 0.07
+
+
+def test_gain_edges():
+    same = paired_gain([1.0, 0.0], [1.0, 0.0])
+    assert (same.low, same.high, same.verdict) == (0.0, 0.0, "no clear difference")
+    assert paired_gain([1.0] * 50, [0.0] * 50).verdict == "worse"
+    with pytest.raises(ValueError, match="not the same examples"):
+        paired_gain([1.0], [1.0, 0.0])
+    with pytest.raises(ValueError, match="no values"):
+        bootstrap([])

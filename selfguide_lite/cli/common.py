@@ -221,7 +221,7 @@ def stoppable(db: Path) -> Iterator[None]:
     def terminate(_number: int, _frame: FrameType | None) -> None:
         raise Terminated
 
-    before = signal.signal(signal.SIGTERM, terminate)
+    before = signal.signal(signal.SIGTERM, terminate), signal.getsignal(signal.SIGINT)
     try:
         yield
     except KeyboardInterrupt as stop:
@@ -231,16 +231,17 @@ def stoppable(db: Path) -> Iterator[None]:
         click.echo(f"Stopped. {work_done(db)}The same command goes on where this one stopped.", err=True)
         sys.exit(143 if isinstance(stop, Terminated) else 130)
     finally:
-        signal.signal(signal.SIGTERM, before)
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+        signal.signal(signal.SIGTERM, before[0])
+        signal.signal(signal.SIGINT, before[1])
 
 
 def work_done(db: Path) -> str:
     """Say in a sentence what a database holds; empty where it cannot be read."""
     import sqlite3
+    from contextlib import closing
 
     try:
-        with sqlite3.connect(f"file:{db}?mode=ro", uri=True) as connection:
+        with closing(sqlite3.connect(f"{db.resolve().as_uri()}?mode=ro", uri=True)) as connection:
             inputs, outputs, steps = (
                 connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0]
                 for table in ("input", "output", "train_step")

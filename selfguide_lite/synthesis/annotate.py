@@ -1,0 +1,202 @@
+"""The second stage: the model answers every input that passed the filters, by ordinary few-shot prompting.
+
+Method `sample` draws several answers, as the paper does; method `score` computes the exact share of each label in one
+pass. Which answer wins is decided by the store's views.
+"""
+
+import hashlib
+import math
+from collections.abc import Iterator, Sequence
+
+from selfguide_lite.errors import SelfguideError
+from selfguide_lite.llm.base import Completion, Engine, Request, Scores, ScoreRequest
+from selfguide_lite.progress import Listener, Silent
+from selfguide_lite.prompts import Prompts
+from selfguide_lite.settings import Settings
+from selfguide_lite.store import NewOutput, PoolInput, Store
+from selfguide_lite.synthesis.runs import recorded_run
+from selfguide_lite.task import Task
+
+
+def annotate(
+    store: Store,
+    task_id: int,
+    engine: Engine,
+    prompts: Prompts,
+    settings: Settings,
+    seed: int,
+    listener: Listener | None = None,
+) -> None:
+    """Answer every input of the pool that has no answers yet; an input's answers are committed together.
+
+    :param settings: those of the task with what was given for this call
+    :param seed: with an input's text it fixes the samples, whatever else is asked and in whatever order
+    :raises SelfguideError: where the engine fails, or a generation task is to be scored
+    """
+    listener = listener or Silent()
+    task = store.task(task_id)
+    settings = settings.resolve(task.kind)
+    method = settings.method or "sample"
+    if method == "score" and not task.labels:
+        raise SelfguideError(f"task {task.name}: only labels can be scored; use --set method=sample for generation")
+    waiting = store.unanswered(task_id, method, settings.samples)
+    total = len(store.pool(task_id))
+    if not waiting:
+        listener.done("annotate", f"the answers to {total} inputs were in the store")
+        return
+    ready = total - len(waiting)
+    listener.start("annotate", total, ready)
+    template = prompts.template("annotate")
+    with recorded_run(store, task_id, "annotate", engine, settings, seed, template) as run:
+        if method == "score":
+            answers = _scored(task, waiting, engine, prompts, run.id)
+        else:
+            answers = _sampled(task, waiting, engine, prompts, settings, seed, run.id)
+        for tokens, outputs in answers:
+            store.add_outputs(outputs)
+            ready += 1
+            listener.advance("annotate", ready, tokens, text=_best(outputs))
+        listener.funnel(store.funnel(task_id))
+    listener.done("annotate", f"{total} inputs answered, {len(store.pairs(task_id))} pairs in the dataset")
+
+
+def answer_key(text: str) -> str:
+    """Return the engine's key for the answers to an input: by its text, since ids depend on the order of arrival."""
+    return "answer/" + hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()[:32]
+
+
+def shares(logprobs: Sequence[float]) -> tuple[float, ...]:
+    """Return each candidate's share of the probability that all of them have together.
+
+    :param logprobs: natural-log probabilities; those that are not finite count as nothing
+    :return: shares that add up to 1; equal ones where no probability is known
+    """
+    known = [value for value in logprobs if math.isfinite(value)]
+    if not known:
+        return (1 / len(logprobs),) * len(logprobs)
+    top = max(known)
+    weights = [math.exp(value - top) if math.isfinite(value) else 0.0 for value in logprobs]
+    return tuple(weight / sum(weights) for weight in weights)
+
+
+def _sampled(
+    task: Task,
+    waiting: Sequence[PoolInput],
+    engine: Engine,
+    prompts: Prompts,
+    settings: Settings,
+    seed: int,
+    run_id: int,
+) -> Iterator[tuple[int, list[NewOutput]]]:
+    """Yield each input's answers with the number of generated tokens, once all its samples are there."""
+    asked: dict[str, PoolInput] = {}
+    open_answers: dict[str, list[Completion]] = {}
+
+    def requests() -> Iterator[Request]:
+        for shown in waiting:
+            key = answer_key(shown.text)
+            asked[key] = shown
+            yield Request(
+                key=key,
+                messages=prompts.annotate(task, shown.text),
+                n=settings.samples,
+                temperature=settings.output_temperature,
+                top_k=settings.output_top_k,
+                max_tokens=settings.output_max_tokens,
+                seed=seed,
+            )
+
+    for completion in engine.complete(requests()):
+        shown = asked[completion.key]
+        if completion.finish_reason == "error":
+            _check_too_long(engine, prompts, task, shown, completion.error)
+            asked.pop(completion.key)
+            open_answers.pop(completion.key, None)
+            yield 0, [_unanswerable(shown, run_id, sample, "sample") for sample in range(settings.samples)]
+            continue
+        answers = open_answers.setdefault(completion.key, [])
+        answers.append(completion)
+        if len(answers) == settings.samples:
+            del asked[completion.key], open_answers[completion.key]
+            answers.sort(key=lambda answer: answer.sample)
+            yield (
+                sum(answer.completion_tokens for answer in answers),
+                [
+                    NewOutput(
+                        input_id=shown.id,
+                        run_id=run_id,
+                        sample=answer.sample,
+                        text=answer.text.strip(),
+                        logprob=answer.mean_logprob,
+                        finish_reason=answer.finish_reason,
+                        prompt_tokens=answer.prompt_tokens,
+                        completion_tokens=answer.completion_tokens,
+                    )
+                    for answer in answers
+                ],
+            )
+
+
+def _scored(
+    task: Task, waiting: Sequence[PoolInput], engine: Engine, prompts: Prompts, run_id: int
+) -> Iterator[tuple[int, list[NewOutput]]]:
+    """Yield for each input every label with its share."""
+    asked: dict[str, PoolInput] = {}
+
+    def requests() -> Iterator[ScoreRequest]:
+        for shown in waiting:
+            key = answer_key(shown.text)
+            asked[key] = shown
+            yield ScoreRequest(key, prompts.annotate(task, shown.text), task.labels)
+
+    for scores in engine.score(requests()):
+        shown = asked.pop(scores.key)
+        if scores.error is not None:
+            _check_too_long(engine, prompts, task, shown, scores.error)
+            yield 0, [_unanswerable(shown, run_id, 0, "score")]
+            continue
+        yield len(task.labels), _label_rows(task, shown, scores, run_id)
+
+
+def _label_rows(task: Task, shown: PoolInput, scores: Scores, run_id: int) -> list[NewOutput]:
+    return [
+        NewOutput(
+            input_id=shown.id,
+            run_id=run_id,
+            sample=number,
+            text=label,
+            method="score",
+            weight=share,
+            logprob=logprob,
+            prompt_tokens=scores.prompt_tokens,
+        )
+        for number, (label, share, logprob) in enumerate(
+            zip(task.labels, shares(scores.logprobs), scores.logprobs, strict=True)
+        )
+    ]
+
+
+def _unanswerable(shown: PoolInput, run_id: int, sample: int, method: str) -> NewOutput:
+    """An empty answer for an input that does not fit the model's context: asked once, rejected by the filters."""
+    return NewOutput(
+        input_id=shown.id,
+        run_id=run_id,
+        sample=sample,
+        text="",
+        method="score" if method == "score" else "sample",
+        weight=1.0,
+        finish_reason="error",
+    )
+
+
+def _check_too_long(engine: Engine, prompts: Prompts, task: Task, shown: PoolInput, error: str | None) -> None:
+    """Pass where the prompt does not fit the context; any other failure of the engine ends the run.
+
+    :raises SelfguideError: with the engine's own words
+    """
+    if engine.count_tokens(prompts.annotate(task, shown.text)) < engine.n_ctx - 1:
+        raise SelfguideError(f"answer to input {shown.id}: {error}")
+
+
+def _best(outputs: Sequence[NewOutput]) -> str:
+    return max(outputs, key=lambda output: output.weight).text

@@ -1,0 +1,48 @@
+"""Records a stage's run in the store: what made its texts, and how it ended."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from selfguide_lite.llm.base import Engine
+from selfguide_lite.prompts import PromptTemplate
+from selfguide_lite.settings import Settings
+from selfguide_lite.store import Store
+
+
+@dataclass(slots=True)
+class OpenRun:
+    """A run that is going on.
+
+    :param reason: what it will be said to have ended with
+    """
+
+    id: int
+    reason: str = "done"
+
+
+@contextmanager
+def recorded_run(
+    store: Store,
+    task_id: int,
+    stage: str,
+    engine: Engine,
+    settings: Settings,
+    seed: int,
+    template: PromptTemplate | None,
+) -> Iterator[OpenRun]:
+    """Open a run in the store and close it with the reason for its end, also when an error ends it.
+
+    A process that is killed leaves the run open; what it committed stays all the same.
+    """
+    run = OpenRun(store.start_run(task_id, stage, store.add_model(engine.info), settings, seed, template))
+    try:
+        yield run
+    except KeyboardInterrupt:
+        run.reason = "interrupted"
+        raise
+    except BaseException as error:
+        run.reason = f"error: {error}"
+        raise
+    finally:
+        store.finish_run(run.id, run.reason)

@@ -41,7 +41,9 @@ class Listener(Protocol):
         """A stage begins: `done` of `total` units were already in the store."""
         ...
 
-    def advance(self, stage: Stage, done: int, tokens: int = 0, kept: int | None = None, text: str | None = None) -> None:
+    def advance(
+        self, stage: Stage, done: int, tokens: int = 0, kept: int | None = None, text: str | None = None
+    ) -> None:
         """Now `done` units are ready; `tokens` were generated since the last call; `text` is the newest kept one."""
         ...
 

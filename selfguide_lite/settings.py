@@ -1,4 +1,4 @@
-"""Every setting of a run with its default, by kind of task, as in the paper where the paper has one (arXiv 2407.12874)."""
+"""Every setting of a run with its default, by kind of task: the paper's where it has one (arXiv 2407.12874)."""
 
 from typing import Annotated, Literal
 

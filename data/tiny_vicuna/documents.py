@@ -1,4 +1,4 @@
-"""Training text: made-up tasks rendered through the project's own prompts, with an assistant that is not always to the point.
+"""Training text: made-up tasks rendered through the project's own prompts, with an assistant that is not always terse.
 
 The assistant talks where it is talked to ("Sure, I'd be happy to help! ..."), as chat models do: that is the room for a
 gain which finetuning has on the demo tasks.

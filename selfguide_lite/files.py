@@ -1,0 +1,53 @@
+"""Files appear whole or not at all: written beside their place under another name, then renamed into it."""
+
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from selfguide_lite.errors import SelfguideError
+
+
+@contextmanager
+def atomic_write(path: Path) -> Iterator[Path]:
+    """Give a temporary path beside `path` to write to; on success it takes the place of `path`, else it is removed.
+
+    The content is on the disk before the name appears, so a power cut leaves the old file or the new one.
+    Missing parent folders are made.
+
+    :param path: where the file shall appear
+    :raises SelfguideError: where the place cannot be written to (no such folder, no permission, disk full)
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor, name = tempfile.mkstemp(prefix=f".{path.name[:80]}.", suffix=".part", dir=path.parent)
+        os.close(descriptor)
+    except OSError as error:
+        raise SelfguideError(f"{path}: cannot write here: {error.strerror or error}") from error
+    temporary = Path(name)
+    try:
+        yield temporary
+        _settle(temporary, path)
+    except OSError as error:
+        raise SelfguideError(f"{path}: cannot write this file: {error.strerror or error}") from error
+    finally:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+def _settle(temporary: Path, path: Path) -> None:
+    """Flush to the disk, give the usual permissions (mkstemp's are private), rename."""
+    mask = os.umask(0)
+    os.umask(mask)
+    mode = path.stat().st_mode & 0o777 if path.exists() else 0o666 & ~mask
+    temporary.chmod(mode)
+    with temporary.open("rb") as handle:
+        os.fsync(handle.fileno())
+    temporary.replace(path)
+    with suppress(OSError):  # some file systems cannot sync a folder; the rename itself is done
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)

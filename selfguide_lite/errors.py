@@ -3,3 +3,29 @@
 
 class SelfguideError(Exception):
     """Something the user can mend: the message says what is wrong, where, and what to do, in one line."""
+
+
+_DATABASE = {
+    "locked": "another program is writing to the database: close it and try again",
+    "disk is full": "the disk is full: make room; the same command goes on where this one stopped",
+    "disk i/o error": "the disk cannot be read or written, or the database was removed or replaced under the run",
+    "readonly": "the database cannot be written: check its permissions, and whether it was replaced under the run",
+    "unable to open": "the database cannot be opened: check its folder and permissions",
+    "malformed": "the database is damaged: restore a copy, or try the sqlite3 program's .recover",
+    "not a database": "this file is no SQLite database",
+}
+
+
+def in_plain_words(error: Exception) -> str | None:
+    """Return one line for a failure of the disk, the database or the memory; None for any other error."""
+    import sqlite3
+
+    if isinstance(error, sqlite3.Error):
+        text = str(error)
+        return next((words for part, words in _DATABASE.items() if part in text.lower()), f"the database says: {text}")
+    if isinstance(error, OSError):
+        named = f"{error.filename}: " if error.filename else ""
+        return f"{named}{error.strerror or error}"
+    if isinstance(error, MemoryError):
+        return "out of memory: take a smaller model, a shorter context or fewer sequences at once"
+    return None

@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from selfguide_lite import __version__
-from selfguide_lite.errors import SelfguideError
+from selfguide_lite.errors import SelfguideError, in_plain_words
 
 # command: module below this package; the function is named after the command, with `_command` at its end
 COMMANDS: dict[str, str] = {
@@ -56,6 +56,14 @@ class _Lazy(click.Group):
         except KeyboardInterrupt:
             click.echo("Interrupted. The same command goes on where this one stopped.", err=True)
             sys.exit(130)
+        except (click.ClickException, click.exceptions.Exit, click.Abort, BrokenPipeError):
+            raise
+        except Exception as error:
+            words = in_plain_words(error)
+            if words is None:
+                raise
+            click.echo(f"Error: {words}", err=True)
+            sys.exit(1)
 
 
 @click.group(cls=_Lazy, context_settings={"help_option_names": ["-h", "--help"]})

@@ -6,10 +6,10 @@ pass. Which answer wins is decided by the store's views.
 
 import hashlib
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from selfguide_lite.errors import SelfguideError
-from selfguide_lite.llm.base import Completion, Engine, Request, Scores, ScoreRequest
+from selfguide_lite.llm.base import Completion, Engine, Request, ScoreRequest, Scores
 from selfguide_lite.progress import Listener, Silent
 from selfguide_lite.prompts import Prompts
 from selfguide_lite.settings import Settings
@@ -65,6 +65,12 @@ def answer_key(text: str) -> str:
     return "answer/" + hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()[:32]
 
 
+def _free_key(shown: PoolInput, asked: Mapping[str, PoolInput]) -> str:
+    """Return an input's key, told apart from an equal text that is being answered (a user may keep duplicates)."""
+    key = answer_key(shown.text)
+    return f"{key}/{shown.id}" if key in asked else key
+
+
 def shares(logprobs: Sequence[float]) -> tuple[float, ...]:
     """Return each candidate's share of the probability that all of them have together.
 
@@ -94,7 +100,7 @@ def _sampled(
 
     def requests() -> Iterator[Request]:
         for shown in waiting:
-            key = answer_key(shown.text)
+            key = _free_key(shown, asked)
             asked[key] = shown
             yield Request(
                 key=key,
@@ -107,6 +113,8 @@ def _sampled(
             )
 
     for completion in engine.complete(requests()):
+        if completion.key not in asked:
+            continue  # a further sample of a prompt that failed
         shown = asked[completion.key]
         if completion.finish_reason == "error":
             _check_too_long(engine, prompts, task, shown, completion.error)
@@ -145,7 +153,7 @@ def _scored(
 
     def requests() -> Iterator[ScoreRequest]:
         for shown in waiting:
-            key = answer_key(shown.text)
+            key = _free_key(shown, asked)
             asked[key] = shown
             yield ScoreRequest(key, prompts.annotate(task, shown.text), task.labels)
 

@@ -41,7 +41,7 @@ tiny-model: setup  ## train the embedded model again from nothing (more than an 
 	$(BIN)/python -m data.tiny_vicuna
 
 fuzz: setup  ## the property tests with many more examples than in `make test`
-	HYPOTHESIS_PROFILE=fuzz $(BIN)/python -m pytest -m fuzz --timeout=3600
+	HYPOTHESIS_PROFILE=fuzz $(BIN)/python -m pytest -m hypothesis --timeout=3600
 
 clean:  ## remove what was built and the virtual environment
 	rm -rf '$(VENV)' out dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks unsloth_compiled_cache

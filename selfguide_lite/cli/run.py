@@ -1,0 +1,176 @@
+"""The main job, and its first two stages one by one."""
+
+from pathlib import Path
+
+import click
+
+from selfguide_lite.cli.common import (
+    db_option,
+    engine_options,
+    find_db,
+    find_task_file,
+    given_settings,
+    json_option,
+    opened_engine,
+    print_json,
+    prompts_option,
+    quiet_option,
+    seed_option,
+    settings_options,
+    settings_with,
+    stoppable,
+    task_option,
+)
+
+_TASK = click.argument("task_file", metavar="TASK.yaml", type=click.Path(path_type=Path, dir_okay=False))
+
+
+@click.command("run")
+@_TASK
+@db_option
+@engine_options
+@settings_options
+@prompts_option
+@seed_option
+@quiet_option
+@json_option
+def run_command(
+    task_file: Path,
+    db: Path | None,
+    model: Path | None,
+    server: str | None,
+    server_model: str | None,
+    settings_file: Path | None,
+    assignments: tuple[str, ...],
+    prompts: Path | None,
+    seed: int,
+    quiet: bool,
+    as_json: bool,
+) -> None:
+    """The whole job: write data for a task, finetune on it, measure the gain.
+
+    Everything goes into one database as it is made. A run that was stopped goes on where it stopped when the same
+    command is given again; a stage whose work is done is skipped. TASK.yaml may also be the bare name of a demo task.
+
+    \b
+    Examples:
+      selfguide run people.yaml
+      selfguide run people.yaml -m vicuna-7b-v1.5.Q4_K_M.gguf --set rounds=20
+      selfguide run people.yaml -d try2.db --seed 7 --set input_temperature=1.0
+      selfguide run people.yaml --json | tail -n 1
+    """
+    from selfguide_lite.pipeline import run
+    from selfguide_lite.prompts import Prompts
+    from selfguide_lite.report.progress import RUN_STAGES, listener_for
+    from selfguide_lite.task import load_task
+
+    given = given_settings(settings_file, assignments)
+    task = load_task(find_task_file(task_file))
+    place = find_db(db, task)
+    with stoppable(place), listener_for(quiet, RUN_STAGES if task.eval else RUN_STAGES[:-1]) as listener:
+        result = run(
+            task,
+            place,
+            model=model,
+            server=server,
+            server_model=server_model,
+            settings=given,
+            prompts=Prompts(prompts),
+            seed=seed,
+            listener=listener,
+        )
+    if not quiet:
+        click.echo(result.table(), err=as_json)
+    if as_json:
+        print_json(result.as_json())
+
+
+@click.command("generate")
+@_TASK
+@db_option
+@engine_options
+@settings_options
+@prompts_option
+@seed_option
+@quiet_option
+def generate_command(
+    task_file: Path,
+    db: Path | None,
+    model: Path | None,
+    server: str | None,
+    server_model: str | None,
+    settings_file: Path | None,
+    assignments: tuple[str, ...],
+    prompts: Path | None,
+    seed: int,
+    quiet: bool,
+) -> None:
+    """Write new inputs for a task, in rounds; the first stage of `run`.
+
+    More rounds than before add to what is there.
+
+    \b
+    Examples:
+      selfguide generate people.yaml
+      selfguide generate people.yaml --set rounds=80 --set input_temperature=1.0
+      selfguide generate people.yaml --server http://127.0.0.1:8080/v1
+    """
+    from selfguide_lite.lock import exclusive
+    from selfguide_lite.pipeline import add_task
+    from selfguide_lite.prompts import Prompts
+    from selfguide_lite.report.progress import listener_for
+    from selfguide_lite.store import Store
+    from selfguide_lite.synthesis import generate
+    from selfguide_lite.task import load_task
+
+    given = given_settings(settings_file, assignments)
+    task = load_task(find_task_file(task_file))
+    place = find_db(db, task)
+    with stoppable(place), exclusive(place), Store.open(place) as store:
+        task_id = add_task(store, task, given)
+        with listener_for(quiet, ("generate",)) as listener, opened_engine(model, server, server_model) as engine:
+            generate(store, task_id, engine, Prompts(prompts), settings_with(task.settings, given), seed, listener)
+
+
+@click.command("annotate")
+@db_option
+@task_option
+@engine_options
+@settings_options
+@prompts_option
+@seed_option
+@quiet_option
+def annotate_command(
+    db: Path | None,
+    task_name: str | None,
+    model: Path | None,
+    server: str | None,
+    server_model: str | None,
+    settings_file: Path | None,
+    assignments: tuple[str, ...],
+    prompts: Path | None,
+    seed: int,
+    quiet: bool,
+) -> None:
+    """Answer the inputs that passed the filters; the second stage of `run`.
+
+    \b
+    Examples:
+      selfguide annotate -d people.db
+      selfguide annotate -d people.db --set method=sample --set samples=20
+    """
+    from selfguide_lite.lock import exclusive
+    from selfguide_lite.pipeline import change_settings
+    from selfguide_lite.prompts import Prompts
+    from selfguide_lite.report.progress import listener_for
+    from selfguide_lite.store import Store
+    from selfguide_lite.synthesis import annotate
+
+    given = given_settings(settings_file, assignments)
+    place = find_db(db)
+    with stoppable(place), exclusive(place), Store.open(place, create=False) as store:
+        task_id = store.only_task_id(task_name)
+        change_settings(store, task_id, given)
+        settings = settings_with(store.task(task_id).settings, given)
+        with listener_for(quiet, ("annotate",)) as listener, opened_engine(model, server, server_model) as engine:
+            annotate(store, task_id, engine, Prompts(prompts), settings, seed, listener)

@@ -1,0 +1,24 @@
+"""What all tests share: how hard Hypothesis tries, and no reach into the user's home or the network."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+# `make test` must be quick on two busy cores; `make fuzz` takes its time.
+settings.register_profile("quick", deadline=None, max_examples=50, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("fuzz", parent=settings.get_profile("quick"), max_examples=5000)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "quick"))
+
+
+@pytest.fixture(autouse=True, scope="session")
+def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Keep measurements, hashes and models of the tests out of the user's cache, also in child processes."""
+    with pytest.MonkeyPatch.context() as patch:
+        cache = tmp_path_factory.mktemp("cache")
+        patch.setenv("SELFGUIDE_CACHE", str(cache))
+        patch.setenv("HF_HUB_OFFLINE", "1")
+        patch.delenv("SELFGUIDE_MODEL", raising=False)
+        yield cache

@@ -58,7 +58,7 @@ def test_which_database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     (tmp_path / "a.db").touch()
     assert find_db(None) == Path("a.db")
     (tmp_path / "b.db").touch()
-    with pytest.raises(SelfguideError, match="a.db, b.db"):
+    with pytest.raises(SelfguideError, match=r"a\.db, b\.db"):
         find_db(None)
 
 

@@ -42,6 +42,7 @@ class Settings(BaseModel):
     min_share: Share = 0.3
     balance: bool | None = None
     random_labels: bool = False
+    dataset_seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
     # finetune
     epochs: Annotated[float, Field(gt=0, le=1000)] = 3
     learning_rate: Annotated[float, Field(gt=0, le=1)] | None = None

@@ -11,13 +11,15 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
 from selfguide_lite.errors import SelfguideError
 from selfguide_lite.settings import Settings
 
 Kind = Literal["classification", "generation"]
 Text = Annotated[str, Field(min_length=1, max_length=100_000)]
+# White space counts in a noise term: a blank line is one.
+NoiseTerm = Annotated[str, StringConstraints(min_length=1, max_length=1000, strip_whitespace=False)]
 
 # Stock phrases of a chat assistant, and the marks that the prompts themselves use (arXiv 2407.12874, appendix).
 NOISE_TERMS: tuple[str, ...] = (
@@ -63,7 +65,7 @@ class Task(_Model):
     instruction: Text
     labels: tuple[Text, ...] = ()
     examples: Annotated[tuple[Example, ...], Field(min_length=1)]
-    noise_terms: tuple[Annotated[str, Field(min_length=1)], ...] | None = None
+    noise_terms: tuple[NoiseTerm, ...] | None = None
     settings: Settings = Settings()
     eval: Path | None = None
 

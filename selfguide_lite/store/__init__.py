@@ -1,1 +1,28 @@
+"""The store: everything that a run makes, in one SQLite file, filtered by SQL views."""
 
+from selfguide_lite.store.rows import (
+    Adapter,
+    EvaluationRow,
+    LengthBound,
+    Method,
+    NewInput,
+    NewOutput,
+    Pair,
+    PoolInput,
+    Prediction,
+)
+from selfguide_lite.store.store import FILTER_SETTINGS, Store
+
+__all__ = [
+    "FILTER_SETTINGS",
+    "Adapter",
+    "EvaluationRow",
+    "LengthBound",
+    "Method",
+    "NewInput",
+    "NewOutput",
+    "Pair",
+    "PoolInput",
+    "Prediction",
+    "Store",
+]

@@ -1,0 +1,127 @@
+"""Opens the SQLite file: is it ours, is it new enough, may we write; and turns SQLite's errors into one clear line.
+
+Knows the schema, nothing of rows.
+"""
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from selfguide_lite.errors import SelfguideError
+from selfguide_lite.store import schema
+
+# A reader or a second writer waits this long for the lock before it gives up, in seconds.
+BUSY_TIMEOUT = 60.0
+
+
+@contextmanager
+def clear_errors(path: Path, doing: str) -> Iterator[None]:
+    """Turn any error of SQLite inside into one line that names the file and says what to do.
+
+    :param doing: what was being done, such as `write to`
+    :raises SelfguideError: in place of `sqlite3.Error`
+    """
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise SelfguideError(f"{path}: cannot {doing} this database: {_advice(str(error))}") from error
+
+
+def _advice(message: str) -> str:
+    known = {
+        "database or disk is full": "the disk is full; everything committed so far is kept: free some space and go on",
+        "database is locked": "another program holds it locked; close that program and try again",
+        "readonly database": "it is read-only; change its permissions or choose another file with -d",
+        "unable to open database file": "no such file or folder, or no permission",
+        "not a database": "it is not a SQLite database; choose another file with -d",
+        "malformed": "it is damaged; restore it from a copy, or rescue what is there with `sqlite3 FILE .recover`",
+        "disk I/O error": "the disk reported an error; check it, then go on",
+    }
+    return next((advice for sign, advice in known.items() if sign in message), message)
+
+
+def connect(path: Path, *, read_only: bool, create: bool) -> sqlite3.Connection:
+    """Open a run's database, made or brought up to date unless it is opened for reading.
+
+    :param read_only: SQLite itself then refuses every write
+    :param create: whether a missing file is made
+    :raises SelfguideError: where the file is missing, no database, another program's, of a newer version, not writable
+    """
+    if path.is_dir():
+        raise SelfguideError(f"{path}: is a folder; name a database file with -d")
+    if not path.exists() or path.stat().st_size == 0:
+        if read_only or not create:
+            raise SelfguideError(f"{path}: no such database; make one with `selfguide run TASK.yaml -d {path}`")
+        if not path.parent.is_dir():
+            raise SelfguideError(f"{path}: the folder {path.parent} does not exist; make it or choose another with -d")
+    with clear_errors(path, "open"):
+        connection = _open(path, "ro" if read_only else "rwc")
+        try:
+            _check_ours(connection, path)
+            connection.execute("PRAGMA foreign_keys = ON")
+            connection.execute("PRAGMA temp_store = MEMORY")
+            if read_only:
+                connection.execute("PRAGMA query_only = ON")
+            else:
+                _bring_up_to_date(connection)
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+
+def _open(path: Path, mode: str) -> sqlite3.Connection:
+    """Open with a mode of SQLite's URIs. A file in a folder that may not be written is read as immutable.
+
+    A database in WAL mode needs a file beside it even to be read; where none can be made there is no writer either.
+    """
+    uri = path.resolve().as_uri()
+    connection = sqlite3.connect(f"{uri}?mode={mode}", uri=True, timeout=BUSY_TIMEOUT, isolation_level=None)
+    try:
+        connection.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone()
+    except sqlite3.OperationalError:
+        connection.close()
+        if mode != "ro" or path.with_name(path.name + "-wal").exists():
+            raise
+        connection = sqlite3.connect(f"{uri}?mode=ro&immutable=1", uri=True, isolation_level=None)
+        connection.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone()
+    return connection
+
+
+def _check_ours(connection: sqlite3.Connection, path: Path) -> None:
+    version = connection.execute("PRAGMA user_version").fetchone()[0]
+    application = connection.execute("PRAGMA application_id").fetchone()[0]
+    tables = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+    if tables and application != schema.APPLICATION_ID:
+        raise SelfguideError(f"{path}: is a database of another program; choose another file with -d")
+    if version > schema.FORMAT:
+        raise SelfguideError(
+            f"{path}: was made by a newer selfguide (format {version}, this one knows {schema.FORMAT}): "
+            "upgrade selfguide-lite"
+        )
+
+
+def _bring_up_to_date(connection: sqlite3.Connection) -> None:
+    """Apply pending migrations and put the views in place, all or nothing; a file already up to date is not touched."""
+    if connection.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
+        connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("PRAGMA synchronous = NORMAL")
+    if connection.execute("PRAGMA user_version").fetchone()[0] < schema.FORMAT:
+        _migrate(connection)
+    if not schema.views_current(connection):
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            schema.refresh_views(connection)
+            connection.execute("COMMIT")
+        except BaseException:
+            connection.rollback()
+            raise
+
+
+def _migrate(connection: sqlite3.Connection) -> None:
+    from sqlite_utils import Database
+
+    schema.migrations().apply(Database(connection))
+    connection.execute(f"PRAGMA application_id = {schema.APPLICATION_ID}")
+    connection.execute(f"PRAGMA user_version = {schema.FORMAT}")

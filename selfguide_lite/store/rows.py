@@ -1,0 +1,129 @@
+"""What goes into the store and what comes out of it, as data classes. Knows nothing of SQL."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+Method = Literal["sample", "score"]
+
+
+@dataclass(frozen=True, slots=True)
+class NewInput:
+    """One generated input, as it came from the model.
+
+    :param round: counted from 0
+    :param prompt: number of the prompt in its round, counted from 0
+    :param label: for classification, the label that was asked for
+    :param good: the order in which the seed examples were shown, as their numbers
+    :param flawed: ids of the pool inputs that were shown
+    :param mean_logprob: mean natural-log probability of the drawn tokens, NaN where unknown
+    """
+
+    task_id: int
+    run_id: int
+    round: int
+    prompt: int
+    text: str
+    label: str | None = None
+    good: tuple[int, ...] = ()
+    flawed: tuple[int, ...] = ()
+    finish_reason: str = "stop"
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    mean_logprob: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class NewOutput:
+    """One answer to an input.
+
+    :param sample: number of the sample; for `score` the number of the label
+    :param weight: votes that this answer counts for: 1 for a sample, the label's share for a score
+    :param logprob: for `sample` the mean natural-log probability of the drawn tokens, for `score` of the whole label
+    """
+
+    input_id: int
+    run_id: int
+    sample: int
+    text: str
+    method: Method = "sample"
+    weight: float = 1.0
+    logprob: float | None = None
+    finish_reason: str = "stop"
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class PoolInput:
+    """An input that passed every input filter.
+
+    :param round: in which it was made; None for one that was brought in by hand
+    """
+
+    id: int
+    text: str
+    round: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """A row of the view `dataset`: what the finetune learns."""
+
+    input_id: int
+    input: str
+    output: str
+
+
+@dataclass(frozen=True, slots=True)
+class LengthBound:
+    """A row of the view `length_bound`: a text of this part is kept when low < length < high, in characters."""
+
+    part: str
+    n: int
+    mean: float
+    deviation: float
+    low: float
+    high: float
+    enabled: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Adapter:
+    """A trained adapter.
+
+    :param path: of the GGUF file, as it was given
+    """
+
+    id: int
+    task_id: int
+    run_id: int
+    model_id: int
+    path: str
+    sha256: str
+    created_at: str
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """One evaluated example: the model's answer and its score as a share of 1."""
+
+    number: int
+    input: str
+    references: tuple[str, ...]
+    text: str
+    score: float
+
+
+@dataclass(frozen=True, slots=True)
+class EvaluationRow:
+    """One evaluation: a method on a set of examples. `mean`, `low` and `high` are None until it is finished."""
+
+    id: int
+    task_id: int
+    method: str
+    metric: str
+    adapter_id: int | None
+    n: int
+    mean: float | None
+    low: float | None
+    high: float | None

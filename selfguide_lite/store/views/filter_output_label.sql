@@ -1,0 +1,6 @@
+-- Rejects outputs of a classification task in which none of its labels occurs.
+SELECT o.id, 'none of the labels' AS detail
+FROM task AS t
+JOIN input AS i ON i.task_id = t.id
+JOIN output AS o ON o.input_id = i.id
+WHERE t.kind = 'classification' AND o.label IS NULL;

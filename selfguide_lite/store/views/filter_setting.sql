@@ -1,0 +1,23 @@
+-- The filters' settings in force: one row a task, a column each; a row missing from `setting` means the default.
+SELECT
+  t.id AS task_id,
+  t.kind AS kind,
+  ifnull(max(CASE WHEN s.key = 'noise_filter' THEN s.value IN (1, 'true', 'on', 'yes') END), 1) AS noise_filter,
+  ifnull(max(CASE WHEN s.key = 'input_length_filter' THEN s.value IN (1, 'true', 'on', 'yes') END), 1)
+    AS input_length_filter,
+  ifnull(max(CASE WHEN s.key = 'output_length_filter' THEN s.value IN (1, 'true', 'on', 'yes') END),
+         t.kind = 'generation') AS output_length_filter,
+  ifnull(max(CASE WHEN s.key = 'length_deviations' THEN s.value END), 2.0) AS length_deviations,
+  ifnull(max(CASE WHEN s.key = 'length_slack_share' THEN s.value END), 0.25) AS length_slack_share,
+  ifnull(max(CASE WHEN s.key = 'length_slack_min' THEN s.value END), 10) AS length_slack_min,
+  max(CASE WHEN s.key = 'near_duplicate_threshold' THEN s.value END) AS near_duplicate_threshold,
+  ifnull(max(CASE WHEN s.key = 'consistency_filter' THEN s.value IN (1, 'true', 'on', 'yes') END), 1)
+    AS consistency_filter,
+  ifnull(max(CASE WHEN s.key = 'min_share' THEN s.value END), 0.3) AS min_share,
+  ifnull(max(CASE WHEN s.key = 'balance' THEN s.value IN (1, 'true', 'on', 'yes') END), t.kind = 'classification')
+    AS balance,
+  ifnull(max(CASE WHEN s.key = 'random_labels' THEN s.value IN (1, 'true', 'on', 'yes') END), 0) AS random_labels,
+  ifnull(max(CASE WHEN s.key = 'dataset_seed' THEN s.value END), 0) AS dataset_seed
+FROM task AS t
+LEFT JOIN setting AS s ON s.task_id = t.id
+GROUP BY t.id;

@@ -1,0 +1,5 @@
+-- Every input with the first reason for which it is rejected and the detail, or none where it stays in the pool.
+SELECT c.id, c.task_id, CASE WHEN d.id IS NULL THEN c.reason ELSE 'duplicate' END AS reason,
+       ifnull(d.detail, c.detail) AS detail
+FROM input_check AS c
+LEFT JOIN filter_input_duplicate AS d ON d.id = c.id;

@@ -344,7 +344,7 @@ class Store:
             return int(found[0])
 
     def add_outputs(self, new: Iterable[NewOutput]) -> int:
-        """Commit answers, all of them or none, and return how many were new; one that is there already stays as it is."""
+        """Commit answers, all of them or none, and return how many were new; one that is there already stays."""
         rows = []
         for output in new:
             text = clean(output.text)
@@ -442,7 +442,7 @@ class Store:
             "SELECT part, n, mean, deviation, low, high, enabled FROM length_bound WHERE task_id = ? ORDER BY part",
             task_id,
         )
-        return [LengthBound(*row[:6], enabled=bool(row[6])) for row in rows]
+        return [LengthBound(*bound, bool(enabled)) for *bound, enabled in rows]
 
     # --- training
 
@@ -455,7 +455,7 @@ class Store:
         dataset_sha256: str,
         template: PromptTemplate | None = None,
     ) -> int:
-        """Return the id of a training run: the unfinished one of the same model, options, seed and dataset, or a new one.
+        """Return the id of a training run: the unfinished one of the same model, options, seed and data, or a new one.
 
         :param dataset_sha256: hash of the pairs that are trained on
         """
@@ -501,8 +501,8 @@ class Store:
             run_id,
         )
         return [
-            TrainStep(*row[:3], *(math.nan if value is None else value for value in row[3:7]), memory=row[7])
-            for row in rows
+            TrainStep(step, total, epoch, *(math.nan if value is None else value for value in values), memory)
+            for step, total, epoch, *values, memory in rows
         ]
 
     def add_adapter(

@@ -1,6 +1,7 @@
 """Every setting of a run with its default, by kind of task: the paper's where it has one (arXiv 2407.12874)."""
 
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -52,6 +53,10 @@ class Settings(BaseModel):
     lora_rank: Annotated[int, Field(ge=1, le=1024)] = 16
     lora_alpha: Annotated[float, Field(gt=0)] = 32
     lora_dropout: Share = 0.0
+
+    def changed(self, given: Mapping[str, Any]) -> "Settings":
+        """Return settings with the given fields changed and checked; only what was ever given counts as set."""
+        return Settings.model_validate({**self.model_dump(exclude_unset=True), **given})
 
     def resolve(self, kind: str) -> "Settings":
         """Return settings with the defaults of a kind of task filled in."""

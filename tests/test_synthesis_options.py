@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 import pytest
 
-from selfguide_lite.cli.common import default_db, find_db, given_settings, settings_with
+from selfguide_lite.cli.common import default_db, find_db, given_settings
 from selfguide_lite.errors import SelfguideError
 from selfguide_lite.lock import exclusive, files_dir
 from selfguide_lite.settings import Settings
@@ -18,7 +18,7 @@ def test_later_settings_win(tmp_path: Path) -> None:
     file = tmp_path / "s.yaml"
     file.write_text("rounds: 7\ninput_temperature: 0.6\n")
     given = given_settings(file, ["rounds=9", "balance=false", "near_duplicate_threshold=null"])
-    settings = settings_with(Settings(samples=3), given)
+    settings = Settings(samples=3).changed(given)
     assert (settings.rounds, settings.input_temperature, settings.samples) == (9, 0.6, 3)
     assert settings.balance is False and settings.near_duplicate_threshold is None
 

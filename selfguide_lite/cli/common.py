@@ -16,7 +16,6 @@ from selfguide_lite.errors import SelfguideError
 
 if TYPE_CHECKING:
     from selfguide_lite.llm.base import Engine
-    from selfguide_lite.settings import Settings
     from selfguide_lite.task import Task
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -113,13 +112,6 @@ def given_settings(settings_file: Path | None, assignments: Sequence[str]) -> di
             raise click.BadParameter(problem, param_hint="--set")
         given[key.strip()] = value
     return given
-
-
-def settings_with(base: "Settings", given: Mapping[str, Any]) -> "Settings":
-    """Return settings with the given ones in place of the base's."""
-    from selfguide_lite.settings import Settings
-
-    return Settings.model_validate({**base.model_dump(), **given})
 
 
 def _problem(given: Mapping[str, Any]) -> str | None:

@@ -17,7 +17,6 @@ from selfguide_lite.cli.common import (
     quiet_option,
     seed_option,
     settings_options,
-    settings_with,
     stoppable,
     task_option,
 )
@@ -116,7 +115,6 @@ def generate_command(
       selfguide generate people.yaml --server http://127.0.0.1:8080/v1
     """
     from selfguide_lite.lock import exclusive
-    from selfguide_lite.pipeline import add_task
     from selfguide_lite.prompts import Prompts
     from selfguide_lite.report.progress import listener_for
     from selfguide_lite.store import Store
@@ -125,11 +123,12 @@ def generate_command(
 
     given = given_settings(settings_file, assignments)
     task = load_task(find_task_file(task_file))
+    task = task.model_copy(update={"settings": task.settings.changed(given)})
     place = find_db(db, task)
     with stoppable(place), exclusive(place), Store.open(place) as store:
-        task_id = add_task(store, task, given)
+        task_id = store.add_task(task)
         with listener_for(quiet, ("generate",)) as listener, opened_engine(model, server, server_model) as engine:
-            generate(store, task_id, engine, Prompts(prompts), settings_with(task.settings, given), seed, listener)
+            generate(store, task_id, engine, Prompts(prompts), task.settings, seed, listener)
 
 
 @click.command("annotate")
@@ -160,7 +159,6 @@ def annotate_command(
       selfguide annotate -d people.db --set method=sample --set samples=20
     """
     from selfguide_lite.lock import exclusive
-    from selfguide_lite.pipeline import change_settings
     from selfguide_lite.prompts import Prompts
     from selfguide_lite.report.progress import listener_for
     from selfguide_lite.store import Store
@@ -170,7 +168,8 @@ def annotate_command(
     place = find_db(db)
     with stoppable(place), exclusive(place), Store.open(place, create=False) as store:
         task_id = store.only_task_id(task_name)
-        change_settings(store, task_id, given)
-        settings = settings_with(store.task(task_id).settings, given)
+        task = store.task(task_id)
+        task = task.model_copy(update={"settings": task.settings.changed(given)})
+        store.add_task(task)
         with listener_for(quiet, ("annotate",)) as listener, opened_engine(model, server, server_model) as engine:
-            annotate(store, task_id, engine, Prompts(prompts), settings, seed, listener)
+            annotate(store, task_id, engine, Prompts(prompts), task.settings, seed, listener)

@@ -1,14 +1,20 @@
 """Is it better, than what, and by how much: metrics, compared methods, the search for settings."""
 
+from selfguide_lite.evaluate.evaluation import Change, Evaluation, changes, confusion, evaluate
 from selfguide_lite.evaluate.metrics import exact_match, metric_of, rouge_l, score_answers
 from selfguide_lite.evaluate.rows import EvalRow, load_eval
 from selfguide_lite.evaluate.statistics import Gain, Interval, bootstrap, paired_gain
 
 __all__ = [
+    "Change",
     "EvalRow",
+    "Evaluation",
     "Gain",
     "Interval",
     "bootstrap",
+    "changes",
+    "confusion",
+    "evaluate",
     "exact_match",
     "load_eval",
     "metric_of",

@@ -1,1 +1,69 @@
+"""The engine: text in, text out, many at once."""
 
+import os
+from pathlib import Path
+from typing import Any
+
+from selfguide_lite.errors import SelfguideError
+from selfguide_lite.llm.base import Completion, Engine, Message, ModelInfo, Request, Scores, ScoreRequest
+
+__all__ = [
+    "Completion",
+    "Engine",
+    "Message",
+    "ModelInfo",
+    "Request",
+    "ScoreRequest",
+    "Scores",
+    "model_path",
+    "open_engine",
+]
+
+
+def model_path(given: Path | None = None) -> Path:
+    """Return the GGUF file to use: the one given, else `$SELFGUIDE_MODEL`, else the embedded model.
+
+    :raises SelfguideError: where there is no such file
+    """
+    from selfguide_lite.resources import resource
+
+    path, origin = given, ""
+    if path is None and os.environ.get("SELFGUIDE_MODEL"):
+        path, origin = Path(os.environ["SELFGUIDE_MODEL"]).expanduser(), " (from SELFGUIDE_MODEL)"
+    if path is None:
+        try:
+            path = resource("data/tiny-vicuna.gguf")
+        except FileNotFoundError as error:
+            raise SelfguideError(f"{error}; give a model with -m FILE.gguf or SELFGUIDE_MODEL") from error
+    if not path.is_file():
+        raise SelfguideError(f"{path}{origin}: no such model file; give a GGUF file with -m or SELFGUIDE_MODEL")
+    return path
+
+
+def open_engine(
+    model: Path | None = None,
+    *,
+    adapter: Path | None = None,
+    adapter_scale: float = 1.0,
+    server: str | None = None,
+    server_model: str | None = None,
+    n_ctx: int | None = None,
+    tune: bool = True,
+    **overrides: Any,
+) -> Engine:
+    """Open an engine: a GGUF file on this machine, or a server.
+
+    :param model: the GGUF file; None: `$SELFGUIDE_MODEL`, else the embedded model
+    :param adapter: a GGUF LoRA adapter, at `adapter_scale`
+    :param server: base URL of an OpenAI-compatible server; then `model` is not used
+    :param server_model: the model's name there; None: the first one it offers
+    :param n_ctx: tokens of one sequence at most; None: what the model was trained for, at most 4096
+    :param tune: measure at first load what is fastest here; the result is kept in the cache folder
+    :param overrides: fields of `llama.Tuning` that override what was measured
+    :raises SelfguideError: where the model or the server cannot be used
+    """
+    from selfguide_lite.llm.llama import LlamaEngine, Tuning
+
+    return LlamaEngine(
+        model_path(model), n_ctx=n_ctx, adapter=adapter, adapter_scale=adapter_scale, tuning=Tuning(**overrides)
+    )

@@ -1,0 +1,384 @@
+"""Continuous batching of sampled requests over one context.
+
+Every step is one call of llama.cpp: the newest token of each running branch, and pieces of waiting prompts in the room
+that is left. Samples of a request run as one branch while they draw the same tokens (the sample tree). A branch that
+finds no room is put off and computed again later.
+"""
+
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from selfguide_lite.llm.base import Completion, FinishReason, Request
+from selfguide_lite.llm.draw import Drawer, Rule, stream, uniforms
+from selfguide_lite.llm.kv import Cache, Sequence, common
+from selfguide_lite.llm.native import Tokens, Vocabulary
+
+WINDOW = 32  # requests read ahead, to find what they have in common
+_WORTH = 8  # tokens in common that are worth keeping or waiting for
+
+
+@dataclass(slots=True)
+class Stats:
+    """What the engine has done since it was loaded.
+
+    :param prompt_tokens: computed for prompts (shared ones once)
+    :param branch_tokens: computed for answers, one for each distinct tree node
+    :param repeated_tokens: of these, computed again because of a lack of room
+    :param sampled_tokens: drawn, all samples together
+    :param steps: calls of llama.cpp
+    :param compute_seconds: spent inside them
+    """
+
+    prompt_tokens: int = 0
+    branch_tokens: int = 0
+    repeated_tokens: int = 0
+    sampled_tokens: int = 0
+    steps: int = 0
+    compute_seconds: float = 0.0
+
+
+class Job:
+    """A request with its prompt as tokens."""
+
+    __slots__ = ("chat", "hold_at", "prompt", "request", "rule", "stops", "streams")
+
+    def __init__(self, request: Request, prompt: Tokens):
+        self.request = request
+        self.prompt = prompt
+        self.rule = Rule(request.temperature, request.top_k, request.top_p)
+        self.streams = [stream(request.seed, request.key, sample) for sample in range(request.n)]
+        self.stops = tuple(text.encode() for text in request.stop if text)
+        self.chat = not isinstance(request.messages, str)
+        self.hold_at = 0  # keep this much of the prompt once it is computed: requests to come share it
+
+
+@dataclass(slots=True)
+class Branch:
+    """Samples of a request that drew the same tokens so far."""
+
+    job: Job
+    samples: list[int]
+    tokens: list[int] = field(default_factory=list)
+    data: bytes = b""
+    logprob: float = 0.0
+    sequence: Sequence | None = None
+    computed_before: int = 0  # tokens whose cells were given up; computing them again is waste
+
+    @property
+    def length(self) -> int:
+        """Tokens of prompt and answer."""
+        return len(self.job.prompt) + len(self.tokens)
+
+    def path(self, start: int, end: int) -> list[int] | Tokens:
+        """Return tokens of prompt and answer by position."""
+        size = len(self.job.prompt)
+        if start >= size:
+            return self.tokens[start - size : end - size]
+        if end <= size:
+            return self.job.prompt[start:end]
+        return [*self.job.prompt[start:].tolist(), *self.tokens[: end - size]]
+
+
+class Batcher:
+    """Runs requests to their end.
+
+    :param cache: the context's sequences
+    :param tokenize: a request's prompt as token ids
+    :param n_ctx: tokens of one sequence at most
+    :param parallel: branches that go on in one step
+    :param chunk: prompt tokens in one step at most
+    :param tree: let equal samples share a branch; without it the texts are the same and cost more
+    """
+
+    def __init__(
+        self,
+        cache: Cache,
+        vocabulary: Vocabulary,
+        tokenize: Callable[[Request], Tokens],
+        *,
+        n_ctx: int,
+        parallel: int,
+        chunk: int,
+        tree: bool,
+        stats: Stats,
+    ):
+        self._cache, self._context = cache, cache.context
+        self._vocabulary, self._tokenize = vocabulary, tokenize
+        self._n_ctx, self._parallel, self._chunk, self._tree = n_ctx, parallel, chunk, tree
+        self._stats = stats
+        self._waiting: deque[Job] = deque()
+        self._put_off: deque[Branch] = deque()
+        self._live: list[Branch] = []  # in the order they should end
+        self._done: list[Completion] = []
+        self._mean_length = 0.0  # tokens of an answer, running mean, to guess the room a request needs
+        self._ends = vocabulary.end_tokens
+
+    def run(self, requests: Iterable[Request]) -> Iterator[Completion]:
+        """Yield completions as they finish. After an interrupt what is finished is yielded, then it is raised."""
+        source = iter(requests)
+        try:
+            more = True
+            while True:
+                while more and len(self._waiting) < WINDOW:
+                    request = next(source, None)
+                    if request is None:
+                        more = False
+                    else:
+                        self._receive(request)
+                self._admit()
+                if self._live:
+                    self._step()
+                yield from self._deliver()
+                if not (more or self._waiting or self._live or self._put_off):
+                    return
+        except KeyboardInterrupt:
+            yield from self._deliver()
+            raise
+        finally:
+            for branch in self._live:
+                if branch.sequence is not None:
+                    self._cache.free(branch.sequence)
+            self._live.clear()
+
+    def _deliver(self) -> Iterator[Completion]:
+        done, self._done = self._done, []
+        yield from done
+
+    # admission
+
+    def _receive(self, request: Request) -> None:
+        prompt = self._tokenize(request)
+        size = len(prompt)
+        if 0 < size < self._n_ctx and request.max_tokens > 0:
+            self._waiting.append(Job(request, prompt))
+            return
+        if request.max_tokens <= 0:
+            reason = "max_tokens must be at least 1"
+        else:
+            reason = (
+                f"the prompt has {size} tokens, the context holds {self._n_ctx}; shorten it or use a larger context"
+                if size
+                else "the prompt is empty"
+            )
+        nan = float("nan")
+        self._done += [Completion(request.key, n, "", "error", size, 0, nan, reason) for n in range(request.n)]
+
+    def _admit(self) -> None:
+        while len(self._live) < self._parallel and (self._put_off or self._waiting):
+            if self._put_off:
+                branch = self._put_off[0]
+                prompt = np.array(branch.path(0, branch.length), np.int32)
+            else:
+                branch = Branch(self._waiting[0], list(range(self._waiting[0].request.n)))
+                prompt = branch.job.prompt
+            source, shared = self._cache.held(prompt)
+            coming = 0
+            for other in self._live:
+                if other.sequence is None:
+                    continue
+                ahead = common(prompt, other.job.prompt)
+                ready = min(ahead, other.sequence.length)
+                coming = max(coming, ahead)
+                if ready > shared:
+                    source, shared = other.sequence, ready
+            if coming > shared + _WORTH:
+                return  # a prompt that is being computed will have more in common
+            shared = min(shared, len(prompt) - 1)
+            if self._live and self._cache.used + self._guess(branch, shared) > self._cache.capacity:
+                if self._cache.drop_oldest():
+                    continue
+                return
+            sequence = self._cache.fork(source, shared) if source is not None and shared else self._cache.new()
+            if sequence is None:
+                if self._cache.drop_oldest():
+                    continue
+                return
+            branch.sequence = sequence
+            self._live.append(branch)
+            if self._put_off:
+                self._put_off.popleft()
+            else:
+                self._waiting.popleft()
+                shared_later = max((common(prompt, job.prompt) for job in self._waiting), default=0)
+                if shared_later > shared + _WORTH:
+                    branch.job.hold_at = min(shared_later, len(prompt))
+
+    def _guess(self, branch: Branch, shared: int) -> int:
+        """Cells that a branch will need, roughly."""
+        request = branch.job.request
+        answer = min(request.max_tokens, self._mean_length or 64.0)
+        return branch.length - shared + int(answer * (1 if self._tree else len(branch.samples)))
+
+    # one call of llama.cpp
+
+    def _step(self) -> None:
+        context = self._context
+        count = rows = running = 0
+        room = context.options.batch
+        plan: list[tuple[Branch, Sequence, int]] = []
+        heads: list[Branch] = []
+        prompts: list[tuple[Branch, Sequence]] = []
+        for branch in self._live:
+            sequence = branch.sequence
+            assert sequence is not None
+            if branch.length - sequence.length > 1:
+                prompts.append((branch, sequence))
+            elif running < self._parallel and count < room:
+                context.token[count] = branch.path(sequence.length, branch.length)[0]
+                context.pos[count] = sequence.length
+                context.seq[count] = sequence.number
+                context.output[count] = 1
+                plan.append((branch, sequence, 1))
+                heads.append(branch)
+                running += 1
+                count += 1
+        room = min(room, count + self._chunk)
+        for branch, sequence in prompts:
+            start = sequence.length
+            size = min(branch.length - start, room - count)
+            if size <= 0:
+                break
+            here = slice(count, count + size)
+            context.token[here] = branch.path(start, start + size)
+            context.pos[here] = np.arange(start, start + size, dtype=np.int32)
+            context.seq[here] = sequence.number
+            context.output[here] = 0
+            plan.append((branch, sequence, size))
+            if start + size == branch.length:
+                context.output[count + size - 1] = 1
+                heads.append(branch)
+            count += size
+        began = time.perf_counter()
+        if not context.decode(count):
+            self._make_room()
+            return
+        logits = context.logits(len(heads)) if heads else None
+        self._stats.compute_seconds += time.perf_counter() - began
+        self._stats.steps += 1
+        for branch, sequence, size in plan:
+            self._account(branch, sequence.length, size)
+            self._cache.grow(sequence, size)
+            job = branch.job
+            if job.hold_at and sequence.length >= job.hold_at:
+                self._cache.hold(job.prompt[: job.hold_at], sequence)
+                job.hold_at = 0
+        if logits is not None:
+            drawer = Drawer(logits)
+            for rows, branch in enumerate(heads):
+                self._extend(branch, drawer, rows)
+
+    def _account(self, branch: Branch, start: int, size: int) -> None:
+        end = start + size
+        prompt = min(end, len(branch.job.prompt)) - min(start, len(branch.job.prompt))
+        self._stats.prompt_tokens += prompt
+        self._stats.branch_tokens += size - prompt
+        self._stats.repeated_tokens += max(0, min(end, branch.computed_before) - start)
+
+    def _make_room(self) -> None:
+        """Give up kept prefixes, then the branch that would end last; it is computed again later."""
+        if self._cache.drop_oldest():
+            return
+        if len(self._live) > 1:
+            self._put_off_branch(self._live.pop())
+            return
+        branch = self._live.pop()
+        self._finish(branch, branch.samples, "length", branch.data, branch.logprob)
+
+    def _put_off_branch(self, branch: Branch) -> None:
+        if branch.sequence is not None:
+            branch.computed_before = max(branch.computed_before, branch.sequence.length)
+            self._cache.free(branch.sequence)
+            branch.sequence = None
+        self._put_off.appendleft(branch)
+
+    # drawing
+
+    def _extend(self, branch: Branch, drawer: Drawer, row: int) -> None:
+        """Draw the next token of every sample of a branch, and let those part that differ."""
+        job = branch.job
+        step = len(branch.tokens)
+        chances = uniforms(np.array([job.streams[s] for s in branch.samples], np.uint64), step)
+        drawn = drawer.draw(row, job.rule, chances).tolist()
+        self._stats.sampled_tokens += len(drawn)
+        groups: dict[int, list[int]] = {}
+        for sample, token in zip(branch.samples, drawn, strict=True):
+            groups.setdefault(token if self._tree else sample, []).append(sample)
+        going: list[tuple[int, list[int], bytes, float]] = []
+        for mark, samples in groups.items():
+            token = mark if self._tree else drawn[branch.samples.index(mark)]
+            logprob = branch.logprob + drawer.logprob(row, token)
+            if token in self._ends:
+                self._finish(branch, samples, "stop", branch.data, logprob, drawn=step + 1)
+                continue
+            piece = self._vocabulary.piece(token)
+            data = branch.data + piece
+            cut = _find_stop(data, len(piece), job.stops)
+            if cut >= 0:
+                self._finish(branch, samples, "stop", data[:cut], logprob, drawn=step + 1)
+            elif step + 1 >= job.request.max_tokens or branch.length + 1 >= self._n_ctx:
+                self._finish(branch, samples, "length", data, logprob, drawn=step + 1)
+            else:
+                going.append((token, samples, data, logprob))
+        place = self._live.index(branch)
+        if not going:
+            assert branch.sequence is not None
+            self._cache.free(branch.sequence)
+            del self._live[place]
+            return
+        before = branch.tokens
+        for token, samples, data, logprob in going[1:]:
+            twin = Branch(job, samples, [*before, token], data, logprob)
+            assert branch.sequence is not None
+            twin.sequence = self._cache.fork(branch.sequence, branch.sequence.length)
+            if twin.sequence is None:
+                self._put_off.append(twin)
+            else:
+                place += 1
+                self._live.insert(place, twin)
+        token, branch.samples, branch.data, branch.logprob = going[0]
+        branch.tokens.append(token)
+
+    def _finish(
+        self,
+        branch: Branch,
+        samples: list[int],
+        reason: FinishReason,
+        data: bytes,
+        logprob: float,
+        drawn: int | None = None,
+    ) -> None:
+        request = branch.job.request
+        count = len(branch.tokens) if drawn is None else drawn
+        text = data.decode("utf-8", "replace") if reason == "stop" else _whole(data).decode("utf-8", "replace")
+        if branch.job.chat:
+            text = text.strip()
+        mean = logprob / count if count else float("nan")
+        self._mean_length += (count - self._mean_length) * 0.05 if self._mean_length else count
+        size = len(branch.job.prompt)
+        self._done += [Completion(request.key, sample, text, reason, size, count, mean) for sample in samples]
+
+
+def _find_stop(data: bytes, added: int, stops: tuple[bytes, ...]) -> int:
+    """Return where the first stop text begins that the last `added` bytes complete; -1 where there is none."""
+    first = -1
+    for stop in stops:
+        found = data.find(stop, max(0, len(data) - added - len(stop) + 1))
+        if found >= 0 and (first < 0 or found < first):
+            first = found
+    return first
+
+
+def _whole(data: bytes) -> bytes:
+    """Drop the beginning of a character that a cut-off text ends with."""
+    for back in range(1, min(4, len(data) + 1)):
+        byte = data[-back]
+        if byte >= 0xC0:
+            size = 2 if byte < 0xE0 else 3 if byte < 0xF0 else 4
+            return data[:-back] if back < size else data
+        if byte < 0x80:
+            break
+    return data

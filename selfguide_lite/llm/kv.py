@@ -1,0 +1,141 @@
+"""Sequences in one KV cache: who shares which cells with whom, how many are in use, and prefixes kept for later.
+
+Knows nothing of requests or sampling.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from selfguide_lite.llm.native import Context, Tokens
+
+MAX_HELD = 8
+
+
+@dataclass(slots=True)
+class _Span:
+    """A run of cells that all sequences below it share, from position `start` up to `end`."""
+
+    start: int
+    end: int
+    parent: "_Span | None"
+    users: int = 1
+
+
+@dataclass(slots=True)
+class Sequence:
+    """A sequence in the cache; `length` tokens of it are computed."""
+
+    number: int
+    length: int
+    span: _Span
+
+
+@dataclass(slots=True, eq=False)
+class _Held:
+    tokens: Tokens
+    sequence: Sequence
+
+
+class Cache:
+    """The sequences of a context.
+
+    :param context: nobody else may touch its memory
+    """
+
+    def __init__(self, context: Context):
+        self.context = context
+        self.capacity = context.cells
+        self.used = 0  # cells, exactly
+        self._free = list(range(context.options.sequences - 1, -1, -1))
+        self._held: list[_Held] = []  # least recently used first
+
+    @property
+    def free_sequences(self) -> int:
+        """How many more sequences there can be."""
+        return len(self._free)
+
+    def new(self) -> Sequence | None:
+        """Return an empty sequence; None where all are taken."""
+        if not self._free:
+            return None
+        return Sequence(self._free.pop(), 0, _Span(0, 0, None))
+
+    def fork(self, source: Sequence, length: int) -> Sequence | None:
+        """Return a sequence that begins with the first `length` tokens of another and shares their cells.
+
+        None where all sequences are taken.
+        """
+        if not self._free:
+            return None
+        if length == 0:
+            return self.new()
+        span = source.span
+        while span.start >= length and span.parent is not None:
+            span = span.parent
+        upper = _Span(span.start, length, span.parent, users=2)
+        span.start, span.parent = length, upper
+        target = Sequence(self._free.pop(), length, _Span(length, length, upper))
+        self.context.copy(source.number, target.number, length)
+        return target
+
+    def grow(self, sequence: Sequence, count: int) -> None:
+        """Note that `count` more tokens of a sequence are computed."""
+        sequence.length += count
+        sequence.span.end += count
+        self.used += count
+
+    def free(self, sequence: Sequence) -> None:
+        """Give a sequence back, and the cells that nobody else uses."""
+        self.context.cut(sequence.number)
+        self._free.append(sequence.number)
+        span: _Span | None = sequence.span
+        while span is not None:
+            span.users -= 1
+            if span.users:
+                break
+            self.used -= span.end - span.start
+            span = span.parent
+
+    # prefixes kept for requests to come
+
+    def held(self, tokens: Tokens) -> tuple[Sequence | None, int]:
+        """Return the kept prefix that has most in common with `tokens`, and how many tokens that is."""
+        best, length = None, 0
+        for entry in self._held:
+            shared = common(tokens, entry.tokens)
+            if shared > length:
+                best, length = entry, shared
+        if best is None:
+            return None, 0
+        self._held.remove(best)
+        self._held.append(best)
+        return best.sequence, length
+
+    def hold(self, tokens: Tokens, source: Sequence) -> None:
+        """Keep the cells of a prefix that `source` has computed."""
+        if len(self._held) >= MAX_HELD:
+            self.drop_oldest()
+        sequence = self.fork(source, len(tokens))
+        if sequence is not None:
+            self._held.append(_Held(tokens.copy(), sequence))
+
+    def drop_oldest(self) -> bool:
+        """Give up the kept prefix that was not used for longest. False where none is kept."""
+        if not self._held:
+            return False
+        self.free(self._held.pop(0).sequence)
+        return True
+
+    def clear(self) -> None:
+        """Forget all kept prefixes (another adapter makes them wrong)."""
+        while self.drop_oldest():
+            pass
+
+
+def common(one: Tokens, other: Tokens) -> int:
+    """Return how many tokens two texts have in common at their beginning."""
+    size = min(len(one), len(other))
+    different = one[:size] != other[:size]
+    first = int(different.argmax()) if size else 0
+    return first if size and different[first] else size

@@ -1,0 +1,277 @@
+"""Exact log-probabilities of a few texts after a prompt: one pass over the token tree that they form.
+
+A tree's branches are sequences of one unified KV cache; a token that several of them share belongs to all of them and is
+computed once. The trees of many requests travel in the same call.
+"""
+
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from selfguide_lite.llm.base import ScoreRequest, Scores
+from selfguide_lite.llm.batching import WINDOW, Stats
+from selfguide_lite.llm.kv import Cache, Sequence, common
+from selfguide_lite.llm.native import Tokens
+
+_WORTH = 8
+
+
+@dataclass(slots=True)
+class _Node:
+    """A place in the tree: the token that leads here, and the tokens that may follow."""
+
+    token: int
+    depth: int
+    children: dict[int, "_Node"] = field(default_factory=dict)
+    logprobs: dict[int, float] = field(default_factory=dict)
+    sequences: list[int] = field(default_factory=list)
+
+    def inner(self) -> Iterator["_Node"]:
+        """Yield this node and those below that have something to follow, parents first."""
+        yield self
+        for child in self.children.values():
+            if child.children:
+                yield from child.inner()
+
+
+@dataclass(slots=True)
+class _Job:
+    request: ScoreRequest
+    prompt: Tokens
+    answers: list[list[int]]
+    scores: list[float] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class _Tree:
+    """A part of a request's candidates, as many as find room in one pass."""
+
+    job: _Job
+    answers: list[list[int]]
+    root: _Node
+    last: bool
+    sequences: list[Sequence] = field(default_factory=list)
+
+
+class Scorer:
+    """Scores requests in the order they come.
+
+    :param tokenize: a request's prompt, and each candidate with its end token, as token ids
+    """
+
+    def __init__(
+        self,
+        cache: Cache,
+        tokenize: Callable[[ScoreRequest], tuple[Tokens, list[list[int]]]],
+        *,
+        n_ctx: int,
+        chunk: int,
+        stats: Stats,
+    ):
+        self._cache, self._context = cache, cache.context
+        self._tokenize, self._n_ctx, self._stats = tokenize, n_ctx, stats
+        self._room = min(chunk, cache.context.options.batch)
+        self._sequences_of: list[list[int]] = []
+        self._outputs: list[_Node] = []
+        self._count = 0
+        self._trees: list[_Tree] = []
+
+    def run(self, requests: Iterable[ScoreRequest]) -> Iterator[Scores]:
+        """Yield each request's scores."""
+        source = iter(requests)
+        waiting: deque[_Job] = deque()
+        more = True
+        try:
+            while True:
+                while more and len(waiting) < WINDOW:
+                    request = next(source, None)
+                    if request is None:
+                        more = False
+                        break
+                    job = _Job(request, *self._tokenize(request))
+                    error = self._misfit(job)
+                    if error:
+                        nan = (float("nan"),) * len(request.candidates)
+                        yield Scores(request.key, nan, len(job.prompt), error)
+                    else:
+                        waiting.append(job)
+                if not waiting:
+                    break
+                job = waiting.popleft()
+                later = max((common(job.prompt, other.prompt) for other in waiting), default=0)
+                yield from self._score(job, later)
+            yield from self._flush()
+        finally:
+            for tree in self._trees:
+                for sequence in tree.sequences:
+                    self._cache.free(sequence)
+            self._trees.clear()
+
+    def _misfit(self, job: _Job) -> str | None:
+        size = len(job.prompt) + max(map(len, job.answers), default=0)
+        if not job.answers:
+            return "there are no candidates to score"
+        if not len(job.prompt):
+            return "the prompt is empty"
+        if size > self._n_ctx:
+            return (
+                f"the prompt has {len(job.prompt)} tokens, with the longest candidate {size}, the context holds "
+                f"{self._n_ctx}; shorten it or use a larger context"
+            )
+        return None
+
+    def _score(self, job: _Job, later: int) -> Iterator[Scores]:
+        """Put a request's tokens into the batch; yield what gets ready on the way."""
+        source, shared = self._cache.held(job.prompt)
+        later = min(later, len(job.prompt) - 1)
+        if later > shared + _WORTH:
+            yield from self._flush()
+            source, shared = self._hold(job.prompt[:later], source, shared)
+        shared = min(shared, len(job.prompt) - 1)
+        room = self._cache.capacity - len(job.prompt) - 8
+        groups = _groups(job.answers, self._context.options.sequences // 2, room)
+        for number, answers in enumerate(groups):
+            tree = _Tree(job, answers, _tree(answers), number == len(groups) - 1)
+            nodes = list(tree.root.inner())
+            leaves = [node for node in nodes if not any(child.children for child in node.children.values())]
+            need = len(job.prompt) - shared + len(nodes)
+            if (
+                self._cache.free_sequences <= len(leaves)
+                or self._cache.used + self._count + need > self._cache.capacity
+            ):
+                yield from self._flush()
+                source, shared = self._cache.held(job.prompt)
+                shared = min(shared, len(job.prompt) - 1)
+                while self._cache.free_sequences <= len(leaves) or (
+                    self._cache.used + len(job.prompt) + len(nodes) > self._cache.capacity
+                ):
+                    if not self._cache.drop_oldest():
+                        break
+                    source, shared = self._cache.held(job.prompt)
+                    shared = min(shared, len(job.prompt) - 1)
+            for leaf in leaves:
+                sequence = self._cache.fork(source, shared) if source is not None and shared else self._cache.new()
+                assert sequence is not None
+                tree.sequences.append(sequence)
+                leaf.sequences.append(sequence.number)
+            _spread(tree.root)
+            self._trees.append(tree)
+            everyone = tree.root.sequences
+            for position in range(shared, len(job.prompt) - 1):
+                yield from self._add(int(job.prompt[position]), position, everyone, None)
+            yield from self._add(int(job.prompt[-1]), len(job.prompt) - 1, everyone, tree.root)
+            for node in nodes[1:]:
+                yield from self._add(node.token, len(job.prompt) + node.depth - 1, node.sequences, node)
+
+    def _add(self, token: int, position: int, sequences: list[int], output: _Node | None) -> Iterator[Scores]:
+        if self._count == self._room:
+            self._compute()
+        context, here = self._context, self._count
+        context.token[here] = token
+        context.pos[here] = position
+        context.output[here] = output is not None
+        self._sequences_of.append(sequences)
+        if output is not None:
+            self._outputs.append(output)
+        self._count += 1
+        return iter(())
+
+    def _compute(self) -> None:
+        if not self._count:
+            return
+        began = time.perf_counter()
+        while not self._context.decode(self._count, self._sequences_of):
+            if not self._cache.drop_oldest():
+                raise MemoryError("the KV cache is too small for one scoring request")
+        rows = self._context.logits(len(self._outputs)) if self._outputs else None
+        self._stats.compute_seconds += time.perf_counter() - began
+        self._stats.steps += 1
+        self._stats.prompt_tokens += self._count
+        if rows is not None:
+            for row, node in zip(rows, self._outputs, strict=True):
+                top = row.max()
+                total = float(top) + float(np.log(np.exp(row - top).sum(dtype=np.float64)))
+                for token in node.children:
+                    node.logprobs[token] = float(row[token]) - total
+        self._outputs.clear()
+        self._sequences_of.clear()
+        self._count = 0
+
+    def _flush(self) -> Iterator[Scores]:
+        """Compute what is in the batch, and yield the requests that are complete."""
+        self._compute()
+        trees, self._trees = self._trees, []
+        ready: list[Scores] = []
+        for tree in trees:
+            for sequence in tree.sequences:
+                self._cache.free(sequence)
+            job = tree.job
+            job.scores += [_walk(tree.root, answer) for answer in tree.answers]
+            if tree.last:
+                ready.append(Scores(job.request.key, tuple(job.scores), len(job.prompt)))
+        yield from ready
+
+    def _hold(self, tokens: Tokens, source: Sequence | None, shared: int) -> tuple[Sequence | None, int]:
+        """Compute a prefix that requests to come share, and keep it."""
+        sequence = self._cache.fork(source, shared) if source is not None and shared else self._cache.new()
+        if sequence is None:
+            return source, shared
+        for start in range(shared, len(tokens), self._room):
+            size = min(self._room, len(tokens) - start)
+            context = self._context
+            context.token[:size] = tokens[start : start + size]
+            context.pos[:size] = np.arange(start, start + size, dtype=np.int32)
+            context.seq[:size] = sequence.number
+            context.output[:size] = 0
+            began = time.perf_counter()
+            while not context.decode(size):
+                if not self._cache.drop_oldest():
+                    raise MemoryError("the KV cache is too small for one scoring request")
+            self._stats.compute_seconds += time.perf_counter() - began
+            self._stats.steps += 1
+            self._stats.prompt_tokens += size
+            self._cache.grow(sequence, size)
+        self._cache.hold(tokens, sequence)
+        self._cache.free(sequence)
+        return self._cache.held(tokens)
+
+
+def _tree(answers: list[list[int]]) -> _Node:
+    root = _Node(-1, 0)
+    for answer in answers:
+        node = root
+        for depth, token in enumerate(answer, 1):
+            node = node.children.setdefault(token, _Node(token, depth))
+    return root
+
+
+def _spread(node: _Node) -> None:
+    """Let every inner node belong to the sequences of the leaves below it."""
+    for child in node.children.values():
+        if child.children:
+            _spread(child)
+            node.sequences += child.sequences
+
+
+def _walk(root: _Node, answer: list[int]) -> float:
+    total, node = 0.0, root
+    for token in answer:
+        total += node.logprobs[token]
+        node = node.children[token]
+    return total
+
+
+def _groups(answers: list[list[int]], most: int, room: int) -> list[list[list[int]]]:
+    """Split candidates into groups whose trees have few enough leaves and tokens."""
+    groups: list[list[list[int]]] = [[]]
+    size = 0
+    for answer in answers:
+        if groups[-1] and (len(groups[-1]) >= most or size + len(answer) > room):
+            groups.append([])
+            size = 0
+        groups[-1].append(answer)
+        size += len(answer)
+    return groups

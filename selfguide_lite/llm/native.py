@@ -52,9 +52,16 @@ def _why() -> str:
 
 
 def cores() -> int:
-    """Return how many processor cores this process may use, hyper-threads not counted."""
+    """Return how many processor cores this process may use, hyper-threads not counted; `SELFGUIDE_THREADS` decides.
+
+    llama.cpp's threads wait for each other busily: on a machine that others use as well, one thread too many makes
+    every step twenty times slower.
+    """
     import psutil
 
+    given = os.environ.get("SELFGUIDE_THREADS", "")
+    if given.isdecimal() and int(given) > 0:
+        return int(given)
     allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
     count = min(allowed, psutil.cpu_count(logical=False) or allowed)
     try:  # a container's share of the processor

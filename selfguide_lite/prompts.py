@@ -77,13 +77,13 @@ class Prompts:
     def __init__(self, folder: Path | None = None):
         if folder is not None and not folder.is_dir():
             raise SelfguideError(f"{folder}: no such folder of prompt templates")
-        self._folder = folder
+        self.folder = folder
         self._loaded: dict[str, PromptTemplate] = {}
 
     def template(self, name: str) -> PromptTemplate:
         """Return a template by its stage's name: `input-generation`, `input-classification` or `annotate`."""
         if name not in self._loaded:
-            own = self._folder / f"{name}.j2" if self._folder else None
+            own = self.folder / f"{name}.j2" if self.folder else None
             path = own if own is not None and own.is_file() else resource(f"prompts/{name}.j2")
             self._loaded[name] = PromptTemplate(path)
         return self._loaded[name]

@@ -3,8 +3,9 @@
 Knows nothing of what a method is: the caller names it, loads its adapter and may build its prompts.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from selfguide_lite.errors import SelfguideError
 from selfguide_lite.evaluate.metrics import Metric, metric_of, score_answers
@@ -46,15 +47,10 @@ class Evaluation:
 
         :raises SelfguideError: where they have no row in common
         """
-        earlier = {prediction.input: prediction.score for prediction in before.predictions}
-        shared = [prediction for prediction in self.predictions if prediction.input in earlier]
+        shared = list(_matched(before, self))
         if not shared:
             raise SelfguideError(f"{self.method} and {before.method} were evaluated on different examples")
-        return paired_gain(
-            [earlier[prediction.input] for prediction in shared],
-            [prediction.score for prediction in shared],
-            self.metric,
-        )
+        return paired_gain([then.score for then, _ in shared], [now.score for _, now in shared], self.metric)
 
 
 def evaluate(
@@ -68,7 +64,8 @@ def evaluate(
     prompts: Prompts,
     listener: Listener | None = None,
     ask: Ask | None = None,
-    asked_with: str = "",
+    details: Mapping[str, Any] | None = None,
+    same_as: Evaluation | None = None,
 ) -> Evaluation:
     """Answer every row greedily and score it; what is in the store already is not asked again.
 
@@ -79,7 +76,8 @@ def evaluate(
     :param method: its name in the table `evaluation`, such as `few-shot`
     :param adapter_id: the loaded adapter in the store; None for the plain model
     :param ask: makes the prompt for an input; None: the one that annotation and finetuning use
-    :param asked_with: what tells this prompt from another of the same method, such as a hash of its examples
+    :param details: what tells this evaluation from another of the same method, such as the number of pairs
+    :param same_as: an evaluation of the same model and prompts under another name, whose answers are taken over
     :raises SelfguideError: where nothing is left to evaluate, or the engine fails
     """
     listener = listener or Silent()
@@ -101,9 +99,11 @@ def evaluate(
         adapter_id=adapter_id,
         data_sha256=rows_hash(clean),
         n=len(clean),
-        settings={"output_max_tokens": tokens, "asked_with": asked_with},
+        settings={"output_max_tokens": tokens, **(details or {})},
         template=prompts.template("annotate"),
     )
+    if same_as is not None:
+        _take_over(store, evaluation_id, clean, same_as)
     done = {prediction.number for prediction in store.predictions(evaluation_id)}
     if len(done) < len(clean):
         ask = ask or prompts.annotate
@@ -121,8 +121,22 @@ def evaluate(
     )
 
 
+def _take_over(store: Store, evaluation_id: int, rows: Sequence[EvalRow], source: Evaluation) -> None:
+    there = {(given.input, given.references): given for given in source.predictions}
+    for number, row in enumerate(rows):
+        if (given := there.get((row.input, row.references))) is not None:
+            store.add_prediction(
+                evaluation_id,
+                number,
+                input=given.input,
+                references=given.references,
+                text=given.text,
+                score=given.score,
+            )
+
+
 def clean_rows(store: Store, task_id: int, rows: Sequence[EvalRow]) -> tuple[list[EvalRow], list[EvalRow]]:
-    """Part rows from those among the seed examples or anything generated for the task; each input counts once.
+    """Part the rows from those whose input is a seed example's or was generated for the task.
 
     :return: (clean, left out)
     """
@@ -207,10 +221,19 @@ class Change:
 
 def changes(before: Evaluation, after: Evaluation) -> list[Change]:
     """Return the examples whose score changed, the most improved first."""
-    earlier = {prediction.input: prediction for prediction in before.predictions}
     found = [
         Change(now.input, now.references, then.text, now.text, then.score, now.score)
-        for now in after.predictions
-        if (then := earlier.get(now.input)) is not None and then.score != now.score
+        for then, now in _matched(before, after)
+        if then.score != now.score
     ]
     return sorted(found, key=lambda change: -change.difference)
+
+
+def _matched(before: Evaluation, after: Evaluation) -> Iterator[tuple[Prediction, Prediction]]:
+    """Pair the predictions for the same example; a row that occurs twice is paired in its order."""
+    earlier: dict[tuple[str, tuple[str, ...]], list[Prediction]] = {}
+    for prediction in reversed(before.predictions):
+        earlier.setdefault((prediction.input, prediction.references), []).append(prediction)
+    for now in after.predictions:
+        if there := earlier.get((now.input, now.references)):
+            yield there.pop(), now

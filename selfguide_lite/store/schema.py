@@ -106,6 +106,8 @@ CREATE TABLE output (
   text TEXT NOT NULL,
   length INTEGER GENERATED ALWAYS AS (length(text)) STORED,
   label TEXT,
+  answer_id INTEGER,
+  answer_length INTEGER GENERATED ALWAYS AS (length(ifnull(label, text))) STORED,
   weight REAL NOT NULL DEFAULT 1 CHECK (weight >= 0),
   logprob REAL,
   finish_reason TEXT,
@@ -114,6 +116,17 @@ CREATE TABLE output (
   created_at TEXT NOT NULL DEFAULT (strftime('%Y-%m-%dT%H:%M:%fZ', 'now')),
   UNIQUE (input_id, method, sample)
 );
+CREATE INDEX output_answer ON output(input_id, answer_id, weight, answer_length, length);
+CREATE TABLE input_noise (
+  input_id INTEGER NOT NULL REFERENCES input(id) ON DELETE CASCADE,
+  term TEXT NOT NULL,
+  PRIMARY KEY (input_id, term)
+) WITHOUT ROWID;
+CREATE TABLE output_noise (
+  output_id INTEGER NOT NULL REFERENCES output(id) ON DELETE CASCADE,
+  term TEXT NOT NULL,
+  PRIMARY KEY (output_id, term)
+) WITHOUT ROWID;
 CREATE TABLE adapter (
   id INTEGER PRIMARY KEY,
   task_id INTEGER NOT NULL REFERENCES task(id),
@@ -175,6 +188,103 @@ CREATE TABLE prediction (
 );
 """
 
+# --- What the views need of every text is worked out once, when the text comes in. Triggers do it, so that it also
+# holds for rows that were put in with plain SQL; the typed API fills in what Python knows better (case folding and
+# word edges beyond A to Z).
+
+
+def _folded(text: str) -> str:
+    """SQL that folds A to Z and runs of white space."""
+    blanks = text
+    for code in (9, 10, 11, 12, 13, 160, 12288):
+        blanks = f"replace({blanks}, char({code}), ' ')"
+    return f"trim(replace(replace(replace(lower({blanks}), ' ', ' ' || char(1)), char(1) || ' ', ''), char(1), ''))"
+
+
+def _in_word(character: str) -> str:
+    """SQL that tells whether a character belongs to a word; scripts without blanks have no word edges."""
+    code = f"unicode({character})"
+    return (
+        f"({character} GLOB '[a-z0-9_]' OR {code} >= 192 AND {code} NOT BETWEEN 3584 AND 3839"
+        f" AND {code} NOT BETWEEN 8192 AND 40959 AND {code} NOT BETWEEN 44032 AND 55203 AND {code} < 65024)"
+    )
+
+
+def _label_of(text: str, input_id: str) -> str:
+    """SQL of the label that ends last in a text (its last 2,000 characters) as whole words; NULL where none occurs.
+
+    Every place in the text is tried: `json_each` over an array as long as the text counts them, because recursive
+    queries are not allowed in triggers.
+    """
+    start, size = "(place.key + 1)", "length(found.needle)"
+    before, after = f"substr(found.hay, {start} - 1, 1)", f"substr(found.hay, {start} + {size}, 1)"
+    first, last = "substr(found.needle, 1, 1)", "substr(found.needle, -1)"
+    hay = f"substr({_folded(text)}, -2000)"
+    return (
+        f"(SELECT found.label FROM (SELECT l.number, l.text AS label, {_folded('l.text')} AS needle, {hay} AS hay"
+        f" FROM input AS i JOIN label AS l ON l.task_id = i.task_id WHERE i.id = {input_id}) AS found"
+        " JOIN json_each('[' || replace(hex(zeroblob(length(found.hay))), '00', '0,') || '0]') AS place"
+        f" WHERE substr(found.hay, {start}, {size}) = found.needle"
+        f" AND NOT ({start} > 1 AND {_in_word(before)} AND {_in_word(first)})"
+        f" AND NOT ({_in_word(last)} AND ifnull({_in_word(after)}, 0))"
+        f" ORDER BY place.key + {size} DESC, {size} DESC LIMIT 1)"
+    )
+
+
+def _contains(text: str, term: str) -> str:
+    return f"instr(lower({text}), lower({term}))"
+
+
+_ANSWER_ID = """(
+    SELECT min(o.id) FROM output AS o
+    WHERE o.input_id = NEW.input_id AND ifnull(o.label, o.text) =
+      (SELECT ifnull(n.label, n.text) FROM output AS n WHERE n.id = NEW.id))"""
+_NOISE_OF_INPUT = f"""
+  INSERT OR IGNORE INTO input_noise SELECT NEW.id, t.term FROM noise_term AS t
+    WHERE t.task_id = NEW.task_id AND {_contains("NEW.text", "t.term")};"""
+_NOISE_OF_OUTPUT = f"""
+  INSERT OR IGNORE INTO output_noise SELECT NEW.id, t.term FROM noise_term AS t
+    WHERE t.task_id = (SELECT i.task_id FROM input AS i WHERE i.id = NEW.input_id)
+      AND {_contains("NEW.text", "t.term")};"""
+_TEXTS_WITH_TERM = f"""
+  INSERT OR IGNORE INTO input_noise SELECT i.id, NEW.term FROM input AS i
+    WHERE i.task_id = NEW.task_id AND {_contains("i.text", "NEW.term")};
+  INSERT OR IGNORE INTO output_noise SELECT o.id, NEW.term FROM input AS i JOIN output AS o ON o.input_id = i.id
+    WHERE i.task_id = NEW.task_id AND {_contains("o.text", "NEW.term")};"""
+_FORGET_TERM = """
+  DELETE FROM input_noise WHERE term = OLD.term
+    AND input_id IN (SELECT i.id FROM input AS i WHERE i.task_id = OLD.task_id);
+  DELETE FROM output_noise WHERE term = OLD.term AND output_id IN (
+    SELECT o.id FROM input AS i JOIN output AS o ON o.input_id = i.id WHERE i.task_id = OLD.task_id);"""
+_TRIGGERS_2026_11_21 = (
+    f"""CREATE TRIGGER example_by_hand AFTER INSERT ON example WHEN NEW.folded IS NULL BEGIN
+  UPDATE example SET folded = {_folded("NEW.input")} WHERE task_id = NEW.task_id AND number = NEW.number;
+END""",
+    f"""CREATE TRIGGER input_by_hand AFTER INSERT ON input WHEN NEW.folded IS NULL BEGIN
+  UPDATE input SET folded = {_folded("NEW.text")} WHERE id = NEW.id;
+END""",
+    f"CREATE TRIGGER input_noise_found AFTER INSERT ON input BEGIN{_NOISE_OF_INPUT}\nEND",
+    f"""CREATE TRIGGER input_edited AFTER UPDATE OF text ON input BEGIN
+  UPDATE input SET folded = {_folded("NEW.text")} WHERE id = NEW.id;
+  DELETE FROM input_noise WHERE input_id = NEW.id;{_NOISE_OF_INPUT}
+END""",
+    "CREATE TRIGGER input_gone AFTER DELETE ON input BEGIN\n  DELETE FROM input_noise WHERE input_id = OLD.id;\nEND",
+    f"""CREATE TRIGGER output_by_hand AFTER INSERT ON output WHEN NEW.answer_id IS NULL BEGIN
+  UPDATE output SET label = {_label_of("NEW.text", "NEW.input_id")} WHERE id = NEW.id AND label IS NULL;
+  UPDATE output SET answer_id = {_ANSWER_ID} WHERE id = NEW.id;
+END""",
+    f"CREATE TRIGGER output_noise_found AFTER INSERT ON output BEGIN{_NOISE_OF_OUTPUT}\nEND",
+    f"""CREATE TRIGGER output_edited AFTER UPDATE OF text ON output BEGIN
+  UPDATE output SET label = {_label_of("NEW.text", "NEW.input_id")} WHERE id = NEW.id;
+  UPDATE output SET answer_id = {_ANSWER_ID} WHERE id = NEW.id;
+  DELETE FROM output_noise WHERE output_id = NEW.id;{_NOISE_OF_OUTPUT}
+END""",
+    "CREATE TRIGGER output_gone AFTER DELETE ON output BEGIN\n  DELETE FROM output_noise WHERE output_id = OLD.id;\nEND",
+    f"CREATE TRIGGER noise_term_new AFTER INSERT ON noise_term BEGIN{_TEXTS_WITH_TERM}\nEND",
+    f"CREATE TRIGGER noise_term_gone AFTER DELETE ON noise_term BEGIN{_FORGET_TERM}\nEND",
+    f"CREATE TRIGGER noise_term_edited AFTER UPDATE ON noise_term BEGIN{_FORGET_TERM}{_TEXTS_WITH_TERM}\nEND",
+)
+
 
 def migrations() -> "Migrations":
     """Return the migrations, oldest first. sqlite-utils is imported here: it takes a third of a second."""
@@ -184,7 +294,7 @@ def migrations() -> "Migrations":
 
     @steps(name="2026-11-21-tables")
     def tables(db: "Database") -> None:
-        for statement in _statements(_TABLES_2026_11_21):
+        for statement in (*_statements(_TABLES_2026_11_21), *_TRIGGERS_2026_11_21):
             db.execute(statement)
 
     return steps

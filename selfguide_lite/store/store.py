@@ -365,12 +365,18 @@ class Store:
                 )
             )
         with self._writing() as connection:
-            return connection.executemany(
+            added = connection.executemany(
                 "INSERT INTO output(input_id, run_id, sample, method, text, label, weight, logprob, finish_reason,"
-                " prompt_tokens, completion_tokens) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+                " prompt_tokens, completion_tokens, answer_id) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0)"
                 " ON CONFLICT(input_id, method, sample) DO NOTHING",
                 rows,
             ).rowcount
+            connection.executemany(
+                "UPDATE output SET answer_id = (SELECT min(o.id) FROM output AS o WHERE o.input_id = output.input_id"
+                " AND ifnull(o.label, o.text) = ifnull(output.label, output.text)) WHERE input_id = ? AND answer_id = 0",
+                [(input_id,) for input_id in {row[0] for row in rows}],
+            )
+            return added
 
     def _labels_of_input(self, input_id: int) -> tuple[str, ...]:
         task_id = self._value("SELECT task_id FROM input WHERE id = ?", input_id)

@@ -1,9 +1,10 @@
 -- Rejects outputs that contain one of the task's noise terms: a chat assistant's stock phrases, or marks of the prompt.
 -- Case is ignored for A to Z. The detail is the term; the first in alphabetical order where there are several.
-SELECT o.id, min(t.term) AS detail
-FROM filter_setting AS s
-JOIN noise_term AS t ON t.task_id = s.task_id
-JOIN input AS i ON i.task_id = t.task_id
-JOIN output AS o ON o.input_id = i.id
-WHERE s.noise_filter AND instr(lower(o.text), lower(t.term))
-GROUP BY o.id;
+-- Which text contains which term is kept up to date in `output_noise` by triggers on `output` and `noise_term`.
+SELECT n.output_id AS id, min(n.term) AS detail
+FROM output_noise AS n
+JOIN output AS o ON o.id = n.output_id
+JOIN input AS i ON i.id = o.input_id
+JOIN filter_setting AS s ON s.task_id = i.task_id
+WHERE s.noise_filter
+GROUP BY n.output_id;

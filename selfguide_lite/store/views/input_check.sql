@@ -6,8 +6,8 @@ WITH
     UNION ALL SELECT id, 3, 'length', detail FROM filter_input_length
     UNION ALL SELECT id, 4, 'echo', detail FROM filter_input_echo/* your filters: input */
   ),
-  first AS MATERIALIZED (
-    SELECT id, min(rank) AS rank, reason, detail FROM rejected GROUP BY id
+  first AS (
+    SELECT id, reason, detail, min(rank) AS rank FROM rejected WHERE id IS NOT NULL GROUP BY id
   )
 SELECT i.id, i.task_id, f.reason, f.detail
 FROM input AS i

@@ -7,11 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from selfguide_lite.errors import SelfguideError
-
-
-def files_dir(db: Path) -> Path:
-    """Return the folder of a database's working files: adapters, checkpoints, the lock."""
-    return db.with_name(f"{db.stem}-files")
+from selfguide_lite.places import files_dir
 
 
 @contextmanager

@@ -8,9 +8,10 @@ from pathlib import Path
 import click
 import pytest
 
-from selfguide_lite.cli.common import default_db, find_db, given_settings
+from selfguide_lite.cli.common import find_db, given_settings
 from selfguide_lite.errors import SelfguideError
-from selfguide_lite.lock import exclusive, files_dir
+from selfguide_lite.lock import exclusive
+from selfguide_lite.places import default_db, files_dir
 from selfguide_lite.settings import Settings
 
 

@@ -1,7 +1,6 @@
 """The options that several commands share, and the few steps from an option to what a command works with."""
 
 import json
-import re
 import signal
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from selfguide_lite.errors import SelfguideError
+from selfguide_lite.places import default_db
 
 if TYPE_CHECKING:
     from selfguide_lite.llm.base import Engine
@@ -150,11 +150,6 @@ def find_task_file(given: Path) -> Path:
         return resource(f"data/tasks/{given.name}.yaml")
     except FileNotFoundError:
         return given
-
-
-def default_db(task_name: str) -> Path:
-    """Return the database's default path for a task: its name with `.db`, in the current folder."""
-    return Path((re.sub(r"[^\w.-]+", "-", task_name).strip("-.") or "task")[:100] + ".db")
 
 
 def find_db(db: Path | None, task: "Task | None" = None) -> Path:

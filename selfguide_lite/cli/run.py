@@ -1,6 +1,7 @@
 """The main job, and its first two stages one by one."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -20,6 +21,9 @@ from selfguide_lite.cli.common import (
     stoppable,
     task_option,
 )
+
+if TYPE_CHECKING:
+    from selfguide_lite.pipeline import RunResult
 
 _TASK = click.argument("task_file", metavar="TASK.yaml", type=click.Path(path_type=Path, dir_okay=False))
 
@@ -79,9 +83,28 @@ def run_command(
             listener=listener,
         )
     if not quiet:
-        click.echo(result.table(), err=as_json)
+        click.echo(_summary(result), err=as_json)
     if as_json:
         print_json(result.as_json())
+
+
+def _summary(result: "RunResult") -> str:
+    """The before/after table and where things lie, for people."""
+    lines = [""]
+    if gain := result.gain:
+        metric = gain.metric.replace("_", " ")
+        lines += [
+            f"{metric} on {gain.n} examples",
+            f"  few-shot prompting   {gain.before:7.1%}",
+            f"  after the finetune   {gain.after:7.1%}",
+            f"  gain                {100 * gain.gain:+7.1f} points "
+            f"(95 % interval {100 * gain.low:+.1f} to {100 * gain.high:+.1f}: {gain.verdict})",
+            "",
+        ]
+    lines.append(f"database  {result.db}  ({result.pairs} pairs)")
+    if result.adapter is not None:
+        lines.append(f"adapter   {result.adapter}")
+    return "\n".join(lines)
 
 
 @click.command("generate")

@@ -55,21 +55,16 @@ def generate(
     listener = listener or Silent()
     task = store.task(task_id)
     settings = settings.resolve(task.kind)
-    done = store.requests_done(task_id)
-    rounds = range(settings.rounds)
-    numbers = range(settings.prompts_per_round)
+    left = inputs_left(store, task_id, settings)
     total = settings.rounds * settings.prompts_per_round
-    ready = sum((round_, number) in done for round_ in rounds for number in numbers)
-    if ready == total:
+    ready = total - sum(map(len, left.values()))
+    if not left:
         listener.done("generate", f"{total} inputs were in the store")
         return
     listener.start("generate", total, ready)
     budget = prompt_budget(engine, settings)
     with recorded_run(store, task_id, "generate", engine, settings, seed, prompts.input_template(task)) as run:
-        for round_ in rounds:
-            todo = [number for number in numbers if (round_, number) not in done]
-            if not todo:
-                continue
+        for round_, todo in left.items():
             pool = store.pool(task_id, before_round=round_)
             barren = fruitless_rounds(pool, round_)
             if barren >= settings.fruitless_rounds:
@@ -95,6 +90,16 @@ def generate(
             listener.advance("generate", ready, 0, len(kept), newest)
             listener.funnel(store.funnel(task_id))
     listener.done("generate", f"{len(store.pool(task_id))} of {ready} inputs passed the filters")
+
+
+def inputs_left(store: Store, task_id: int, settings: Settings) -> dict[int, list[int]]:
+    """Return the numbers of the prompts still to be answered, by round, without the rounds that are complete."""
+    done = store.requests_done(task_id)
+    left = {
+        round_: [number for number in range(settings.prompts_per_round) if (round_, number) not in done]
+        for round_ in range(settings.rounds)
+    }
+    return {round_: numbers for round_, numbers in left.items() if numbers}
 
 
 def prompt_budget(engine: Engine, settings: Settings) -> int:

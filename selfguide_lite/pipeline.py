@@ -1,0 +1,214 @@
+"""The main job: the stages in order, each skipped when its work is in the store.
+
+    task -> generate -> annotate -> train -> export -> evaluate before and after
+
+Everything lies in one database and, beside it, a folder of the files made on the way (checkpoints, the adapter).
+"""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from selfguide_lite.errors import SelfguideError, in_plain_words
+from selfguide_lite.evaluate import EvalRow, Gain, evaluate, load_eval
+from selfguide_lite.finetune import TrainOptions, TrainResult, train
+from selfguide_lite.llm import model_path, open_engine
+from selfguide_lite.llm.base import Engine
+from selfguide_lite.lock import exclusive
+from selfguide_lite.places import adapter_path, lora_dir
+from selfguide_lite.progress import FunnelRow, Listener, Silent
+from selfguide_lite.prompts import Prompts
+from selfguide_lite.store import Adapter, Store
+from selfguide_lite.synthesis import annotate, generate, is_synthesized
+from selfguide_lite.task import Task
+
+
+@dataclass(frozen=True, slots=True)
+class RunResult:
+    """What a run made.
+
+    :param pairs: rows of the dataset that the model was finetuned on
+    :param adapter: the GGUF adapter; None where only data was made
+    :param gain: scores before and after; None where the task has no evaluation file
+    """
+
+    task: str
+    db: Path
+    pairs: int
+    funnel: tuple[FunnelRow, ...]
+    adapter: Path | None = None
+    gain: Gain | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        """Return what `run --json` prints; scores are shares of 1, low and high bound the paired gain."""
+        return {
+            "task": self.task,
+            "pairs": self.pairs,
+            "adapter": None if self.adapter is None else str(self.adapter),
+            "gain": None if self.gain is None else asdict(self.gain),
+        }
+
+
+def run(
+    task: Task,
+    store_path: Path | str,
+    *,
+    model: Path | str | None = None,
+    server: str | None = None,
+    server_model: str | None = None,
+    settings: Mapping[str, Any] | None = None,
+    prompts: Prompts | None = None,
+    seed: int = 42,
+    listener: Listener | None = None,
+    **engine_options: Any,
+) -> RunResult:
+    """Do the whole job for a task, or what is left of it.
+
+    :param store_path: the run's database, made where there is none
+    :param model: GGUF file; None: `$SELFGUIDE_MODEL`, else the embedded model
+    :param server: base URL of an OpenAI-compatible server that writes the data in the model's place. Without `model`
+        the job ends with the dataset, since only a file can be finetuned
+    :param settings: fields of `Settings` to change for this call, over those of the task
+    :param seed: fixes prompts, samples and the order of training
+    :param engine_options: further arguments of `open_engine`, such as `n_ctx`
+    :raises SelfguideError: where something is wrong that the user can mend, in one line
+    """
+    listener = listener or Silent()
+    prompts = prompts or Prompts()
+    db = Path(store_path)
+    model = None if model is None else Path(model)
+    task = task.model_copy(update={"settings": task.settings.changed(settings or {})})
+    wanted = task.settings.resolve(task.kind)
+    with _plainly(), exclusive(db):
+        # What can be wrong is looked at before hours of work.
+        rows = load_eval(task.eval) if task.eval is not None else []
+        local = None if server is not None and model is None else model_path(model)
+        with Store.open(db) as store:
+            task_id = store.add_task(task)
+            if is_synthesized(store, task_id, wanted):
+                listener.done("generate", f"{len(store.requests_done(task_id))} inputs were in the store")
+                listener.done("annotate", "their answers were in the store")
+            else:
+                with _opened(local, server=server, server_model=server_model, **engine_options) as engine:
+                    generate(store, task_id, engine, prompts, wanted, seed, listener)
+                    annotate(store, task_id, engine, prompts, wanted, seed, listener)
+            funnel = tuple(store.funnel(task_id))
+            listener.funnel(funnel)
+            pairs = len(store.pairs(task_id))
+            if not pairs:
+                raise SelfguideError(nothing_left(task, funnel))
+            if local is None:
+                listener.note("the dataset is ready; name the same model's GGUF file with -m to finetune it")
+                return RunResult(task.name, db, pairs, funnel)
+            trained = train(
+                store,
+                task_id,
+                model=local,
+                prompts=prompts,
+                options=TrainOptions.from_settings(wanted, seed=seed),
+                out=lora_dir(db, task.name),
+                listener=listener,
+            )
+            adapter = export(store, task_id, trained, local, adapter_path(db, task.name), listener)
+            gain = None
+            if rows:
+                gain = measure(store, task_id, rows, local, adapter, prompts, listener, **engine_options)
+            return RunResult(task.name, db, pairs, funnel, Path(adapter.path), gain)
+
+
+def export(
+    store: Store, task_id: int, trained: TrainResult, model: Path, out: Path, listener: Listener | None = None
+) -> Adapter:
+    """Write a training's LoRA as a GGUF adapter for its model; skipped where that file is there already.
+
+    :param out: the adapter's file, written whole or not at all
+    """
+    from selfguide_lite.gguf.adapter import write_adapter
+    from selfguide_lite.llm.hashing import file_sha256
+
+    listener = listener or Silent()
+    latest = store.latest_adapter(task_id)
+    if latest is not None and latest.run_id == trained.run_id:
+        path = Path(latest.path)
+        if path == out and path.is_file() and file_sha256(path) == latest.sha256:
+            listener.done("export", f"{path} was there")
+            return latest
+    listener.start("export", 1)
+    write_adapter(trained.folder, model, out)
+    store.add_adapter(task_id, trained.run_id, trained.model_id, out, file_sha256(out))
+    made = store.latest_adapter(task_id)
+    assert made is not None
+    listener.done("export", str(out))
+    return made
+
+
+def measure(
+    store: Store,
+    task_id: int,
+    rows: Sequence[EvalRow],
+    model: Path,
+    adapter: Adapter,
+    prompts: Prompts,
+    listener: Listener | None = None,
+    **engine_options: Any,
+) -> Gain:
+    """Answer the evaluation set before and after, with the very same prompts, and return the paired gain.
+
+    :param model: the GGUF file that the adapter is for
+    :param engine_options: further arguments of `open_engine`
+    """
+    with _opened(model, **engine_options) as engine:
+        before = evaluate(store, task_id, engine, rows, method="few-shot", prompts=prompts, listener=listener)
+    with _opened(model, adapter=Path(adapter.path), **engine_options) as engine:
+        after = evaluate(
+            store, task_id, engine, rows, method="selfguide", adapter_id=adapter.id, prompts=prompts, listener=listener
+        )
+    return after.gain_over(before)
+
+
+def nothing_left(task: Task, funnel: Sequence[FunnelRow]) -> str:
+    """Say in one line where all texts were lost, and what may help against the commonest reason."""
+    lost = Counter({(row.stage, row.reason): row.n for row in funnel if row.reason != "kept" and row.n})
+    if not lost:
+        return f"task {task.name}: nothing was written; is --set rounds large enough?"
+    reasons = ", ".join(f"{n} {stage}s {reason}" for (stage, reason), n in lost.most_common(4))
+    reason = max(lost, key=lambda at: lost[at])[1]
+    advice = _ADVICE.get(reason, "more varied examples, a larger model, or more rounds")
+    return f"task {task.name}: no pair survived the filters ({reasons}). What may help: {advice}"
+
+
+_ADVICE = {
+    "empty": "a model in the chat format of its GGUF file; `selfguide doctor` shows it",
+    "noise": "remove noise terms that your texts need (noise_terms in the task file), or a larger model",
+    "length": "examples of more varied lengths, --set length_deviations=3, or --set input_length_filter=false",
+    "echo": "more examples, or a higher --set input_temperature",
+    "duplicate": "a higher --set input_temperature, or more examples",
+    "label": "clearer labels, --set method=score, or a larger model",
+    "inconsistent": "a lower --set min_share, or a larger model",
+}
+
+
+@contextmanager
+def _opened(model: Path | None, **options: Any) -> Iterator[Engine]:
+    engine = open_engine(model, **options)
+    try:
+        yield engine
+    finally:
+        engine.close()
+
+
+@contextmanager
+def _plainly() -> Iterator[None]:
+    """Turn failures of the disk, the database and the memory into one clear line."""
+    try:
+        yield
+    except SelfguideError:
+        raise
+    except Exception as error:
+        words = in_plain_words(error)
+        if words is None:
+            raise
+        raise SelfguideError(words) from error

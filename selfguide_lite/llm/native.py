@@ -363,7 +363,7 @@ class Context:
                 adapter = llama_cpp.llama_adapter_lora_init(self.model.handle, os.fsencode(path))
             if not adapter:
                 raise SelfguideError(f"{path}: this is no GGUF adapter for {self.model.path.name}{_why()}")
-        handles = (ctypes.c_void_p * 1)(adapter) if adapter else None
+        handles = (llama_cpp.llama_adapter_lora_p_ctypes * 1)(adapter) if adapter else None
         scales = (ctypes.c_float * 1)(scale) if adapter else None
         status = llama_cpp.llama_set_adapters_lora(self._handle, handles, 1 if adapter else 0, scales)
         if status != 0:

@@ -1,0 +1,330 @@
+"""The training itself: token rows and a Hugging Face folder in, a PEFT folder out. The one place that imports torch.
+
+Unsloth's `FastLanguageModel` and TRL's `SFTTrainer`, the same on CUDA and on a CPU. Knows nothing of tasks and stores.
+"""
+
+import contextlib
+import importlib.util
+import io
+import json
+import math
+import os
+import shutil
+import sys
+import time
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from selfguide_lite.cache import cache_dir
+from selfguide_lite.errors import SelfguideError
+from selfguide_lite.finetune.memory import Shape, check_memory, choose_bits
+from selfguide_lite.finetune.options import Bits, TrainOptions, rate_for
+from selfguide_lite.finetune.rows import Row, padded
+from selfguide_lite.progress import TrainStep
+
+_CHECKPOINT = "checkpoint-"
+_LARGE = 400_000_000  # parameters from which on memory matters more than speed
+_WARMUP_SHARE = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class Fit:
+    """What a training was.
+
+    :param loss: mean over the last tenth of the steps
+    :param resumed_at: the step of the checkpoint it went on from, 0 for a fresh start
+    """
+
+    steps: int
+    loss: float
+    learning_rate: float
+    seconds: float
+    resumed_at: int
+    device: str
+
+
+def fit(
+    base: str,
+    rows: Sequence[Row],
+    options: TrainOptions,
+    out: Path,
+    *,
+    shape: Shape,
+    pad: int,
+    on_step: Callable[[TrainStep], None],
+    note: Callable[[str], None],
+    offline: bool = True,
+) -> Fit:
+    """Train a LoRA and leave it as a PEFT folder in `out`, its checkpoints beside it.
+
+    Goes on from the last whole checkpoint in `out`, with the result that an uninterrupted training would have had.
+
+    :param base: Hugging Face folder, or a name at the hub
+    :param shape: of the base, to choose what fits into memory
+    :param pad: token that fills up rows
+    :param on_step: called after every optimizer step, in the main process alone
+    :param note: told what is worth a line
+    :raises SelfguideError: where a package is missing or memory does not suffice
+    """
+    check_installed()
+    _prepare_environment(offline)
+    muted = _Muted(out / "train.log")
+    with muted:
+        import torch
+        import unsloth
+        from datasets import Dataset
+        from transformers import PrinterCallback, ProgressCallback, TrainerCallback
+        from transformers.utils import logging as transformers_logging
+        from trl import SFTConfig, SFTTrainer
+
+        transformers_logging.set_verbosity_error()
+        transformers_logging.disable_progress_bar()
+        cuda = torch.cuda.is_available()
+        longest = max(len(row.ids) for row in rows)
+        bits: Bits = choose_bits(options, shape, longest) if cuda else 16
+        checkpointing = options.checkpointing
+        if checkpointing is None:
+            checkpointing = shape.parameters >= _LARGE
+        check_memory(options, shape, longest, bits=bits, checkpointing=checkpointing, cuda=cuda)
+        dtype = _dtype(cuda, shape.parameters)
+        model, tokenizer = unsloth.FastLanguageModel.from_pretrained(
+            base,
+            max_seq_length=max(longest, 64),
+            dtype=dtype,
+            load_in_4bit=bits == 4,
+            load_in_8bit=bits == 8,
+            use_gradient_checkpointing=False,
+            local_files_only=offline,
+        )
+        model = unsloth.FastLanguageModel.get_peft_model(
+            model,
+            r=options.rank,
+            lora_alpha=options.alpha,
+            lora_dropout=options.dropout,
+            target_modules=list(options.target_modules),
+            bias="none",
+            use_gradient_checkpointing=("unsloth" if cuda else True) if checkpointing else False,
+            random_state=options.seed,
+            max_seq_length=max(longest, 64),
+        )
+        rate = options.learning_rate or rate_for(shape.parameters)
+        per_epoch = math.ceil(math.ceil(len(rows) / options.batch_size / world_size()) / options.accumulation)
+        total = max(1, math.ceil(per_epoch * options.epochs))
+        counted = _Counter(rows, pad, torch)
+        config = SFTConfig(
+            output_dir=str(out),
+            per_device_train_batch_size=options.batch_size,
+            gradient_accumulation_steps=options.accumulation,
+            num_train_epochs=options.epochs,
+            learning_rate=rate,
+            lr_scheduler_type="linear",
+            warmup_steps=math.ceil(_WARMUP_SHARE * total),
+            weight_decay=0.0,
+            logging_steps=1,
+            save_strategy="steps" if options.save_steps else "epoch",
+            save_steps=options.save_steps or 500,
+            save_total_limit=2,
+            seed=options.seed,
+            data_seed=options.seed,
+            bf16=dtype == torch.bfloat16,
+            fp16=dtype == torch.float16,
+            use_cpu=not cuda,
+            gradient_checkpointing=False,
+            max_length=options.max_length,
+            packing=False,
+            dataset_kwargs={"skip_prepare_dataset": True},
+            remove_unused_columns=False,
+            disable_tqdm=True,
+            report_to="none",
+            dataloader_pin_memory=cuda,
+        )
+
+        class Reporter(TrainerCallback):  # type: ignore[misc]
+            """Turns the trainer's log lines into training steps."""
+
+            def __init__(self) -> None:
+                self.losses: list[float] = []
+                self.last = time.perf_counter()
+
+            def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+                self.losses = [line["loss"] for line in state.log_history if "loss" in line]
+                self.last = time.perf_counter()
+
+            def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any], **_: Any) -> None:
+                if "loss" not in logs or not state.is_world_process_zero:
+                    return
+                now = time.perf_counter()
+                self.losses.append(float(logs["loss"]))
+                step = TrainStep(
+                    step=state.global_step,
+                    total=state.max_steps,
+                    epoch=float(logs.get("epoch", state.epoch or 0.0)),
+                    loss=self.losses[-1],
+                    learning_rate=float(logs.get("learning_rate", 0.0)),
+                    grad_norm=float(logs.get("grad_norm", math.nan)),
+                    tokens_per_second=counted.take() / max(now - self.last, 1e-9),
+                    memory=_memory(cuda, torch),
+                )
+                self.last = now
+                with muted.lifted():
+                    on_step(step)
+
+        reporter = Reporter()
+        trainer = SFTTrainer(
+            model=model,
+            args=config,
+            train_dataset=Dataset.from_list([{"row": number} for number in range(len(rows))]),
+            data_collator=counted,
+            processing_class=tokenizer,
+            callbacks=[reporter],
+        )
+        for callback in (PrinterCallback, ProgressCallback):
+            trainer.remove_callback(callback)
+        checkpoint = last_checkpoint(out)
+        resumed_at = int(checkpoint.name.removeprefix(_CHECKPOINT)) if checkpoint else 0
+        started = time.perf_counter()
+        try:
+            trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+        except torch.OutOfMemoryError as error:
+            raise SelfguideError(
+                "the card's memory did not suffice for this training; lower --batch-size or --max-length, "
+                "or load the base in 4 bits with --bits 4"
+            ) from error
+        seconds = time.perf_counter() - started
+        if is_main_process():
+            trainer.model.save_pretrained(str(out))
+        tail = reporter.losses[-max(1, len(reporter.losses) // 10) :] or [math.nan]
+        steps = int(trainer.state.global_step)
+        device = torch.cuda.get_device_name() if cuda else "CPU"
+    return Fit(steps, sum(tail) / len(tail), rate, seconds, resumed_at, device)
+
+
+def check_installed() -> None:
+    """Refuse at once where a package for training is missing.
+
+    :raises SelfguideError: naming the packages and how to install them
+    """
+    needed = ("torch", "transformers", "peft", "trl", "datasets", "unsloth")
+    missing = [name for name in needed if importlib.util.find_spec(name) is None]
+    if missing:
+        raise SelfguideError(
+            f"finetuning needs {', '.join(missing)}, which this installation lacks: run `make setup`, "
+            "or on a machine with an NVIDIA card pip install 'selfguide-lite[train]'"
+        )
+
+
+def last_checkpoint(out: Path) -> Path | None:
+    """Return the newest checkpoint that was written to its end, removing those that were not."""
+    found = sorted(
+        (path for path in out.glob(f"{_CHECKPOINT}*") if path.name.removeprefix(_CHECKPOINT).isdigit()),
+        key=lambda path: int(path.name.removeprefix(_CHECKPOINT)),
+    )
+    for path in reversed(found):
+        try:  # the trainer writes this file last
+            json.loads((path / "trainer_state.json").read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            if is_main_process():
+                shutil.rmtree(path, ignore_errors=True)
+        else:
+            return path
+    return None
+
+
+def is_main_process() -> bool:
+    """Whether this process is the one that writes, under `torchrun` or `accelerate launch` as well as alone."""
+    return int(os.environ.get("RANK", "0")) == 0
+
+
+def world_size() -> int:
+    """Number of processes that train together."""
+    return max(int(os.environ.get("WORLD_SIZE", "1")), 1)
+
+
+def _prepare_environment(offline: bool) -> None:
+    """Set what the libraries read when they are imported."""
+    os.environ["UNSLOTH_COMPILE_LOCATION"] = str(cache_dir() / "unsloth_compiled_cache")
+    os.environ["UNSLOTH_DISABLE_STATISTICS"] = "1"
+    os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
+    os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"
+    os.environ["TOKENIZERS_PARALLELISM"] = "false"
+    # Threads that wait by spinning lose two thirds of the speed as soon as anything else runs on the machine.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    if offline:
+        os.environ["HF_HUB_OFFLINE"] = "1"
+        os.environ["TRANSFORMERS_OFFLINE"] = "1"
+
+
+def _dtype(cuda: bool, parameters: int) -> Any:
+    import torch
+
+    if cuda:
+        return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
+    # A small model is trained as exactly as it is run; there a 16-bit base is no faster either.
+    return torch.bfloat16 if parameters >= _LARGE else torch.float32
+
+
+def _memory(cuda: bool, torch: Any) -> int:
+    if cuda:
+        return int(torch.cuda.max_memory_allocated())
+    import psutil
+
+    return int(psutil.Process().memory_info().rss)
+
+
+class _Counter:
+    """Makes batches of rows and counts their tokens."""
+
+    def __init__(self, rows: Sequence[Row], pad: int, torch: Any):
+        self._rows, self._pad, self._torch = rows, pad, torch
+        self._tokens = 0
+
+    def __call__(self, features: list[dict[str, int]]) -> dict[str, Any]:
+        rows = [self._rows[feature["row"]] for feature in features]
+        self._tokens += sum(len(row.ids) for row in rows)
+        return {name: self._torch.tensor(values) for name, values in padded(rows, self._pad).items()}
+
+    def take(self) -> int:
+        """Return the tokens since the last call."""
+        tokens, self._tokens = self._tokens, 0
+        return tokens
+
+
+class _Muted(contextlib.AbstractContextManager["_Muted"]):
+    """Sends what the libraries print into a log file, for standard output belongs to the answer."""
+
+    def __init__(self, log: Path):
+        self._path = log
+        self._log: io.TextIOBase | None = None
+        self._before: list[tuple[Any, Any]] = []
+
+    def __enter__(self) -> "_Muted":
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        self._log = self._path.open("a", encoding="utf-8")
+        warnings.simplefilter("ignore")
+        self._mute()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._unmute()
+        warnings.resetwarnings()
+        if self._log is not None:
+            self._log.close()
+
+    @contextlib.contextmanager
+    def lifted(self) -> Iterator[None]:
+        """Let through what is said inside."""
+        self._unmute()
+        try:
+            yield
+        finally:
+            self._mute()
+
+    def _mute(self) -> None:
+        self._before.append((sys.stdout, sys.stderr))
+        sys.stdout = sys.stderr = self._log  # type: ignore[assignment]
+
+    def _unmute(self) -> None:
+        sys.stdout, sys.stderr = self._before.pop()

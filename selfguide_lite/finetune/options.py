@@ -1,0 +1,72 @@
+"""How a finetune is done: what a user may choose, and the rules for what was left open."""
+
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+from selfguide_lite.settings import Settings
+
+Bits = Literal[4, 8, 16]
+PROJECTIONS: tuple[str, ...] = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
+
+
+@dataclass(frozen=True, slots=True)
+class TrainOptions:
+    """Options of one finetune.
+
+    :param epochs: passes over the dataset, as in the paper 3
+    :param learning_rate: at its peak; None: see `rate_for`
+    :param batch_size: rows a step and process
+    :param accumulation: steps whose gradients are summed before the weights move
+    :param max_length: tokens of prompt and answer; a longer row is left out
+    :param alpha: the LoRA is scaled by alpha / rank
+    :param bits: of the base's weights while training, on CUDA; None: by the card's free memory
+    :param checkpointing: compute activations twice in place of keeping them; None: where the model is large
+    :param save_steps: optimizer steps between two checkpoints; None: one an epoch
+    """
+
+    epochs: float = 3
+    learning_rate: float | None = None
+    batch_size: int = 8
+    accumulation: int = 1
+    max_length: int = 2048
+    rank: int = 16
+    alpha: float = 32
+    dropout: float = 0.0
+    target_modules: tuple[str, ...] = PROJECTIONS
+    bits: Bits | None = None
+    checkpointing: bool | None = None
+    save_steps: int | None = None
+    seed: int = 42
+
+    @classmethod
+    def from_settings(cls, settings: Settings, *, seed: int = 42, **more: Any) -> "TrainOptions":
+        """Return the options that a run's settings ask for.
+
+        :param more: options that are no settings, such as `bits` or `save_steps`
+        """
+        return cls(
+            epochs=settings.epochs,
+            learning_rate=settings.learning_rate,
+            batch_size=settings.batch_size,
+            accumulation=settings.accumulation,
+            max_length=settings.max_length,
+            rank=settings.lora_rank,
+            alpha=settings.lora_alpha,
+            dropout=settings.lora_dropout,
+            seed=seed,
+            **more,
+        )
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return all options, for the store."""
+        return asdict(self)
+
+
+def rate_for(parameters: int) -> float:
+    """Return the peak learning rate for a model of so many parameters when none was given.
+
+    The paper's 5e-5 moves all weights. A LoRA moves few and starts at nothing: 2e-4 is the usual rate for models of a
+    billion parameters and more. Narrower models bear and need higher rates, as one over the width, which is about the
+    square root of the size: 5e-4 at 160 million, 3e-3 at 4 million, never more than 5e-3.
+    """
+    return min(max(2e-4 * (1e9 / max(parameters, 1)) ** 0.5, 2e-4), 5e-3)

@@ -1,0 +1,252 @@
+"""Finetunes the model that wrote the data on its dataset, and writes every step into the store."""
+
+import hashlib
+import json
+import shutil
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from selfguide_lite.errors import SelfguideError
+from selfguide_lite.finetune.memory import Shape
+from selfguide_lite.finetune.options import TrainOptions
+from selfguide_lite.finetune.rows import Rows, make_rows
+from selfguide_lite.llm.base import ModelInfo
+from selfguide_lite.progress import Listener, Silent, TrainStep
+from selfguide_lite.prompts import Prompts
+from selfguide_lite.store import Pair, Store
+from selfguide_lite.task import Task
+
+MARKER = "selfguide.json"
+_PLAN = "plan.json"
+
+
+@dataclass(frozen=True, slots=True)
+class TrainResult:
+    """A finished training.
+
+    :param folder: PEFT folder of the LoRA
+    :param run_id: in the store
+    :param model_id: of the base, in the store
+    :param examples: rows trained on
+    :param left_out: rows that were too long
+    :param loss: mean over the last tenth of the steps
+    :param skipped: whether the work was done already
+    """
+
+    folder: Path
+    run_id: int
+    model_id: int
+    examples: int
+    left_out: int
+    steps: int
+    loss: float
+    learning_rate: float
+    seconds: float
+    resumed_at: int = 0
+    skipped: bool = False
+
+
+def train(
+    store: Store,
+    task_id: int,
+    *,
+    model: Path | str,
+    prompts: Prompts,
+    options: TrainOptions,
+    out: Path,
+    listener: Listener | None = None,
+    base: str | None = None,
+) -> TrainResult:
+    """Finetune a model on a task's dataset.
+
+    Goes on where an interrupted training of the same data and options stopped; a finished one is not done again.
+
+    :param model: the GGUF that the adapter is for: its vocabulary and chat template make the rows, and its weights are
+        the base
+    :param out: folder for the LoRA and its checkpoints; those of other data or options in it are removed
+    :param base: Hugging Face folder or name to take the weights from, in place of the GGUF's own
+    :raises SelfguideError: where there is nothing to learn, memory or packages are missing, or the model is unfit
+    """
+    from selfguide_lite.finetune.lora import check_installed, fit, is_main_process
+    from selfguide_lite.gguf.reader import GgufFile
+    from selfguide_lite.gguf.to_hf import geometry, hf_folder
+    from selfguide_lite.gguf.tokenizer import pad_id
+    from selfguide_lite.llm.chat import ChatFormat
+    from selfguide_lite.llm.hashing import file_sha256
+    from selfguide_lite.llm.native import Model
+
+    listener = listener or Silent()
+    model = Path(model)
+    task = store.task(task_id)
+    pairs = store.pairs(task_id)
+    _check_pairs(store, task_id, task, pairs)
+    check_installed()
+    with GgufFile(model) as gguf:
+        shape = _shape(gguf)
+        geometry(gguf)
+        pad = pad_id(gguf)
+        architecture = gguf.architecture
+    vocabulary = Model(model, vocab_only=True)
+    try:
+        rows = make_rows(pairs, task, prompts, ChatFormat.of(vocabulary), options.max_length)
+    finally:
+        vocabulary.close()
+    _check_rows(rows, options, listener)
+
+    model_hash = file_sha256(model)
+    info = ModelInfo(model.stem, str(model), model_hash, architecture, shape.parameters)
+    plan = _plan(rows, options, model_hash, base)
+    if not is_main_process():  # another process of the same launch keeps the books
+        fitted = fit(
+            base or str(hf_folder(model)), rows.rows, options, out, shape=shape, pad=pad,
+            on_step=lambda step: None, note=lambda message: None, offline=base is None or Path(base).exists(),
+        )  # fmt: skip
+        return TrainResult(out, 0, 0, len(rows.rows), rows.left_out, fitted.steps, fitted.loss, fitted.learning_rate, 0)
+
+    model_id = store.add_model(info)
+    if done := _finished(store, task_id, model_id, out, plan):
+        listener.done("train", f"already trained on these {done.examples} pairs")
+        return done
+    _make_room(out, plan)
+    template = prompts.template("annotate")
+    run_id = store.add_train_run(task_id, model_id, options.as_dict(), options.seed, plan["rows_sha256"], template)
+    if base is None:
+        weights = str(hf_folder(model))
+    else:
+        weights = base
+
+    begun = False
+
+    def on_step(step: TrainStep) -> None:
+        nonlocal begun
+        if not begun:
+            listener.start("train", step.total, step.step - 1)
+            begun = True
+        store.add_train_step(run_id, step)
+        listener.step(step)
+
+    try:
+        fitted = fit(
+            weights, rows.rows, options, out, shape=shape, pad=pad,
+            on_step=on_step, note=listener.note, offline=base is None or Path(base).exists(),
+        )  # fmt: skip
+    except KeyboardInterrupt:
+        store.finish_run(run_id, "interrupted")
+        raise
+    marker = {
+        "gguf_sha256": model_hash,
+        "plan": plan,
+        "run_id": run_id,
+        "model_id": model_id,
+        "examples": len(rows.rows),
+        "left_out": rows.left_out,
+        "steps": fitted.steps,
+        "loss": fitted.loss,
+        "learning_rate": fitted.learning_rate,
+        "seconds": fitted.seconds,
+    }
+    (out / MARKER).write_text(json.dumps(marker, indent=1) + "\n", encoding="utf-8")
+    store.finish_run(run_id, "done")
+    listener.done(
+        "train",
+        f"{len(rows.rows)} pairs, {fitted.steps} steps, loss {fitted.loss:.3f}, {fitted.seconds:.0f} s on {fitted.device}",
+    )
+    return TrainResult(
+        out, run_id, model_id, len(rows.rows), rows.left_out,
+        fitted.steps, fitted.loss, fitted.learning_rate, fitted.seconds, fitted.resumed_at,
+    )  # fmt: skip
+
+
+def _shape(gguf: Any) -> Shape:
+    from selfguide_lite.gguf.to_hf import geometry
+
+    found = geometry(gguf)
+    return Shape(
+        parameters=sum(info.elements for info in gguf.tensors.values()),
+        layers=found.layers,
+        width=found.width,
+        feed_forward=found.feed_forward,
+        attention=found.heads * found.head_dim,
+        kv=found.kv_heads * found.head_dim,
+        vocabulary=found.vocabulary,
+        tied=found.tied,
+    )
+
+
+def _check_pairs(store: Store, task_id: int, task: Task, pairs: Sequence[Pair]) -> None:
+    answers = Counter(pair.output for pair in pairs)
+    if pairs and not (task.kind == "classification" and len(answers) == 1):
+        return
+    lost = [row for row in store.funnel(task_id) if row.n and row.reason not in ("kept", "sent", "generated", "made")]
+    lost.sort(key=lambda row: -row.n)
+    reasons = ", ".join(f"{row.n} {row.stage} {row.reason}" for row in lost[:4]) or "nothing was generated yet"
+    if not pairs:
+        raise SelfguideError(
+            f"task {task.name!r} has no pairs to train on ({reasons}); `selfguide status` shows where they were lost"
+        )
+    (label,) = answers
+    raise SelfguideError(
+        f"task {task.name!r}: all {len(pairs)} pairs have the same answer {label!r}, so there is nothing to tell apart "
+        f"({reasons}); generate more inputs, or look at the answers with `selfguide dataset`"
+    )
+
+
+def _check_rows(rows: Rows, options: TrainOptions, listener: Listener) -> None:
+    if not rows.rows:
+        raise SelfguideError(
+            f"all {rows.left_out} pairs are longer than {options.max_length} tokens (the longest has {rows.longest}); "
+            f"raise --max-length"
+        )
+    if rows.left_out:
+        listener.note(
+            f"{rows.left_out} of {rows.left_out + len(rows.rows)} pairs are longer than {options.max_length} tokens "
+            f"(the longest has {rows.longest}) and are left out; --max-length raises the limit"
+        )
+
+
+def _plan(rows: Rows, options: TrainOptions, model_hash: str, base: str | None) -> dict[str, Any]:
+    """What decides a training's result: checkpoints of another plan are of no use."""
+    decided = {name: value for name, value in options.as_dict().items() if name not in ("save_steps", "checkpointing")}
+    decided["target_modules"] = list(options.target_modules)
+    text = json.dumps([decided, base], sort_keys=True)
+    return {
+        "rows_sha256": rows.sha256,
+        "model_sha256": model_hash,
+        "options_sha256": hashlib.sha256(text.encode()).hexdigest(),
+    }
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _finished(store: Store, task_id: int, model_id: int, out: Path, plan: dict[str, Any]) -> TrainResult | None:
+    marker = _read(out / MARKER)
+    if marker.get("plan") != plan or not (out / "adapter_model.safetensors").is_file():
+        return None
+    known = store.connection.execute(
+        "SELECT 1 FROM run WHERE id = ? AND task_id = ? AND model_id = ? AND dataset_sha256 = ? AND reason = 'done'",
+        (marker["run_id"], task_id, model_id, plan["rows_sha256"]),
+    ).fetchone()
+    if known is None:
+        return None
+    names = ("run_id", "model_id", "examples", "left_out", "steps", "loss", "learning_rate", "seconds")
+    return TrainResult(out, **{name: marker[name] for name in names}, skipped=True)
+
+
+def _make_room(out: Path, plan: dict[str, Any]) -> None:
+    """Keep the checkpoints of this very plan, remove any other training's."""
+    if _read(out / _PLAN) != plan:
+        for checkpoint in out.glob("checkpoint-*"):
+            shutil.rmtree(checkpoint, ignore_errors=True)
+        out.mkdir(parents=True, exist_ok=True)
+        (out / _PLAN).write_text(json.dumps(plan, indent=1) + "\n", encoding="utf-8")
+    for name in (MARKER, "adapter_model.safetensors"):
+        (out / name).unlink(missing_ok=True)

@@ -1,0 +1,195 @@
+"""Reads a GGUF file: its metadata whole, its tensors a few rows at a time.
+
+Nothing is mapped into memory, so reading a model of any size takes no more than the rows asked for. Knows nothing of
+what the tensors mean.
+"""
+
+import math
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, BinaryIO
+
+import numpy as np
+import numpy.typing as npt
+from gguf.constants import GGML_QUANT_SIZES, GGMLQuantizationType
+from gguf.quants import dequantize
+
+from selfguide_lite.errors import SelfguideError
+
+FloatArray = npt.NDArray[np.float32]
+_SCALARS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}
+_STRING, _ARRAY = 8, 9
+_CHUNK_ELEMENTS = 4 * 2**20
+_PLAIN = {GGMLQuantizationType.F32: np.dtype("<f4"), GGMLQuantizationType.F16: np.dtype("<f2")}
+
+
+@dataclass(frozen=True, slots=True)
+class TensorInfo:
+    """Where a tensor lies.
+
+    :param shape: rows first, as numpy has it (the file has the reverse)
+    :param offset: from the beginning of the file, in bytes
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    kind: GGMLQuantizationType
+    offset: int
+
+    @property
+    def elements(self) -> int:
+        """How many numbers."""
+        return math.prod(self.shape)
+
+    @property
+    def row_bytes(self) -> int:
+        """Size of one row in the file."""
+        block, size = GGML_QUANT_SIZES[self.kind]
+        return self.shape[-1] // block * size
+
+    @property
+    def rows(self) -> int:
+        """How many rows; a vector is one."""
+        return math.prod(self.shape[:-1])
+
+    @property
+    def bytes(self) -> int:
+        """Size in the file."""
+        return self.rows * self.row_bytes
+
+
+class GgufFile:
+    """An open GGUF file; a context manager.
+
+    :param path: the file
+    :raises SelfguideError: where it is missing, no GGUF, damaged or cut short
+    """
+
+    def __init__(self, path: Path):
+        self.path = path
+        self.metadata: dict[str, Any] = {}
+        self.tensors: dict[str, TensorInfo] = {}
+        try:
+            self._file: BinaryIO = path.open("rb")
+        except OSError as error:
+            raise SelfguideError(f"{path}: cannot read this model: {error.strerror}") from error
+        try:
+            self._size = path.stat().st_size
+            self._read_header()
+        except (struct.error, UnicodeDecodeError, ValueError, KeyError, OverflowError, MemoryError) as error:
+            self._file.close()
+            raise SelfguideError(f"{path}: this GGUF file is damaged or cut short; get it again ({error})") from error
+        except BaseException:
+            self._file.close()
+            raise
+
+    def __enter__(self) -> "GgufFile":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+    @property
+    def architecture(self) -> str:
+        """What `general.architecture` says."""
+        return str(self.metadata.get("general.architecture", "unknown"))
+
+    def get(self, key: str, default: Any = None) -> Any:
+        """Return a value of the metadata by its name below the architecture, such as `block_count`."""
+        return self.metadata.get(f"{self.architecture}.{key}", default)
+
+    def chunks(self, name: str, multiple: int = 1) -> Iterator[FloatArray]:
+        """Yield a tensor dequantized, a few million numbers at a time, as `(rows, columns)` blocks in order.
+
+        :param multiple: every block has a multiple of so many rows
+        :raises SelfguideError: for a type that cannot be dequantized
+        """
+        info = self.tensors[name]
+        step = max(_CHUNK_ELEMENTS // max(info.shape[-1], 1) // multiple, 1) * multiple
+        for start in range(0, info.rows, step):
+            yield self._rows(info, start, min(step, info.rows - start))
+
+    def tensor(self, name: str) -> FloatArray:
+        """Return a whole tensor dequantized, in its own shape."""
+        info = self.tensors[name]
+        return self._rows(info, 0, info.rows).reshape(info.shape)
+
+    def _rows(self, info: TensorInfo, start: int, count: int) -> FloatArray:
+        self._file.seek(info.offset + start * info.row_bytes)
+        raw = np.frombuffer(self._file.read(count * info.row_bytes), dtype=np.uint8)
+        if raw.size < count * info.row_bytes:
+            raise SelfguideError(f"{self.path}: this GGUF file is cut short in tensor {info.name}; get it again")
+        if (plain := _PLAIN.get(info.kind)) is not None:
+            return raw.view(plain).reshape(count, info.shape[-1]).astype(np.float32)
+        try:
+            values: FloatArray = dequantize(raw.reshape(count, info.row_bytes), info.kind)
+        except NotImplementedError as error:
+            raise SelfguideError(
+                f"{self.path}: tensor {info.name} is {info.kind.name}, which cannot be turned back into numbers here; "
+                "use the model in another quantization, such as Q4_K_M or Q8_0"
+            ) from error
+        return values.reshape(count, info.shape[-1])
+
+    def _take(self, count: int) -> bytes:
+        if count > self._size:
+            raise ValueError(f"a length of {count:,} bytes in a file of {self._size:,}")
+        data = self._file.read(count)
+        if len(data) < count:
+            raise ValueError("it ends in the middle of its header")
+        return data
+
+    def _scalar(self, code: str) -> Any:
+        return struct.unpack(f"<{code}", self._take(struct.calcsize(f"<{code}")))[0]
+
+    def _string(self) -> str:
+        # A vocabulary's own bytes need not be UTF-8; surrogates keep them apart and readable.
+        return self._take(self._scalar("Q")).decode("utf-8", errors="surrogateescape")
+
+    def _value(self, kind: int) -> Any:
+        if kind == _STRING:
+            return self._string()
+        if kind == _ARRAY:
+            inner, count = self._scalar("I"), self._scalar("Q")
+            if inner in _SCALARS:
+                data = self._take(count * struct.calcsize(f"<{_SCALARS[inner]}"))
+                return list(struct.unpack(f"<{count}{_SCALARS[inner]}", data))
+            if count > self._size:
+                raise ValueError(f"an array of {count:,} items")
+            return [self._value(inner) for _ in range(count)]
+        return self._scalar(_SCALARS[kind])
+
+    def _read_header(self) -> None:
+        if self._file.read(4) != b"GGUF":
+            raise SelfguideError(f"{self.path}: not a GGUF model file")
+        version = self._scalar("I")
+        if version not in (2, 3):
+            raise SelfguideError(f"{self.path}: GGUF version {version} is not supported, only 2 and 3 (little-endian)")
+        tensor_count, field_count = self._scalar("Q"), self._scalar("Q")
+        for _ in range(field_count):
+            key = self._string()
+            self.metadata[key] = self._value(self._scalar("I"))
+        raw: list[tuple[str, tuple[int, ...], GGMLQuantizationType, int]] = []
+        for _ in range(tensor_count):
+            name = self._string()
+            dimensions = self._scalar("I")
+            shape = tuple(reversed([self._scalar("Q") for _ in range(dimensions)]))
+            raw.append((name, shape or (1,), GGMLQuantizationType(self._scalar("I")), self._scalar("Q")))
+        alignment = int(self.metadata.get("general.alignment", 32))
+        if alignment <= 0:
+            raise ValueError(f"an alignment of {alignment}")
+        data_start = -(-self._file.tell() // alignment) * alignment
+        for name, shape, kind, offset in raw:
+            info = TensorInfo(name, shape, kind, data_start + offset)
+            if info.shape[-1] % GGML_QUANT_SIZES[kind][0]:
+                raise ValueError(f"tensor {name} of {kind.name} has rows of {info.shape[-1]}")
+            if info.offset + info.bytes > self._size:
+                missing = info.offset + info.bytes - self._size
+                raise ValueError(f"at least {missing:,} bytes are missing at its end, in tensor {name}")
+            self.tensors[name] = info

@@ -1,4 +1,4 @@
-"""What a training will need, from the model's shape alone, so that a lack of memory is said before anything is loaded."""
+"""What a training will need, from the model's shape alone: a lack of memory is said before anything is loaded."""
 
 from dataclasses import dataclass
 

@@ -150,10 +150,8 @@ def train(
     }
     (out / MARKER).write_text(json.dumps(marker, indent=1) + "\n", encoding="utf-8")
     store.finish_run(run_id, "done")
-    listener.done(
-        "train",
-        f"{len(rows.rows)} pairs, {fitted.steps} steps, loss {fitted.loss:.3f}, {fitted.seconds:.0f} s on {fitted.device}",
-    )
+    pace = f"{fitted.seconds:.0f} s on {fitted.device}"
+    listener.done("train", f"{len(rows.rows)} pairs, {fitted.steps} steps, loss {fitted.loss:.3f}, {pace}")
     return TrainResult(
         out, run_id, model_id, len(rows.rows), rows.left_out,
         fitted.steps, fitted.loss, fitted.learning_rate, fitted.seconds, fitted.resumed_at,

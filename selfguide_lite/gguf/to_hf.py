@@ -1,6 +1,6 @@
 """Turns a GGUF model into a Hugging Face folder, a few rows at a time, so that memory does not grow with the model.
 
-The folder is kept in the cache under the file's hash and made once. What does not fit exactly is refused, never guessed.
+The folder is kept in the cache under the file's hash and made once. What does not fit exactly is refused, not guessed.
 """
 
 import json
@@ -20,9 +20,9 @@ from gguf.constants import GGMLQuantizationType
 
 from selfguide_lite.cache import cache_dir
 from selfguide_lite.errors import SelfguideError
-from selfguide_lite.llm.hashing import file_sha256
 from selfguide_lite.gguf.reader import FloatArray, GgufFile, TensorInfo
 from selfguide_lite.gguf.tokenizer import pad_id, write_tokenizer
+from selfguide_lite.llm.hashing import file_sha256
 
 SHARD_BYTES = 2 * 2**30
 EXACT_BYTES = 2**30  # models of at most so many bytes in 32 bits are kept without any rounding
@@ -179,7 +179,7 @@ def _check_disk(gguf: GgufFile, folder: Path) -> None:
     free = shutil.disk_usage(folder).free
     if free < needed:
         raise SelfguideError(
-            f"{folder.parent}: {needed / 2**30:.1f} GiB are needed for the weights and {free / 2**30:.1f} GiB are free; "
+            f"{folder.parent}: the weights need {needed / 2**30:.1f} GiB and {free / 2**30:.1f} GiB are free; "
             "make room or set SELFGUIDE_CACHE to another disk"
         )
 

@@ -89,6 +89,10 @@ class ChatFormat:
                 run += part if isinstance(part, str) else text
         return [*ids, *(self.text(run.rstrip()) if ids else self._continue(run.rstrip())), self._end()]
 
+    def written(self, messages: Sequence[Message]) -> str:
+        """The prompt as one text with control tokens by their names, for other programs that read it so."""
+        return self._render([message.role for message in messages], [message.content for message in messages], True)
+
     def _end(self) -> int:
         vocabulary = self.vocabulary
         return vocabulary.eot if vocabulary.eot >= 0 else vocabulary.eos

@@ -23,6 +23,7 @@ class StageState:
     """One stage as it stands.
 
     :param first: units that were in the store when the stage began
+    :param judged: how many were done when `kept` was last told
     :param started: the clock's seconds
     """
 
@@ -32,6 +33,7 @@ class StageState:
     first: int = 0
     done: int = 0
     kept: int | None = None
+    judged: int = 0
     text: str | None = None
     summary: str = ""
     started: float = 0.0
@@ -49,7 +51,7 @@ class StageState:
     @property
     def kept_share(self) -> float | None:
         """Share of the finished units that the filters kept, None where unknown."""
-        return None if self.kept is None or not self.done else min(1.0, self.kept / self.done)
+        return None if self.kept is None or not self.judged else min(1.0, self.kept / self.judged)
 
     def seconds(self, now: float) -> float:
         """Seconds since the stage began, or those it took."""
@@ -115,7 +117,8 @@ class JobState:
         state = self._running(stage)
         now = self.clock()
         state.done = done
-        state.kept = state.kept if kept is None else kept
+        if kept is not None:
+            state.kept, state.judged = kept, done
         state.text = state.text if text is None else text
         if tokens:
             state.tokens.append((now, tokens))

@@ -1,0 +1,240 @@
+"""What is wrong with a task file, and what in it will work badly. Knows nothing of stores and makes nothing."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from pathlib import Path
+from statistics import fmean, pstdev
+from typing import Literal, Protocol
+
+from selfguide_lite.errors import SelfguideError
+from selfguide_lite.llm.base import Message
+from selfguide_lite.prompts import Prompts
+from selfguide_lite.settings import Settings
+from selfguide_lite.task import NOISE_TERMS, Places, Task, fold, read_task
+
+_NEAR_CONTEXT = 0.75  # a prompt that fills more of the context than this leaves too little for the answer
+_WANTED_EXAMPLES = 3
+
+
+class TokenCounter(Protocol):
+    """The part of an engine that counts; a tokenizer alone will do."""
+
+    @property
+    def n_ctx(self) -> int:
+        """Tokens that prompt and answer may have together."""
+        ...
+
+    def count_tokens(self, messages: Sequence[Message] | str) -> int:
+        """Number of prompt tokens."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing to know about a task file.
+
+    :param level: an error stops a run, a warning does not
+    :param line: from 1
+    :param column: from 1
+    :param field: such as `examples.1.output`, empty for the whole file
+    """
+
+    level: Literal["error", "warning"]
+    line: int
+    column: int
+    field: str
+    message: str
+
+
+def check_file(
+    path: Path, prompts: Prompts | None = None, counter: TokenCounter | None = None
+) -> tuple[Task | None, list[Finding]]:
+    """Check a task file.
+
+    :param counter: of the model that is meant to be used; without one no prompt is measured
+    :returns: the task, None where there are errors; what was found, in the file's order
+    :raises SelfguideError: where the file cannot be read or is no YAML
+    """
+    task, places, problems = read_task(path)
+    if task is None:
+        return None, [Finding("error", p.line, p.column, p.field, p.message) for p in problems]
+    findings = []
+    for level, field, message in _look(task, prompts or Prompts(), counter):
+        line, column = _place(places, field)
+        findings.append(Finding(level, line, column, field, message))
+    findings.sort(key=lambda finding: (finding.line, finding.column))
+    return (None if any(finding.level == "error" for finding in findings) else task), findings
+
+
+def _place(places: Places, field: str) -> tuple[int, int]:
+    parts = tuple(field.split(".")) if field else ()
+    return next(places[parts[:n]] for n in range(len(parts), -1, -1) if parts[:n] in places)
+
+
+_Found = tuple[Literal["error", "warning"], str, str]
+
+
+def _look(task: Task, prompts: Prompts, counter: TokenCounter | None) -> Iterator[_Found]:
+    settings = task.settings.resolve(task.kind)
+    yield from _examples(task)
+    yield from _lengths(task, settings)
+    yield from _labels(task)
+    yield from _noise(task, settings)
+    yield from _settings(task, settings)
+    yield from _evaluation(task)
+    if counter is not None:
+        yield from _prompts(task, settings, prompts, counter)
+
+
+def _examples(task: Task) -> Iterator[_Found]:
+    count = len(task.examples)
+    if count < _WANTED_EXAMPLES:
+        yield (
+            "warning",
+            "examples",
+            f"only {count} example{'s' if count > 1 else ''}: the method was measured with about {_WANTED_EXAMPLES}; "
+            "fewer make the data less varied",
+        )
+    for (i, one), (j, other) in combinations(enumerate(task.examples), 2):
+        if fold(one.input) == fold(other.input):
+            yield "warning", f"examples.{j}.input", f"the same input as example {i}: it adds nothing"
+    if task.kind == "generation" and count > 1 and len({fold(example.output) for example in task.examples}) == 1:
+        yield "warning", "examples", "all outputs are the same: the model will learn to answer only that"
+
+
+def _lengths(task: Task, settings: Settings) -> Iterator[_Found]:
+    columns: list[tuple[str, bool, Callable[[int], str]]] = [
+        ("input", settings.input_length_filter, lambda i: task.examples[i].input),
+        ("output", bool(settings.output_length_filter), lambda i: task.examples[i].output),
+    ]
+    for column, filtered, text in columns:
+        if not filtered:
+            continue
+        lengths = [len(text(i)) for i in range(len(task.examples))]
+        mean, spread = fmean(lengths), pstdev(lengths)
+        if spread == 0:
+            slack = max(mean * settings.length_slack_share, settings.length_slack_min)
+            low, high = max(0, mean - slack), mean + slack
+            yield (
+                "warning",
+                "examples",
+                f"all {column}s have {lengths[0]} characters: texts of {low:.0f} to {high:.0f} characters are kept, by "
+                "the settings length_slack_share and length_slack_min",
+            )
+            continue
+        reach = settings.length_deviations * spread
+        if reach < 0.15 * mean:
+            yield (
+                "warning",
+                "examples",
+                f"the {column}s are almost equally long: only texts of {mean - reach:.0f} to {mean + reach:.0f} "
+                "characters will be kept; vary the examples or set length_deviations higher",
+            )
+        for i, length in enumerate(lengths):
+            if abs(length - mean) >= reach:
+                yield (
+                    "warning",
+                    f"examples.{i}.{column}",
+                    f"its own length filter would drop this text: {length} characters, kept are "
+                    f"{mean - reach:.0f} to {mean + reach:.0f}",
+                )
+
+
+def _labels(task: Task) -> Iterator[_Found]:
+    shown = {fold(example.output) for example in task.examples}
+    instruction = fold(task.instruction)
+    for i, label in enumerate(task.labels):
+        if fold(label) in shown:
+            continue
+        named = fold(label) in instruction
+        yield (
+            "warning",
+            f"labels.{i}",
+            f"no example has the label {label!r}"
+            + ("" if named else " and the instruction does not name it: the model cannot know that it exists"),
+        )
+
+
+def _noise(task: Task, settings: Settings) -> Iterator[_Found]:
+    if not settings.noise_filter:
+        return
+    terms = NOISE_TERMS if task.noise_terms is None else task.noise_terms
+    advice = "; take it off with a noise_terms list of your own"
+    for term in terms:
+        for i, label in enumerate(task.labels):
+            if term.casefold() in label.casefold():
+                yield "error", f"labels.{i}", f"the noise term {term!r} drops every answer with this label{advice}"
+        for i, example in enumerate(task.examples):
+            for column, text in (("input", example.input), ("output", example.output)):
+                if term.casefold() in text.casefold() and not (column == "output" and task.labels):
+                    yield (
+                        "warning",
+                        f"examples.{i}.{column}",
+                        f"contains the noise term {term!r}: texts like this one will be dropped{advice}",
+                    )
+
+
+def _settings(task: Task, settings: Settings) -> Iterator[_Found]:
+    given = task.settings.model_fields_set
+    if task.kind == "generation" and settings.method == "score":
+        yield "error", "settings.method", "score needs labels to choose from; a generation task takes sample"
+    if settings.method == "sample" and settings.samples == 1 and settings.consistency_filter and "samples" in given:
+        yield "warning", "settings.samples", "one sample always agrees with itself: the consistency filter does nothing"
+    if settings.input_temperature == 0:
+        yield "warning", "settings.input_temperature", "at 0 the same prompt gives the same input: expect duplicates"
+
+
+def _evaluation(task: Task) -> Iterator[_Found]:
+    if task.eval is None:
+        return
+    from selfguide_lite.evaluate.rows import load_eval
+
+    try:
+        rows = load_eval(task.eval)
+    except SelfguideError as error:
+        yield "error", "eval", str(error)
+        return
+    seeds = {fold(example.input) for example in task.examples}
+    leaks = sum(fold(row.input) in seeds for row in rows)
+    if leaks:
+        yield "warning", "eval", f"{leaks} of its inputs are seed examples: they are left out of every score"
+    if task.labels:
+        labels = {fold(label) for label in task.labels}
+        strange = [row for row in rows if not any(fold(reference) in labels for reference in row.references)]
+        if strange:
+            first = strange[0].references[0]
+            yield (
+                "warning",
+                "eval",
+                f"{len(strange)} of {len(rows)} rows have an answer that is no label ({first[:60]!r}): "
+                "they count as errors",
+            )
+
+
+def _prompts(task: Task, settings: Settings, prompts: Prompts, counter: TokenCounter) -> Iterator[_Found]:
+    longest = max((example.input for example in task.examples), key=len)
+    answer = max(counter.count_tokens(example.output) for example in task.examples)
+    tokens = counter.count_tokens(prompts.annotate(task, longest))
+    room = f"the model's context of {counter.n_ctx}"
+    if tokens + answer > counter.n_ctx:
+        yield "error", "examples", f"a prompt of {tokens} tokens and an answer of {answer} do not fit {room}"
+    elif tokens + answer > _NEAR_CONTEXT * counter.n_ctx:
+        yield "warning", "examples", f"a prompt of {tokens} tokens leaves little of {room}; shorten the examples"
+    if tokens + answer > settings.max_length:
+        yield (
+            "warning",
+            "examples",
+            f"a training text of {tokens + answer} tokens is over the setting max_length ({settings.max_length})",
+        )
+    inputs = [example.input for example in task.examples]
+    label = task.labels[0] if task.labels else None
+    tokens = counter.count_tokens(prompts.new_input(task, inputs, [], label))
+    budget = min(settings.prompt_budget, counter.n_ctx)
+    if tokens > budget:
+        yield (
+            "error",
+            "instruction",
+            f"asking for an input takes {tokens} tokens before any input made so far is shown, {tokens - budget} "
+            f"over the budget of {budget} (setting prompt_budget, or the model's context)",
+        )

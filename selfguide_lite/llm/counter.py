@@ -1,0 +1,33 @@
+"""Counts a model's tokens without its weights: opens in a moment, also for a model of many gigabytes."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from selfguide_lite.llm.base import Message
+from selfguide_lite.llm.chat import ChatFormat
+from selfguide_lite.llm.llama import DEFAULT_CONTEXT
+from selfguide_lite.llm.native import Model
+
+
+class Counter:
+    """A model's vocabulary and chat format.
+
+    :param path: the GGUF file
+    :raises SelfguideError: where the file is missing or no model
+    """
+
+    def __init__(self, path: Path):
+        self._model = Model(path, vocab_only=True)
+        self._chat = ChatFormat.of(self._model)
+        # Without weights llama.cpp does not read the context's length, but the file's key-value part has it.
+        architecture = self._model.metadata("general.architecture") or ""
+        trained = self._model.metadata(f"{architecture}.context_length") or ""
+        self.n_ctx = min(DEFAULT_CONTEXT, int(trained)) if trained.isdigit() else DEFAULT_CONTEXT
+
+    def count_tokens(self, messages: Sequence[Message] | str) -> int:
+        """Number of prompt tokens, chat template included."""
+        return len(self._chat.prompt(messages))
+
+    def close(self) -> None:
+        """Free the vocabulary."""
+        self._model.close()

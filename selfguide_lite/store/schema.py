@@ -85,7 +85,7 @@ CREATE TABLE input (
   prompt INTEGER,
   label TEXT,
   text TEXT NOT NULL,
-  length INTEGER GENERATED ALWAYS AS (length(text)) STORED,
+  length INTEGER,
   folded TEXT,
   good TEXT,
   flawed TEXT,
@@ -104,10 +104,10 @@ CREATE TABLE output (
   sample INTEGER NOT NULL DEFAULT 0,
   method TEXT NOT NULL DEFAULT 'sample',
   text TEXT NOT NULL,
-  length INTEGER GENERATED ALWAYS AS (length(text)) STORED,
+  length INTEGER,
   label TEXT,
   answer_id INTEGER,
-  answer_length INTEGER GENERATED ALWAYS AS (length(ifnull(label, text))) STORED,
+  answer_length INTEGER,
   weight REAL NOT NULL DEFAULT 1 CHECK (weight >= 0),
   logprob REAL,
   finish_reason TEXT,
@@ -117,6 +117,8 @@ CREATE TABLE output (
   UNIQUE (input_id, method, sample)
 );
 CREATE INDEX output_answer ON output(input_id, answer_id, weight, answer_length, length);
+CREATE INDEX output_unlabelled ON output(input_id) WHERE label IS NULL AND answer_length > 0;
+CREATE INDEX output_empty ON output(input_id) WHERE answer_length = 0;
 CREATE TABLE input_noise (
   input_id INTEGER NOT NULL REFERENCES input(id) ON DELETE CASCADE,
   term TEXT NOT NULL,
@@ -193,6 +195,13 @@ CREATE TABLE prediction (
 # word edges beyond A to Z).
 
 
+# Every character that Unicode counts as white space, and the separators that Python's `str.strip` removes.
+WHITE_SPACE = (
+    "char(9,10,11,12,13,28,29,30,31,32,133,160,5760,8192,8193,8194,8195,8196,8197,8198,8199,8200,8201,8202,8232,8233,"
+    "8239,8287,12288)"
+)
+
+
 def _folded(text: str) -> str:
     """SQL that folds A to Z and runs of white space."""
     blanks = text
@@ -235,10 +244,13 @@ def _contains(text: str, term: str) -> str:
     return f"instr(lower({text}), lower({term}))"
 
 
-_ANSWER_ID = """(
-    SELECT min(o.id) FROM output AS o
-    WHERE o.input_id = NEW.input_id AND ifnull(o.label, o.text) =
-      (SELECT ifnull(n.label, n.text) FROM output AS n WHERE n.id = NEW.id))"""
+_MEASURE_OUTPUT = f"""  UPDATE output SET
+    length = length(text),
+    answer_length = ifnull(length(label), CASE WHEN trim(text, {WHITE_SPACE}) = '' THEN 0 ELSE length(text) END),
+    answer_id = (
+      SELECT min(o.id) FROM output AS o
+      WHERE o.input_id = NEW.input_id AND ifnull(o.label, o.text) = ifnull(output.label, output.text))
+  WHERE id = NEW.id;"""
 _NOISE_OF_INPUT = f"""
   INSERT OR IGNORE INTO input_noise SELECT NEW.id, t.term FROM noise_term AS t
     WHERE t.task_id = NEW.task_id AND {_contains("NEW.text", "t.term")};"""
@@ -261,25 +273,29 @@ _TRIGGERS_2026_11_21 = (
   UPDATE example SET folded = {_folded("NEW.input")} WHERE task_id = NEW.task_id AND number = NEW.number;
 END""",
     f"""CREATE TRIGGER input_by_hand AFTER INSERT ON input WHEN NEW.folded IS NULL BEGIN
-  UPDATE input SET folded = {_folded("NEW.text")} WHERE id = NEW.id;
+  UPDATE input SET length = length(text), folded = {_folded("NEW.text")} WHERE id = NEW.id;
 END""",
     f"CREATE TRIGGER input_noise_found AFTER INSERT ON input BEGIN{_NOISE_OF_INPUT}\nEND",
     f"""CREATE TRIGGER input_edited AFTER UPDATE OF text ON input BEGIN
-  UPDATE input SET folded = {_folded("NEW.text")} WHERE id = NEW.id;
+  UPDATE input SET length = length(text), folded = {_folded("NEW.text")} WHERE id = NEW.id;
   DELETE FROM input_noise WHERE input_id = NEW.id;{_NOISE_OF_INPUT}
 END""",
-    "CREATE TRIGGER input_gone AFTER DELETE ON input BEGIN\n  DELETE FROM input_noise WHERE input_id = OLD.id;\nEND",
+    """CREATE TRIGGER input_gone AFTER DELETE ON input BEGIN
+  DELETE FROM input_noise WHERE input_id = OLD.id;
+END""",
     f"""CREATE TRIGGER output_by_hand AFTER INSERT ON output WHEN NEW.answer_id IS NULL BEGIN
   UPDATE output SET label = {_label_of("NEW.text", "NEW.input_id")} WHERE id = NEW.id AND label IS NULL;
-  UPDATE output SET answer_id = {_ANSWER_ID} WHERE id = NEW.id;
+{_MEASURE_OUTPUT}
 END""",
     f"CREATE TRIGGER output_noise_found AFTER INSERT ON output BEGIN{_NOISE_OF_OUTPUT}\nEND",
     f"""CREATE TRIGGER output_edited AFTER UPDATE OF text ON output BEGIN
   UPDATE output SET label = {_label_of("NEW.text", "NEW.input_id")} WHERE id = NEW.id;
-  UPDATE output SET answer_id = {_ANSWER_ID} WHERE id = NEW.id;
+{_MEASURE_OUTPUT}
   DELETE FROM output_noise WHERE output_id = NEW.id;{_NOISE_OF_OUTPUT}
 END""",
-    "CREATE TRIGGER output_gone AFTER DELETE ON output BEGIN\n  DELETE FROM output_noise WHERE output_id = OLD.id;\nEND",
+    """CREATE TRIGGER output_gone AFTER DELETE ON output BEGIN
+  DELETE FROM output_noise WHERE output_id = OLD.id;
+END""",
     f"CREATE TRIGGER noise_term_new AFTER INSERT ON noise_term BEGIN{_TEXTS_WITH_TERM}\nEND",
     f"CREATE TRIGGER noise_term_gone AFTER DELETE ON noise_term BEGIN{_FORGET_TERM}\nEND",
     f"CREATE TRIGGER noise_term_edited AFTER UPDATE ON noise_term BEGIN{_FORGET_TERM}{_TEXTS_WITH_TERM}\nEND",

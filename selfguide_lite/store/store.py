@@ -316,8 +316,9 @@ class Store:
         text = clean(new.text)
         with self._writing() as connection:
             cursor = connection.execute(
-                "INSERT INTO input(task_id, run_id, round, prompt, label, text, folded, good, flawed, finish_reason,"
-                " prompt_tokens, completion_tokens, mean_logprob) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+                "INSERT INTO input(task_id, run_id, round, prompt, label, text, length, folded, good, flawed,"
+                " finish_reason, prompt_tokens, completion_tokens, mean_logprob)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
                 " ON CONFLICT(task_id, round, prompt) DO NOTHING",
                 (
                     new.task_id,
@@ -326,6 +327,7 @@ class Store:
                     new.prompt,
                     new.label,
                     text,
+                    len(text),
                     fold(text),
                     json.dumps(new.good),
                     json.dumps(new.flawed),
@@ -349,6 +351,7 @@ class Store:
         for output in new:
             text = clean(output.text)
             labels = self._labels_of_input(output.input_id)
+            label = last_label(text, labels) if labels else None
             rows.append(
                 (
                     output.input_id,
@@ -356,7 +359,9 @@ class Store:
                     output.sample,
                     output.method,
                     text,
-                    last_label(text, labels) if labels else None,
+                    len(text),
+                    label,
+                    len(text if label is None else label),
                     output.weight,
                     _number(output.logprob),
                     output.finish_reason,
@@ -366,14 +371,16 @@ class Store:
             )
         with self._writing() as connection:
             added = connection.executemany(
-                "INSERT INTO output(input_id, run_id, sample, method, text, label, weight, logprob, finish_reason,"
-                " prompt_tokens, completion_tokens, answer_id) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0)"
+                "INSERT INTO output(input_id, run_id, sample, method, text, length, label, answer_length, weight, logprob,"
+                " finish_reason, prompt_tokens, completion_tokens, answer_id)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0)"
                 " ON CONFLICT(input_id, method, sample) DO NOTHING",
                 rows,
             ).rowcount
             connection.executemany(
                 "UPDATE output SET answer_id = (SELECT min(o.id) FROM output AS o WHERE o.input_id = output.input_id"
-                " AND ifnull(o.label, o.text) = ifnull(output.label, output.text)) WHERE input_id = ? AND answer_id = 0",
+                " AND ifnull(o.label, o.text) = ifnull(output.label, output.text))"
+                " WHERE input_id = ? AND answer_id = 0",
                 [(input_id,) for input_id in {row[0] for row in rows}],
             )
             return added

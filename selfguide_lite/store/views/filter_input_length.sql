@@ -1,7 +1,7 @@
 -- Rejects inputs that are much shorter or longer than the seed examples' inputs (see length_bound).
 SELECT i.id, printf('%d characters, kept between %.1f and %.1f', i.length, b.low, b.high) AS detail
 FROM length_bound AS b
-JOIN input AS i ON i.task_id = b.task_id
+CROSS JOIN input AS i ON i.task_id = b.task_id
 WHERE b.part = 'input' AND b.enabled
   AND NOT CASE WHEN b.spread > 0
     THEN (b.n * i.length - b.total) * (b.n * i.length - b.total) < b.deviations * b.deviations * b.spread

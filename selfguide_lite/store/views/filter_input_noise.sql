@@ -3,7 +3,7 @@
 -- Which text contains which term is kept up to date in `input_noise` by triggers on `input` and `noise_term`.
 SELECT n.input_id AS id, min(n.term) AS detail
 FROM input_noise AS n
-JOIN input AS i ON i.id = n.input_id
-JOIN filter_setting AS s ON s.task_id = i.task_id
+CROSS JOIN input AS i ON i.id = n.input_id
+CROSS JOIN filter_setting AS s ON s.task_id = i.task_id
 WHERE s.noise_filter
 GROUP BY n.input_id;

@@ -2,34 +2,56 @@
 -- input: prompts that were answered; output: samples of the kept inputs; answer: kept inputs; dataset: answered inputs.
 WITH
   pool AS MATERIALIZED (SELECT id, task_id, reason FROM input_verdict),
-  judged AS MATERIALIZED (
-    SELECT p.task_id, v.input_id, v.reason, count(*) AS n
-    FROM output_verdict AS v
-    JOIN pool AS p ON p.id = v.input_id AND p.reason IS NULL
-    GROUP BY v.input_id, v.reason
+  kept AS MATERIALIZED (SELECT id FROM pool WHERE reason IS NULL),
+  rejected AS MATERIALIZED (
+    SELECT o.input_id, r.reason, count(*) AS n
+    FROM output_rejected AS r
+    CROSS JOIN output AS o ON o.id = r.id
+    GROUP BY o.input_id, r.reason
   ),
-  asked AS (SELECT input_id, sum(reason IS NULL) AS passed FROM judged GROUP BY input_id),
-  settled AS (
-    SELECT p.task_id,
-           CASE WHEN a.input_id IS NULL THEN 'unanswered'
-                WHEN NOT a.passed THEN 'no valid answer'
-                WHEN c.input_id IS NULL THEN 'inconsistent'
-                ELSE 'kept' END AS reason
-    FROM pool AS p
-    LEFT JOIN asked AS a ON a.input_id = p.id
-    LEFT JOIN answer AS c ON c.input_id = p.id
-    WHERE p.reason IS NULL
+  sampled AS MATERIALIZED (
+    SELECT o.input_id, count(*) AS n FROM output AS o GROUP BY o.input_id
+  ),
+  passed AS (
+    SELECT input_id, sum(n) AS n
+    FROM (SELECT input_id, n FROM sampled UNION ALL SELECT input_id, -n FROM rejected)
+    GROUP BY input_id
+  ),
+  settled AS MATERIALIZED (
+    SELECT a.task_id, a.input_id, CASE WHEN s.balance AND s.kind = 'classification' THEN a.answer END AS label
+    FROM answer AS a
+    JOIN filter_setting AS s ON s.task_id = a.task_id
+    WHERE a.input_id IN (SELECT id FROM kept)
+  ),
+  reached(task_id, input_id, how) AS (
+    SELECT task_id, id, 0 FROM pool WHERE reason IS NULL
+    UNION ALL SELECT NULL, input_id, CASE WHEN n > 0 THEN 2 ELSE 1 END FROM passed
+    UNION ALL SELECT task_id, input_id, 3 FROM settled
+  ),
+  fate AS (
+    SELECT max(task_id) AS task_id, max(how) AS how FROM reached GROUP BY input_id HAVING max(task_id) IS NOT NULL
+  ),
+  labelled AS (SELECT task_id, label, count(*) AS n FROM settled GROUP BY task_id, label),
+  drawn AS (
+    SELECT task_id, sum(n) AS answers, count(*) * min(n) AS pairs FROM labelled GROUP BY task_id
   )
 SELECT task_id, 'input' AS stage, ifnull(reason, 'kept') AS reason, count(*) AS n FROM pool GROUP BY 1, 3
 UNION ALL
-SELECT task_id, 'output', ifnull(reason, 'kept'), sum(n) FROM judged GROUP BY 1, 3
+SELECT i.task_id, 'output', c.reason, sum(c.n)
+FROM (
+  SELECT input_id, 'kept' AS reason, n FROM passed WHERE n > 0
+  UNION ALL SELECT input_id, reason, n FROM rejected
+) AS c
+JOIN input AS i ON i.id = c.input_id
+WHERE c.input_id IN (SELECT id FROM kept)
+GROUP BY 1, 3
 UNION ALL
-SELECT task_id, 'answer', reason, count(*) FROM settled GROUP BY 1, 3
+SELECT task_id, 'answer',
+       CASE how WHEN 0 THEN 'unanswered' WHEN 1 THEN 'no valid answer' WHEN 2 THEN 'inconsistent' ELSE 'kept' END,
+       count(*)
+FROM fate
+GROUP BY 1, 3
 UNION ALL
-SELECT t.id, 'dataset', 'balance', d.answers - d.pairs
-FROM task AS t
-JOIN (SELECT t.id, (SELECT count(*) FROM pair AS p WHERE p.task_id = t.id) AS answers,
-             (SELECT count(*) FROM dataset AS d WHERE d.task_id = t.id) AS pairs FROM task AS t) AS d ON d.id = t.id
-WHERE d.answers > d.pairs
+SELECT task_id, 'dataset', 'balance', answers - pairs FROM drawn WHERE answers > pairs
 UNION ALL
-SELECT task_id, 'dataset', 'kept', count(*) FROM dataset GROUP BY 1;
+SELECT task_id, 'dataset', 'kept', pairs FROM drawn;

@@ -1,15 +1,17 @@
 -- Each input that passed the filters with its consistent answer, before balancing. `place` orders a label's pairs by
--- a hash of dataset_seed and the input's place (round and prompt, else its id), so that balancing draws from all rounds and always draws the same.
+-- a hash of dataset_seed and the input's place (round and prompt, else its id), so that balancing draws from all rounds
+-- and always draws the same.
 WITH
+  kept AS MATERIALIZED (SELECT id FROM input_verdict WHERE reason IS NULL),
   hashed AS (
     SELECT a.task_id, a.input_id, i.text AS input, a.answer AS output, a.share, a.output_id, s.kind, s.balance,
-           s.random_labels, s.dataset_seed, 
+           s.random_labels, s.dataset_seed,
            (ifnull(i.round * 1000003 + i.prompt, i.id) % 2147483579 * 48271 + s.dataset_seed * 69621 + 12345)
              % 2147483579 AS h
     FROM answer AS a
-    JOIN input_verdict AS v ON v.id = a.input_id AND v.reason IS NULL
     JOIN input AS i ON i.id = a.input_id
     JOIN filter_setting AS s ON s.task_id = a.task_id
+    WHERE a.input_id IN (SELECT id FROM kept)
   )
 SELECT task_id, input_id, input, output, share, output_id, random_labels, h,
        balance AND kind = 'classification' AS balanced,

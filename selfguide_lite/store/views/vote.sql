@@ -6,23 +6,23 @@ WITH
     SELECT o.input_id, o.answer_id, min(o.id) AS output_id, count(*) AS n, sum(o.weight) AS weight,
            max(o.weight) AS heaviest, min(o.answer_length) AS length
     FROM output AS o
-    LEFT JOIN output_rejected AS r ON r.id = o.id
-    WHERE r.id IS NULL
+    WHERE o.id NOT IN (SELECT id FROM output_rejected)
     GROUP BY o.input_id, o.answer_id
   ),
   placed AS (
     SELECT i.task_id, t.input_id, t.output_id, t.n, t.weight,
            t.weight / sum(t.weight) OVER w AS share,
-           row_number() OVER (
-             PARTITION BY t.input_id
-             ORDER BY CASE WHEN s.consistency_filter THEN t.weight ELSE t.heaviest END DESC,
-                      CASE WHEN s.consistency_filter THEN t.length ELSE 0 END, t.output_id
-           ) AS place,
+           row_number() OVER w AS place,
            CASE WHEN s.consistency_filter THEN s.min_share ELSE 0 END AS min_share
     FROM tally AS t
     JOIN input AS i ON i.id = t.input_id
     JOIN filter_setting AS s ON s.task_id = i.task_id
-    WINDOW w AS (PARTITION BY t.input_id)
+    WINDOW w AS (
+      PARTITION BY t.input_id
+      ORDER BY CASE WHEN s.consistency_filter THEN t.weight ELSE t.heaviest END DESC,
+               CASE WHEN s.consistency_filter THEN t.length ELSE 0 END, t.output_id
+      ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING
+    )
   )
 SELECT p.task_id, p.input_id, ifnull(o.label, o.text) AS answer, p.output_id, p.n, p.weight, p.share, p.place,
        p.min_share

@@ -20,5 +20,6 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         cache = tmp_path_factory.mktemp("cache")
         patch.setenv("SELFGUIDE_CACHE", str(cache))
         patch.setenv("HF_HUB_OFFLINE", "1")
+        patch.setenv("SELFGUIDE_THREADS", "1")  # small models gain nothing from more, and a busy machine loses much
         patch.delenv("SELFGUIDE_MODEL", raising=False)
         yield cache

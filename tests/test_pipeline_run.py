@@ -1,0 +1,286 @@
+"""The whole job on a llama of random weights with Vicuna's kind of vocabulary, and on tasks of a public benchmark."""
+
+import json
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from click.testing import CliRunner
+
+from selfguide_lite import Prompts, SelfguideError, Settings, Store, Task, load_task, run
+from selfguide_lite.cli import main
+from selfguide_lite.gguf.random_model import write_random_llama
+from selfguide_lite.llm import open_engine
+from selfguide_lite.progress import FunnelRow, Silent, Stage
+from selfguide_lite.resources import resource
+from selfguide_lite.synthesis import annotate, generate
+
+QUICK = {
+    "rounds": 3,
+    "prompts_per_round": 4,
+    "input_max_tokens": 16,
+    "output_max_tokens": 8,
+    "samples": 3,
+    "epochs": 1,
+    "input_length_filter": False,
+    "output_length_filter": False,
+    "balance": False,
+    "min_share": 0.0,
+}
+NI = Path(__file__).resolve().parents[2] / "shared" / "ni"
+
+
+class Stages(Silent):
+    """Remembers which stages had work, which were done, and what was noted."""
+
+    def __init__(self) -> None:
+        self.started: list[Stage] = []
+        self.ended: list[Stage] = []
+        self.notes: list[str] = []
+
+    def start(self, stage: Stage, total: int, done: int = 0) -> None:
+        self.started.append(stage)
+
+    def done(self, stage: Stage, summary: str) -> None:
+        self.ended.append(stage)
+
+    def note(self, message: str) -> None:
+        self.notes.append(message)
+
+
+@pytest.fixture(scope="module")
+def random_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A llama of random weights with 32,000 SentencePiece tokens, whose answers are decided enough to end."""
+    return write_random_llama(tmp_path_factory.mktemp("model") / "random.gguf", sharpness=4.0)
+
+
+def write_task(folder: Path, **changed: Any) -> Path:
+    """Write a small task with an evaluation file and return its path."""
+    answers = ["glad", "sad", "glad"]
+    texts = ["Ann sang all day.", "Bob lost his hat.", "Cy won the race at noon."]
+    rows = [("Di got a kite.", "glad"), ("Ed fell ill.", "sad"), ("Flo met a friend.", "glad")]
+    content = {
+        "name": "mood",
+        "kind": "classification",
+        "instruction": "Say whether the text is glad or sad.",
+        "labels": ["glad", "sad"],
+        "examples": [{"input": text, "output": answer} for text, answer in zip(texts, answers, strict=True)],
+        "settings": QUICK,
+        "eval": "mood.eval.jsonl",
+    } | changed
+    (folder / "mood.eval.jsonl").write_text(
+        "".join(json.dumps({"input": text, "output": answer}) + "\n" for text, answer in rows), encoding="utf-8"
+    )
+    path = folder / f"{content['name']}.yaml"
+    path.write_text(yaml.safe_dump(content), encoding="utf-8")
+    return path
+
+
+def rows_of(db: Path, sql: str) -> list[tuple[Any, ...]]:
+    with closing(sqlite3.connect(db)) as connection:
+        return connection.execute(sql).fetchall()
+
+
+GENERATED = "SELECT round, prompt, label, text, good, finish_reason, mean_logprob FROM input ORDER BY round, prompt"
+ANSWERED = (
+    "SELECT i.round, i.prompt, o.sample, o.method, o.text, o.label, o.weight, o.logprob"
+    " FROM output AS o JOIN input AS i ON i.id = o.input_id ORDER BY i.round, i.prompt, o.sample"
+)
+
+
+@pytest.fixture(scope="module")
+def whole(random_model: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
+    """One whole run by the command line: its folder and the line of JSON that it ended with."""
+    folder = tmp_path_factory.mktemp("whole")
+    task = write_task(folder, settings=QUICK | {"method": "sample"})
+    command = ["run", str(task), "-d", str(folder / "mood.db"), "-m", str(random_model), "--json"]
+    result = CliRunner().invoke(main, command, catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    return folder, json.loads(result.stdout.splitlines()[-1])
+
+
+def test_a_whole_run_ends_with_its_line_of_json(whole: tuple[Path, dict[str, Any]]) -> None:
+    folder, answer = whole
+    db = folder / "mood.db"
+    assert set(answer) == {"task", "pairs", "adapter", "gain"}
+    assert answer["task"] == "mood"
+    assert answer["pairs"] == rows_of(db, "SELECT count(*) FROM dataset")[0][0] > 0
+    assert Path(answer["adapter"]).is_file()
+    assert set(answer["gain"]) == {"metric", "n", "before", "after", "low", "high"}
+    assert answer["gain"]["n"] == 3
+    assert all(0 <= answer["gain"][key] <= 1 for key in ("before", "after"))
+
+
+def test_every_text_and_what_made_it_is_in_the_store(whole: tuple[Path, dict[str, Any]]) -> None:
+    db = whole[0] / "mood.db"
+    assert len(rows_of(db, GENERATED)) == QUICK["rounds"] * QUICK["prompts_per_round"]
+    assert rows_of(db, "SELECT stage, reason FROM run ORDER BY id") == [
+        ("generate", "done"),
+        ("annotate", "done"),
+        ("train", "done"),
+    ]
+    assert rows_of(db, "SELECT count(*) FROM run WHERE seed = 42 AND model_id IS NOT NULL")[0][0] == 3
+    assert rows_of(db, "SELECT count(*) FROM train_step")[0][0] > 0
+    assert rows_of(db, "SELECT DISTINCT method FROM evaluation ORDER BY 1") == [("few-shot",), ("selfguide",)]
+    assert rows_of(db, "SELECT count(*) FROM prediction")[0][0] == 6
+    assert rows_of(db, "PRAGMA integrity_check") == [("ok",)]
+    assert rows_of(db, "PRAGMA foreign_key_check") == []
+
+
+def test_a_second_call_makes_nothing_again(whole: tuple[Path, dict[str, Any]], random_model: Path) -> None:
+    folder, answer = whole
+    tables = ("input", "output", "run", "train_step", "adapter", "evaluation", "prediction")
+    before = [rows_of(folder / "mood.db", f"SELECT count(*), max(rowid) FROM {table}") for table in tables]
+    stages = Stages()
+    again = run(load_task(folder / "mood.yaml"), folder / "mood.db", model=random_model, listener=stages)
+    assert again.as_json() == answer
+    assert stages.started == []
+    assert stages.ended[:4] == ["generate", "annotate", "train", "export"]
+    assert before == [rows_of(folder / "mood.db", f"SELECT count(*), max(rowid) FROM {table}") for table in tables]
+
+
+def test_the_same_seed_makes_the_same_rows(whole: tuple[Path, dict[str, Any]], random_model: Path) -> None:
+    folder, _ = whole
+    task = load_task(folder / "mood.yaml")
+    made = {}
+    with open_engine(random_model) as engine:  # type: ignore[attr-defined]
+        for seed in (42, 43):
+            with Store.open(folder / f"seed{seed}.db") as store:
+                task_id = store.add_task(task)
+                settings = task.settings.resolve(task.kind)
+                generate(store, task_id, engine, Prompts(), settings, seed)
+                annotate(store, task_id, engine, Prompts(), settings, seed)
+            made[seed] = [rows_of(folder / f"seed{seed}.db", sql) for sql in (GENERATED, ANSWERED)]
+    assert made[42] == [rows_of(folder / "mood.db", sql) for sql in (GENERATED, ANSWERED)]
+    assert made[43] != made[42]
+
+
+def test_labels_are_scored_in_shares(random_model: Path, tmp_path: Path) -> None:
+    task = load_task(write_task(tmp_path))
+    with open_engine(random_model) as engine, Store.open(tmp_path / "a.db") as store:  # type: ignore[attr-defined]
+        task_id = store.add_task(task)
+        settings = task.settings.resolve(task.kind)
+        assert settings.method == "score"
+        generate(store, task_id, engine, Prompts(), settings, 42)
+        annotate(store, task_id, engine, Prompts(), settings, 42)
+        kept = len(store.pool(task_id))
+        assert store.unanswered(task_id, "score", 1) == []
+    shares = rows_of(tmp_path / "a.db", "SELECT sum(weight), count(*) FROM output GROUP BY input_id")
+    assert len(shares) == kept
+    assert all(total == pytest.approx(1) and n == 2 for total, n in shares)
+
+
+def test_nothing_survives_ends_with_the_reason_and_advice(random_model: Path, tmp_path: Path) -> None:
+    task = write_task(tmp_path, noise_terms=["e", "a", "o", "i", "u", "t", "n"])
+    command = ["run", str(task), "-d", str(tmp_path / "a.db"), "-m", str(random_model), "--set", "fruitless_rounds=2"]
+    result = CliRunner().invoke(main, [*command, "-q", "--json"])
+    assert result.exit_code == 1
+    assert isinstance(result.exception, SystemExit)
+    assert result.stdout == ""
+    lines = result.stderr.splitlines()
+    assert len(lines) == 1 and lines[0].startswith("Error: task mood: no pair survived the filters (8 inputs noise")
+    assert "noise_terms" in lines[0]
+    # Two fruitless rounds were enough: the third was not asked for.
+    assert rows_of(tmp_path / "a.db", "SELECT max(round) FROM input") == [(1,)]
+    assert rows_of(tmp_path / "a.db", "SELECT reason FROM run WHERE stage = 'generate'") == [("fruitless",)]
+
+
+def test_an_instruction_over_budget_is_told_by_how_much(random_model: Path, tmp_path: Path) -> None:
+    task = load_task(write_task(tmp_path))
+    with pytest.raises(SelfguideError, match=r"over the budget of 40: shorten"):
+        run(task, tmp_path / "a.db", model=random_model, settings={"prompt_budget": 40})
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["-m", "nowhere.gguf"], "nowhere.gguf: no such model file"),
+        (["-m", "{task}"], "mood.yaml"),
+        (["-d", "{task}/a.db"], "cannot write here"),
+        (["--prompts", "nowhere"], "nowhere: no such folder"),
+        (["--settings", "nowhere.yaml"], "nowhere.yaml: cannot read"),
+    ],
+)
+def test_bad_input_is_one_line(tmp_path: Path, arguments: list[str], says: str) -> None:
+    task = write_task(tmp_path)
+    given = [argument.format(task=task, folder=tmp_path) for argument in arguments]
+    result = CliRunner().invoke(main, ["run", str(task), "-q", "-d", str(tmp_path / "a.db"), *given])
+    assert result.exit_code == 1
+    assert isinstance(result.exception, SystemExit), result.exception
+    assert says in result.stderr and len(result.stderr.splitlines()) == 1
+
+
+def test_a_changed_task_is_refused_and_a_new_setting_counts(
+    whole: tuple[Path, dict[str, Any]], random_model: Path
+) -> None:
+    folder, _ = whole
+    changed = write_task(folder, name="mood", instruction="Something else.")
+    with pytest.raises(SelfguideError, match=r"instruction"):
+        run(load_task(changed), folder / "mood.db", model=random_model)
+
+
+@pytest.mark.parametrize(
+    "name", ["task1195_disflqa_disfluent_to_fluent_conversion", "task738_perspectrum_classification"]
+)
+def test_tasks_of_a_benchmark_go_through(name: str, tmp_path: Path) -> None:
+    source = NI / f"{name}.json"
+    if not source.is_file():
+        pytest.skip(f"the benchmark's files are not here ({NI.name}/{source.name})")
+    try:
+        model = resource("data/tiny-vicuna.gguf")
+    except FileNotFoundError:
+        pytest.skip("the embedded model is not made yet")
+    path = tmp_path / "task.yaml"
+    imported = CliRunner().invoke(main, ["import-ni", str(source), "-o", str(path)], catch_exceptions=False)
+    assert imported.exit_code == 0, imported.output
+    task = load_task(path)
+    assert task.eval is not None
+    few = task.eval.read_text(encoding="utf-8").splitlines(keepends=True)[:4]
+    task.eval.write_text("".join(few), encoding="utf-8")
+    quick = QUICK | {"input_max_tokens": 48, "output_max_tokens": 24, "rounds": 2}
+    try:
+        result = run(task, tmp_path / "a.db", model=model, settings=quick)
+    except SelfguideError as error:  # what so small a model writes here may all be dropped: then it is said
+        assert "\n" not in str(error) and ("survived" in str(error) or "same answer" in str(error))
+    else:
+        assert result.pairs > 0
+        assert result.gain is not None and result.gain.n <= 4
+    assert len(rows_of(tmp_path / "a.db", GENERATED)) == 8
+    assert any(isinstance(row, FunnelRow) for row in _funnel(tmp_path / "a.db"))
+
+
+def _funnel(db: Path) -> list[FunnelRow]:
+    with Store.open(db, read_only=True) as store:
+        return store.funnel(1)
+
+
+def test_a_generation_task_runs_without_an_evaluation_file(random_model: Path, tmp_path: Path) -> None:
+    task = Task.model_validate(
+        {
+            "name": "polite",
+            "kind": "generation",
+            "instruction": "Make it polite.",
+            "examples": [
+                {"input": "Give me tea.", "output": "May I have tea?"},
+                {"input": "Go.", "output": "Please go."},
+            ],
+        }
+    )
+    with open_engine(random_model) as engine, Store.open(tmp_path / "a.db") as store:  # type: ignore[attr-defined]
+        settings = Settings.model_validate(QUICK | {"method": "score"})
+        task_id = store.add_task(task.model_copy(update={"settings": settings}))
+        generate(store, task_id, engine, Prompts(), settings, 42)
+        with pytest.raises(SelfguideError, match=r"only labels can be scored"):
+            annotate(store, task_id, engine, Prompts(), settings, 42)
+        annotate(store, task_id, engine, Prompts(), settings.changed({"method": "sample"}), 42)
+        assert len(store.pairs(task_id)) > 0
+        # More rounds and more samples than before add to what is there.
+        more = settings.changed({"method": "sample", "rounds": 4, "samples": 5})
+        generate(store, task_id, engine, Prompts(), more, 42)
+        annotate(store, task_id, engine, Prompts(), more, 42)
+        assert len(store.requests_done(task_id)) == 16
+    counts = rows_of(tmp_path / "a.db", "SELECT DISTINCT n FROM (SELECT count(*) AS n FROM output GROUP BY input_id)")
+    assert counts == [(5,)]

@@ -1,4 +1,4 @@
-"""The user's cache folder: model hashes, tuning results, generated models. Everything in it can be deleted at any time."""
+"""The user's cache folder: model hashes, tuning results, generated models. Any of it may be deleted at any time."""
 
 import json
 import os

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from selfguide_lite.errors import SelfguideError
-from selfguide_lite.llm.base import Completion, Engine, Message, ModelInfo, Request, Scores, ScoreRequest
+from selfguide_lite.llm.base import Completion, Engine, Message, ModelInfo, Request, ScoreRequest, Scores
 
 __all__ = [
     "Completion",

@@ -15,7 +15,7 @@ import numpy as np
 from selfguide_lite.llm.base import Completion, FinishReason, Request
 from selfguide_lite.llm.draw import Drawer, Rule, stream, uniforms
 from selfguide_lite.llm.kv import Cache, Sequence, common
-from selfguide_lite.llm.native import Tokens, Vocabulary
+from selfguide_lite.llm.native import Logits, Tokens, Vocabulary
 
 WINDOW = 32  # requests read ahead, to find what they have in common
 _WORTH = 8  # tokens in common that are worth keeping or waiting for
@@ -116,6 +116,7 @@ class Batcher:
         self._done: list[Completion] = []
         self._mean_length = 0.0  # tokens of an answer, running mean, to guess the room a request needs
         self._ends = vocabulary.end_tokens
+        self._drawer = Drawer()
 
     def run(self, requests: Iterable[Request]) -> Iterator[Completion]:
         """Yield completions as they finish. After an interrupt what is finished is yielded, then it is raised."""
@@ -217,7 +218,7 @@ class Batcher:
 
     def _step(self) -> None:
         context = self._context
-        count = rows = running = 0
+        count = running = 0
         room = context.options.batch
         plan: list[tuple[Branch, Sequence, int]] = []
         heads: list[Branch] = []
@@ -267,9 +268,7 @@ class Batcher:
                 self._cache.hold(job.prompt[: job.hold_at], sequence)
                 job.hold_at = 0
         if logits is not None:
-            drawer = Drawer(logits)
-            for rows, branch in enumerate(heads):
-                self._extend(branch, drawer, rows)
+            self._draw(heads, logits)
 
     def _account(self, branch: Branch, start: int, size: int) -> None:
         end = start + size
@@ -297,32 +296,49 @@ class Batcher:
 
     # drawing
 
-    def _extend(self, branch: Branch, drawer: Drawer, row: int) -> None:
-        """Draw the next token of every sample of a branch, and let those part that differ."""
+    def _draw(self, heads: list[Branch], logits: Logits) -> None:
+        """Draw the next token of every sample of these branches."""
+        counts = [len(branch.samples) for branch in heads]
+        owners = np.repeat(np.arange(len(heads)), counts)
+        steps = np.repeat(np.array([len(branch.tokens) for branch in heads], np.uint64), counts)
+        streams = np.array([branch.job.streams[s] for branch in heads for s in branch.samples], np.uint64)
+        rules = [branch.job.rule for branch in heads]
+        tokens, logprobs = self._drawer.draw(logits, rules, owners, uniforms(streams, steps))
+        drawn, chances = tokens.tolist(), logprobs.tolist()
+        self._stats.sampled_tokens += len(drawn)
+        start = 0
+        for branch, count in zip(heads, counts, strict=True):
+            end = start + count
+            if count == 1:
+                self._extend(branch, {drawn[start]: branch.samples}, {drawn[start]: chances[start]})
+            else:
+                groups: dict[int, list[int]] = {}
+                for sample, token in zip(branch.samples, drawn[start:end], strict=True):
+                    groups.setdefault(token, []).append(sample)
+                self._extend(branch, groups, dict(zip(drawn[start:end], chances[start:end], strict=True)))
+            start = end
+
+    def _extend(self, branch: Branch, groups: dict[int, list[int]], chances: dict[int, float]) -> None:
+        """Let the samples of a branch part where they drew different tokens."""
         job = branch.job
         step = len(branch.tokens)
-        chances = uniforms(np.array([job.streams[s] for s in branch.samples], np.uint64), step)
-        drawn = drawer.draw(row, job.rule, chances).tolist()
-        self._stats.sampled_tokens += len(drawn)
-        groups: dict[int, list[int]] = {}
-        for sample, token in zip(branch.samples, drawn, strict=True):
-            groups.setdefault(token if self._tree else sample, []).append(sample)
         going: list[tuple[int, list[int], bytes, float]] = []
-        for mark, samples in groups.items():
-            token = mark if self._tree else drawn[branch.samples.index(mark)]
-            logprob = branch.logprob + drawer.logprob(row, token)
+        for token, samples in groups.items():
+            logprob = branch.logprob + chances[token]
             if token in self._ends:
                 self._finish(branch, samples, "stop", branch.data, logprob, drawn=step + 1)
                 continue
             piece = self._vocabulary.piece(token)
             data = branch.data + piece
-            cut = _find_stop(data, len(piece), job.stops)
+            cut = _find_stop(data, len(piece), job.stops) if job.stops else -1
             if cut >= 0:
                 self._finish(branch, samples, "stop", data[:cut], logprob, drawn=step + 1)
             elif step + 1 >= job.request.max_tokens or branch.length + 1 >= self._n_ctx:
                 self._finish(branch, samples, "length", data, logprob, drawn=step + 1)
-            else:
+            elif self._tree:
                 going.append((token, samples, data, logprob))
+            else:
+                going += [(token, [sample], data, logprob) for sample in samples]
         place = self._live.index(branch)
         if not going:
             assert branch.sequence is not None

@@ -4,6 +4,7 @@ Knows nothing of models or text.
 """
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,8 +15,8 @@ Logits = npt.NDArray[np.float32]
 Streams = npt.NDArray[np.uint64]
 Ids = npt.NDArray[np.int64]
 
-_BLOCK = 64  # vocabulary entries looked at together when the largest are sought
-_GOLDEN = np.uint64(0x9E3779B97F4A7C15)
+_BLOCK = 64  # vocabulary entries looked at together
+_NUCLEUS = 256  # entries sorted for top-p before all of them are
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,97 +34,134 @@ def stream(seed: int, key: str, sample: int) -> int:
     return int.from_bytes(hashlib.blake2b(name, digest_size=8).digest(), "little")
 
 
-def uniforms(streams: Streams, step: int) -> Floats:
-    """Return each stream's number in [0, 1) for a step, shape of `streams`.
+def uniforms(streams: Streams, steps: Streams) -> Floats:
+    """Return each stream's number in [0, 1) at a step of its own.
 
     Splitmix64 read as a counter-based generator: the state is the stream's start plus a multiple of the step.
     """
-    with np.errstate(over="ignore"):
-        z = streams + _GOLDEN * np.uint64(step + 1)
-        z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-        z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-        z ^= z >> np.uint64(31)
+    z = streams + np.uint64(0x9E3779B97F4A7C15) * (steps + np.uint64(1))
+    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    z ^= z >> np.uint64(31)
     return (z >> np.uint64(11)).astype(np.float64) * 2.0**-53
 
 
 class Drawer:
-    """Distributions over the next token for a few rows of logits at once.
+    """Draws for many samples from a few distributions. Its buffers are kept from call to call.
 
-    Each row's numbers depend on that row alone, bit for bit, so a sample's text does not depend on its neighbours.
-
-    :param rows: logits, shape (rows, vocabulary)
-    :param normalize: also find each row's log of the summed exponentials, for log-probabilities
+    Each row's result depends on that row and its chances alone, so a text does not depend on what else is computed.
     """
 
-    def __init__(self, rows: Logits, normalize: bool = True):
-        self._rows = rows
-        self.best: Ids = rows.argmax(axis=1)
-        self._top: Logits = rows[np.arange(len(rows)), self.best]
-        self.log_total: Floats = np.zeros(len(rows))
-        self._exp: Logits | None = None
-        if normalize:
-            self._exp = np.exp(rows - self._top[:, None])
-            self.log_total = self._top + np.log(self._exp.sum(axis=1, dtype=np.float64))
+    def __init__(self) -> None:
+        self._buffer: Logits = np.zeros((0, 0), np.float32)
 
-    def draw(self, row: int, rule: Rule, chances: Floats) -> Ids:
-        """Return a token for each chance in [0, 1): the inverse of the row's cumulative distribution under `rule`."""
-        if rule.temperature <= 0:
-            return np.full(len(chances), self.best[row])
-        logits = self._rows[row]
-        if rule.top_k <= 0 and rule.top_p >= 1:
-            return self._draw_all(row, rule.temperature, chances)
-        size = len(logits)
-        if rule.top_k > 0:
-            ids = largest(logits, min(rule.top_k, size))
-        else:
-            ids = np.argsort(-logits, kind="stable")
-        weights = np.exp((logits[ids].astype(np.float64) - float(self._top[row])) / rule.temperature)
-        total = np.cumsum(weights)
-        if rule.top_p < 1:
-            keep = int(np.searchsorted(total, rule.top_p * total[-1])) + 1
-            total = total[:keep]
-        place = np.searchsorted(total, chances * total[-1], side="right")
-        chosen: Ids = ids[np.minimum(place, len(total) - 1)]
-        return chosen
+    def draw(self, rows: Logits, rules: Sequence[Rule], owners: Ids, chances: Floats) -> tuple[Ids, Floats]:
+        """Return a token for each sample, and its natural-log probability under the unmodified distribution.
 
-    def _draw_all(self, row: int, temperature: float, chances: Floats) -> Ids:
-        """Draw from the whole vocabulary: first a block of it, then a token of the block."""
-        if temperature == 1 and self._exp is not None:
-            weights = self._exp[row]
-        else:
-            weights = np.exp((self._rows[row] - self._top[row]) * np.float32(1 / temperature))
-        full = len(weights) - len(weights) % _BLOCK
-        sums = weights[:full].reshape(-1, _BLOCK).sum(axis=1, dtype=np.float64)
-        blocks = np.append(sums, weights[full:].sum(dtype=np.float64))
-        ends = np.cumsum(blocks)
-        targets = chances * ends[-1]
-        chosen = np.empty(len(chances), np.int64)
-        for index, target in enumerate(targets):
-            block = min(int(np.searchsorted(ends, target, side="right")), len(ends) - 1)
-            inside = np.cumsum(weights[block * _BLOCK : (block + 1) * _BLOCK], dtype=np.float64)
-            rest = target - (ends[block - 1] if block else 0.0)
-            place = int(np.searchsorted(inside, rest, side="right"))
-            token = min(block * _BLOCK + place, len(weights) - 1)
-            while weights[token] == 0 and token:  # rounding may point just past the last weight of a block
-                token -= 1
-            chosen[index] = token
-        return chosen
+        :param rows: logits, shape (rows, vocabulary)
+        :param rules: how to draw from each row
+        :param owners: the row each sample draws from
+        :param chances: each sample's number in [0, 1), mapped by the inverse of the cumulative distribution
+        """
+        best = rows.argmax(axis=1)
+        top = rows[np.arange(len(rows)), best]
+        weights = self._exponentials(rows, top)
+        sums = _block_sums(weights)
+        log_total = top + np.log(sums.sum(axis=1))
+        tokens = best[owners]
+        groups: dict[Rule, list[int]] = {}
+        for row, rule in enumerate(rules):
+            if rule.temperature > 0:
+                groups.setdefault(rule, []).append(row)
+        for rule, members in groups.items():
+            everyone = len(members) == len(rows)
+            picked = slice(None) if everyone else np.array(members)
+            samples = np.arange(len(owners)) if everyone else np.flatnonzero(np.isin(owners, picked))
+            place = owners if everyone else np.searchsorted(members, owners[samples])
+            logits, highest = rows[picked], top[picked]
+            if rule.top_k <= 0 and rule.top_p >= 1:
+                if rule.temperature == 1:
+                    drawn = _from_all(weights[picked], sums[picked], place, chances[samples])
+                else:
+                    heated = np.exp((logits - highest[:, None]) * np.float32(1 / rule.temperature))
+                    drawn = _from_all(heated, _block_sums(heated), place, chances[samples])
+            else:
+                drawn = _from_largest(logits, highest, rule, place, chances[samples])
+            tokens[samples] = drawn
+        return tokens, rows[owners, tokens].astype(np.float64) - log_total[owners]
 
-    def logprob(self, row: int, token: int) -> float:
-        """Return the natural-log probability of a token under the unmodified distribution."""
-        return float(self._rows[row, token]) - float(self.log_total[row])
+    def _exponentials(self, rows: Logits, top: Logits) -> Logits:
+        count, size = rows.shape
+        if self._buffer.shape[1] != size or self._buffer.shape[0] < count:
+            self._buffer = np.empty((count, size), np.float32)
+        out = self._buffer[:count]
+        np.subtract(rows, top[:, None], out=out)
+        return np.exp(out, out=out)
 
 
-def largest(logits: Logits, count: int) -> Ids:
-    """Return the ids of the `count` largest entries, largest first, the lower id first among equals."""
-    size = len(logits)
+def largest(rows: Logits, count: int) -> Ids:
+    """Return the ids of each row's `count` largest entries, largest first, the lower id first among equals."""
+    height, size = rows.shape
+    count = min(count, size)
+    if count == size:
+        return np.argsort(-rows, axis=1, kind="stable")
     blocks = size // _BLOCK
-    if count < blocks:
-        # the blocks' maxima hold at least `count` entries that reach the count-th largest maximum
-        maxima = logits[: blocks * _BLOCK].reshape(blocks, _BLOCK).max(axis=1)
-        bound = np.partition(maxima, blocks - count)[blocks - count]
-        ids = np.flatnonzero(logits >= bound)
-    else:
-        ids = np.arange(size)
-    order: Ids = ids[np.argsort(-logits[ids], kind="stable")][:count]
-    return order
+    # all that reaches the count-th largest block maximum holds the `count` largest; so does a partition of a small row
+    few = rows[:, : blocks * _BLOCK].reshape(height, blocks, _BLOCK).max(axis=2) if count < blocks else rows
+    bound = np.partition(few, few.shape[1] - count, axis=1)[:, few.shape[1] - count]
+    row, ids = np.divmod(np.flatnonzero(rows >= bound[:, None]), size)
+    order = np.lexsort((ids, -rows[row, ids], row))
+    starts = np.searchsorted(row, np.arange(height))  # `row` is sorted as it is
+    return ids[order[starts[:, None] + np.arange(count)]]
+
+
+def _from_largest(rows: Logits, top: Logits, rule: Rule, place: Ids, chances: Floats) -> Ids:
+    """Draw from the `top_k` largest entries, or those that make up `top_p`."""
+    size = rows.shape[1]
+    heat = 1 / rule.temperature
+    count = min(rule.top_k, size) if rule.top_k > 0 else min(_NUCLEUS, size)
+    ids = largest(rows, count)
+    if rule.top_k <= 0 and count < size:
+        everything = np.exp((rows - top[:, None]) * np.float32(heat)).sum(axis=1, dtype=np.float64)
+        here = np.exp((np.take_along_axis(rows, ids, 1) - top[:, None]) * np.float32(heat)).sum(axis=1)
+        if (here < rule.top_p * everything * (1 + 1e-5)).any():
+            ids = largest(rows, size)
+    values = np.take_along_axis(rows, ids, 1).astype(np.float64) - top[:, None]
+    total = np.cumsum(np.exp(values * heat), axis=1)
+    last = np.full(len(rows), ids.shape[1] - 1)
+    mass = total[:, -1]
+    if rule.top_p < 1:
+        if rule.top_k <= 0 and count < size and ids.shape[1] < size:
+            mass = everything
+        last = np.minimum((total < (rule.top_p * mass)[:, None]).sum(axis=1), last)
+        mass = total[np.arange(len(rows)), last]
+    targets = chances * mass[place]
+    chosen = np.minimum((total[place] <= targets[:, None]).sum(axis=1), last[place])
+    return ids[place, chosen]
+
+
+def _block_sums(weights: Logits) -> Floats:
+    """Sum a row's entries by blocks, shape (rows, blocks)."""
+    height, size = weights.shape
+    full = size - size % _BLOCK
+    sums = weights[:, :full].reshape(height, -1, _BLOCK).sum(axis=2).astype(np.float64)
+    if full < size:
+        sums = np.concatenate((sums, weights[:, full:].sum(axis=1, keepdims=True, dtype=np.float64)), axis=1)
+    return sums
+
+
+def _from_all(weights: Logits, sums: Floats, place: Ids, chances: Floats) -> Ids:
+    """Draw from the whole vocabulary: first a block of it, then an entry of the block."""
+    ends = np.cumsum(sums, axis=1)
+    targets = chances * ends[place, -1]
+    blocks = np.minimum((ends[place] <= targets[:, None]).sum(axis=1), sums.shape[1] - 1)
+    rest = targets - np.where(blocks > 0, ends[place, blocks - 1], 0.0)
+    size = weights.shape[1]
+    ids = np.minimum(blocks[:, None] * _BLOCK + np.arange(_BLOCK), size - 1)
+    inside = weights[place[:, None], ids].astype(np.float64)
+    inside[blocks[:, None] * _BLOCK + np.arange(_BLOCK) >= size] = 0
+    total = np.cumsum(inside, axis=1)
+    # the two sums differ by rounding: a target past the block's end is its last entry that has weight
+    ends_inside = np.minimum(rest, np.nextafter(total[:, -1], 0))
+    chosen = (total <= ends_inside[:, None]).sum(axis=1)
+    return ids[np.arange(len(ids)), np.minimum(chosen, _BLOCK - 1)]

@@ -5,8 +5,6 @@ Knows nothing of requests or sampling.
 
 from dataclasses import dataclass
 
-import numpy as np
-
 from selfguide_lite.llm.native import Context, Tokens
 
 MAX_HELD = 8

@@ -1,7 +1,7 @@
 """Exact log-probabilities of a few texts after a prompt: one pass over the token tree that they form.
 
-A tree's branches are sequences of one unified KV cache; a token that several of them share belongs to all of them and is
-computed once. The trees of many requests travel in the same call.
+A tree's branches are sequences of one unified KV cache; a token that several of them share belongs to all of them and
+is computed once. The trees of many requests travel in the same call.
 """
 
 import time
@@ -76,7 +76,8 @@ class Scorer:
         self._room = min(chunk, cache.context.options.batch)
         self._sequences_of: list[list[int]] = []
         self._outputs: list[_Node] = []
-        self._count = 0
+        self._count = 0  # tokens in the batch
+        self._cells = 0  # cells taken by trees that are not yet done, the batch included
         self._trees: list[_Tree] = []
 
     def run(self, requests: Iterable[ScoreRequest]) -> Iterator[Scores]:
@@ -140,7 +141,7 @@ class Scorer:
             need = len(job.prompt) - shared + len(nodes)
             if (
                 self._cache.free_sequences <= len(leaves)
-                or self._cache.used + self._count + need > self._cache.capacity
+                or self._cache.used + self._cells + need > self._cache.capacity
             ):
                 yield from self._flush()
                 source, shared = self._cache.held(job.prompt)
@@ -161,12 +162,12 @@ class Scorer:
             self._trees.append(tree)
             everyone = tree.root.sequences
             for position in range(shared, len(job.prompt) - 1):
-                yield from self._add(int(job.prompt[position]), position, everyone, None)
-            yield from self._add(int(job.prompt[-1]), len(job.prompt) - 1, everyone, tree.root)
+                self._add(int(job.prompt[position]), position, everyone, None)
+            self._add(int(job.prompt[-1]), len(job.prompt) - 1, everyone, tree.root)
             for node in nodes[1:]:
-                yield from self._add(node.token, len(job.prompt) + node.depth - 1, node.sequences, node)
+                self._add(node.token, len(job.prompt) + node.depth - 1, node.sequences, node)
 
-    def _add(self, token: int, position: int, sequences: list[int], output: _Node | None) -> Iterator[Scores]:
+    def _add(self, token: int, position: int, sequences: list[int], output: _Node | None) -> None:
         if self._count == self._room:
             self._compute()
         context, here = self._context, self._count
@@ -177,7 +178,7 @@ class Scorer:
         if output is not None:
             self._outputs.append(output)
         self._count += 1
-        return iter(())
+        self._cells += 1
 
     def _compute(self) -> None:
         if not self._count:
@@ -203,7 +204,7 @@ class Scorer:
     def _flush(self) -> Iterator[Scores]:
         """Compute what is in the batch, and yield the requests that are complete."""
         self._compute()
-        trees, self._trees = self._trees, []
+        trees, self._trees, self._cells = self._trees, [], 0
         ready: list[Scores] = []
         for tree in trees:
             for sequence in tree.sequences:

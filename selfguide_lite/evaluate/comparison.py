@@ -38,11 +38,11 @@ from selfguide_lite.evaluate.rows import EvalRow, eval_rows, without_leaks
 from selfguide_lite.evaluate.statistics import Gain
 from selfguide_lite.llm.base import Engine
 from selfguide_lite.lock import exclusive
-from selfguide_lite.places import files_dir
+from selfguide_lite.places import adapter_path, files_dir, lora_dir
 from selfguide_lite.progress import Listener, Silent
 from selfguide_lite.prompts import Prompts
 from selfguide_lite.settings import Settings
-from selfguide_lite.store import Pair, Store
+from selfguide_lite.store import Adapter, Pair, Store
 from selfguide_lite.task import Task
 
 
@@ -142,6 +142,7 @@ def compare(
     prompts: Prompts | None = None,
     seed: int = 42,
     listener: Listener | None = None,
+    **engine_options: Any,
 ) -> Comparison:
     """Measure methods on a task's evaluation set.
 
@@ -152,6 +153,7 @@ def compare(
     :param settings: fields of `Settings` to change, over those of the task
     :param rows: evaluation rows; None: those of the task
     :param seed: fixes generations, samples, training and which pairs a smaller dataset has
+    :param engine_options: further arguments of `open_engine`, such as `n_ctx`
     :raises SelfguideError: where something is wrong that the user can mend, in one line
     """
     from selfguide_lite.llm import model_path
@@ -160,7 +162,7 @@ def compare(
     model = model_path(model)
     wanted_methods = _wanted(task, methods, curve)
     with exclusive(db), Store.open(db) as store:
-        job = _Job(store, db, task, model, dict(settings or {}), prompts or Prompts(), seed, listener)
+        job = _Job(store, db, task, model, dict(settings or {}), prompts or Prompts(), seed, listener, engine_options)
         return job.run(wanted_methods, curve, list(rows) if rows is not None else eval_rows(task))
 
 
@@ -189,21 +191,20 @@ class _Job:
         prompts: Prompts,
         seed: int,
         listener: Listener,
+        engine_options: Mapping[str, Any],
     ):
-        from selfguide_lite.pipeline import add_task
-
         self.store, self.db, self.model, self.prompts = store, db, model, prompts
-        self.seed, self.listener, self.changes = seed, listener, changes
-        self.task_id = add_task(store, task, changes)
-        self.task = task
-        self.settings = Settings.model_validate({**task.settings.model_dump(), **changes}).resolve(task.kind)
+        self.seed, self.listener, self.engine_options = seed, listener, engine_options
+        self.task = task.model_copy(update={"settings": task.settings.changed(changes)})
+        self.task_id = store.add_task(self.task)
+        self.settings = self.task.settings.resolve(task.kind)
         self.folder = files_dir(db) / "compare"
         self.skipped: list[tuple[str, str]] = []
         self.shown: dict[str, int] = {}
 
     def run(self, methods: Sequence[str], curve: Sequence[int], rows: Sequence[EvalRow]) -> Comparison:
         done: dict[str, Evaluation] = {}
-        with _opened(self.model) as engine:
+        with opened(self.model, **self.engine_options) as engine:
             self._synthesize(engine)
             variants = {
                 ablation.name: self._variant(ablation, engine) for ablation in ABLATIONS if ablation.name in methods
@@ -214,7 +215,7 @@ class _Job:
         adapters = self._train(plans)
         same: dict[str, str] = {}
         if plans:
-            with _opened(self.model) as engine:
+            with opened(self.model, **self.engine_options) as engine:
                 self._finetuned(engine, plans, adapters, rows, done, same)
         baseline = done[FEW_SHOT]
         pairs = {plan.method: len(plan.pairs) for plan in plans} | self.shown
@@ -241,7 +242,6 @@ class _Job:
 
     def _variant(self, ablation: Ablation, engine: Engine) -> list[Pair]:
         """Return an ablation's pairs, answering or writing the inputs that only it has."""
-        from selfguide_lite.pipeline import add_task
         from selfguide_lite.synthesis import annotate, generate
 
         settings = self.settings.model_copy(update=dict(ablation.changes))
@@ -251,7 +251,8 @@ class _Job:
             return view.pairs(self.task_id)
         self.folder.mkdir(parents=True, exist_ok=True)
         with Store.open(variant_db(self.folder, ablation.name)) as other:
-            task_id = add_task(other, self.task, {**self.changes, **ablation.changes})
+            changed = self.task.settings.changed(ablation.changes)
+            task_id = other.add_task(self.task.model_copy(update={"settings": changed}))
             generate(other, task_id, engine, self.prompts, settings, self.seed, self.listener)
             annotate(other, task_id, engine, self.prompts, settings, self.seed, self.listener)
             return other.pairs(task_id)
@@ -324,8 +325,6 @@ class _Job:
 
         The other trainings are written down in a database beside, so that the run's own adapter stays its latest.
         """
-        from selfguide_lite.pipeline import finetune
-
         adapters: dict[str, tuple[Path, int | None]] = {}
         trained: dict[str, tuple[Path, int | None]] = {}
         for plan in list(plans):
@@ -334,10 +333,7 @@ class _Job:
                 if key not in trained:
                     self.listener.note(f"{plan.method}: {len(plan.pairs)} pairs")
                     if plan.method == SELFGUIDE:
-                        own = finetune(
-                            self.store, self.task_id, plan.pairs, self.model, self.prompts, self.settings, self.seed,
-                            files_dir(self.db), self.listener,
-                        )  # fmt: skip
+                        own = self._own_adapter()
                         trained[key] = Path(own.path), own.id
                     else:
                         place = self.folder / key[:16]
@@ -352,6 +348,19 @@ class _Job:
                 plans.remove(plan)
                 self._skip(plan.method, str(error))
         return adapters
+
+    def _own_adapter(self) -> Adapter:
+        """Train and export as `run` does, or find what it made."""
+        from selfguide_lite.finetune import TrainOptions, train
+        from selfguide_lite.pipeline import export
+
+        name = self.task.name
+        result = train(
+            self.store, self.task_id, model=self.model, prompts=self.prompts,
+            options=TrainOptions.from_settings(self.settings, seed=self.seed), out=lora_dir(self.db, name),
+            listener=self.listener,
+        )  # fmt: skip
+        return export(self.store, self.task_id, result, self.model, adapter_path(self.db, name), self.listener)
 
     def _finetuned(
         self,
@@ -380,16 +389,22 @@ class _Job:
 
 def _key(plan: _Plan) -> str:
     """What decides a training beside model, options and seed: its pairs and how they are asked for."""
-    content = [[pair.input, pair.output] for pair in plan.pairs]
-    text = json.dumps([isinstance(plan.prompts, LeaveOneOut), content], ensure_ascii=False)
-    return hashlib.sha256(text.encode()).hexdigest()
+    own_way = "leave one out " if isinstance(plan.prompts, LeaveOneOut) else ""
+    return hashlib.sha256((own_way + pairs_key(plan.pairs)).encode()).hexdigest()
+
+
+def pairs_key(pairs: Sequence[Pair]) -> str:
+    """SHA-256 of what pairs teach: their texts in their order."""
+    content = [[pair.input, pair.output] for pair in pairs]
+    return hashlib.sha256(json.dumps(content, ensure_ascii=False).encode()).hexdigest()
 
 
 @contextmanager
-def _opened(model: Path) -> Iterator[Any]:
+def opened(model: Path, **options: Any) -> Iterator[Any]:
+    """Open a model's engine, which can change adapters, and close it at the end."""
     from selfguide_lite.llm import open_engine
 
-    engine = open_engine(model)
+    engine = open_engine(model, **options)
     try:
         yield engine
     finally:

@@ -1,0 +1,295 @@
+"""Is it better: `evaluate` a task before and after, `compare` methods, `search` for settings."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from selfguide_lite.cli.common import (
+    db_option,
+    find_db,
+    find_task_file,
+    given_settings,
+    json_option,
+    model_option,
+    print_json,
+    prompts_option,
+    quiet_option,
+    seed_option,
+    settings_options,
+    stoppable,
+)
+
+if TYPE_CHECKING:
+    from selfguide_lite.evaluate import Evaluation
+    from selfguide_lite.store import Store
+    from selfguide_lite.task import Task
+
+_PATH = click.Path(path_type=Path)
+_FILE = click.Path(path_type=Path, dir_okay=False)
+_TASK = click.argument("task_file", metavar="TASK.yaml", type=_FILE)
+_EVAL = click.option("--eval", "eval_file", type=_FILE, metavar="FILE", help="JSONL in place of the task's own set.")
+
+
+@click.command("evaluate")
+@_TASK
+@db_option
+@model_option
+@click.option("-a", "--adapter", type=_FILE, metavar="GGUF", help="Adapter to evaluate.  [default: the run's latest]")
+@_EVAL
+@click.option("--examples", type=click.IntRange(0), default=3, show_default=True, help="Fixed and broken ones to show.")
+@prompts_option
+@quiet_option
+@json_option
+def evaluate_command(
+    task_file: Path,
+    db: Path | None,
+    model: Path | None,
+    adapter: Path | None,
+    eval_file: Path | None,
+    examples: int,
+    prompts: Path | None,
+    quiet: bool,
+    as_json: bool,
+) -> None:
+    """Answer a task's evaluation set with and without the adapter and show what the finetune changed.
+
+    Greedy, with the very same prompts. Every prediction is kept in the table `prediction`; the same command again
+    answers only what is missing.
+
+    \b
+    Examples:
+      selfguide evaluate people.yaml
+      selfguide evaluate people.yaml -a people-files/adapter.gguf --eval other.jsonl
+      selfguide evaluate people.yaml --json
+    """
+    from selfguide_lite.evaluate.both import before_and_after
+    from selfguide_lite.lock import exclusive
+    from selfguide_lite.prompts import Prompts
+    from selfguide_lite.report.progress import listener_for
+    from selfguide_lite.store import Store
+    from selfguide_lite.task import load_task
+
+    task = load_task(find_task_file(task_file))
+    place = find_db(db, task)
+    with stoppable(place), exclusive(place), Store.open(place) as store:
+        with listener_for(quiet or as_json, ("evaluate",)) as listener:
+            before, after = before_and_after(
+                store, task, model, adapter=adapter, eval_file=eval_file, prompts=Prompts(prompts), listener=listener
+            )
+        if as_json:
+            print_json(_evaluation_json(task, before, after))
+        else:
+            _show(task, before, after, examples, store)
+
+
+def _evaluation_json(task: "Task", before: "Evaluation", after: "Evaluation | None") -> dict[str, Any]:
+    from dataclasses import asdict
+
+    def one(evaluation: "Evaluation") -> dict[str, Any]:
+        return {
+            "id": evaluation.id,
+            "method": evaluation.method,
+            "mean": evaluation.mean,
+            "low": evaluation.low,
+            "high": evaluation.high,
+            "n": len(evaluation.scores),
+            "leaked": evaluation.leaked,
+        }
+
+    return {
+        "task": task.name,
+        "metric": before.metric,
+        "evaluations": [one(evaluation) for evaluation in (before, after) if evaluation is not None],
+        "gain": None if after is None else asdict(after.gain_over(before)),
+    }
+
+
+def _show(task: "Task", before: "Evaluation", after: "Evaluation | None", examples: int, store: "Store") -> None:
+    from selfguide_lite.evaluate import changes, confusion
+    from selfguide_lite.evaluate.tables import change_lines, confusion_text, points, scores, text_table
+
+    both = [evaluation for evaluation in (before, after) if evaluation is not None]
+    click.echo(f"{task.name}: {before.metric} on {len(before.scores)} rows, mean with its 95 % interval\n")
+    click.echo(text_table(["method", before.metric], [[one.method, scores(one)] for one in both]))
+    if after is not None:
+        gain = after.gain_over(before)
+        click.echo(f"\nGain {points(gain)} points, paired over {gain.n} rows: {gain.verdict}.")
+    else:
+        click.echo("\nNo adapter yet: `selfguide run` makes one, or name one with -a.")
+    if task.labels:
+        for one in both:
+            click.echo(f"\n{one.method}\n{confusion_text(confusion(task, one.predictions), task.labels)}")
+    if after is not None:
+        found = changes(before, after)
+        for name, part in (
+            ("Better", [change for change in found if change.difference > 0]),
+            ("Worse", [change for change in reversed(found) if change.difference < 0]),
+        ):
+            click.echo(f"\n{name} after the finetune: {len(part)} rows")
+            for change in part[:examples]:
+                click.echo("\n".join(change_lines(change)) + "\n")
+    last = both[-1].id
+    click.echo(
+        f'All errors: selfguide sql -d {store.path} "SELECT input, text, score FROM prediction'
+        f' WHERE evaluation_id = {last} AND score < 1"'
+    )
+
+
+@click.command("compare")
+@_TASK
+@db_option
+@model_option
+@_EVAL
+@click.option("--method", "methods", multiple=True, metavar="NAME", help="Only this one; may be given several times.")
+@click.option("--no-ablations", is_flag=True, help="Only the methods, no SELF-GUIDE without one of its parts.")
+@click.option("--curve", metavar="N,N,...", help="Also SELF-GUIDE with only so many pairs, such as 50,100,200,400.")
+@settings_options
+@prompts_option
+@seed_option
+@quiet_option
+@json_option
+def compare_command(
+    task_file: Path,
+    db: Path | None,
+    model: Path | None,
+    eval_file: Path | None,
+    methods: tuple[str, ...],
+    no_ablations: bool,
+    curve: str | None,
+    settings_file: Path | None,
+    assignments: tuple[str, ...],
+    prompts: Path | None,
+    seed: int,
+    quiet: bool,
+    as_json: bool,
+) -> None:
+    """Compare zero-shot, few-shot, Self-ICL, few-shot finetuning and SELF-GUIDE, also without each of its parts.
+
+    What `run` made in the same database is used, and what two methods share is computed once. Takes up to seven
+    finetunes; the same command goes on where it was stopped.
+
+    \b
+    Examples:
+      selfguide compare people.yaml
+      selfguide compare people.yaml --no-ablations --curve 50,100,200,400
+      selfguide compare people.yaml --method selfguide --method "no noise filter"
+    """
+    from selfguide_lite.evaluate.comparison import compare
+    from selfguide_lite.evaluate.methods import METHODS
+    from selfguide_lite.evaluate.rows import eval_rows
+    from selfguide_lite.evaluate.tables import comparison_text
+    from selfguide_lite.prompts import Prompts
+    from selfguide_lite.report.progress import listener_for
+    from selfguide_lite.task import load_task
+
+    given = given_settings(settings_file, assignments)
+    task = load_task(find_task_file(task_file))
+    rows = eval_rows(task, eval_file)
+    place = find_db(db, task)
+    with stoppable(place), listener_for(quiet or as_json) as listener:
+        comparison = compare(
+            task,
+            place,
+            model=model,
+            methods=methods or (METHODS if no_ablations else None),
+            curve=_numbers(curve, "--curve"),
+            settings=given,
+            rows=rows,
+            prompts=Prompts(prompts),
+            seed=seed,
+            listener=listener,
+        )
+    if as_json:
+        print_json(comparison.as_json())
+    else:
+        click.echo(comparison_text(comparison))
+
+
+def _numbers(text: str | None, option: str) -> list[int]:
+    try:
+        found = sorted({int(part) for part in (text or "").split(",") if part.strip()})
+    except ValueError as error:
+        raise click.BadParameter(f"{text!r} is not a list of numbers such as 50,100,200", param_hint=option) from error
+    if found and found[0] < 1:
+        raise click.BadParameter("a dataset has at least one pair", param_hint=option)
+    return found
+
+
+@click.command("search")
+@click.argument("task_files", metavar="TASK.yaml...", type=_FILE, nargs=-1, required=True)
+@click.option("--folder", type=_PATH, default=Path("search"), show_default=True, help="For the databases and adapters.")
+@click.option("-o", "--output", type=_FILE, help="Settings file to write.  [default: settings.yaml in the folder]")
+@click.option("--budget", type=click.IntRange(1), metavar="N", help="Try only N settings of the grid.")
+@click.option("--temperature", "temperatures", type=click.FloatRange(0, 5), multiple=True, help="In the grid.")
+@click.option("--epochs", type=click.FloatRange(0, 1000, min_open=True), multiple=True, help="In the grid.")
+@click.option("--no-filters", is_flag=True, help="Leave the length filters as they are; only temperature and epochs.")
+@click.option(
+    "--validation",
+    type=click.FloatRange(0, 1, min_open=True, max_open=True),
+    default=0.1,
+    show_default=True,
+    help="Share of the evaluation rows that chooses; the others score what was chosen.",
+)
+@model_option
+@settings_options
+@prompts_option
+@seed_option
+@quiet_option
+@json_option
+def search_command(
+    task_files: tuple[Path, ...],
+    folder: Path,
+    output: Path | None,
+    budget: int | None,
+    temperatures: tuple[float, ...],
+    epochs: tuple[float, ...],
+    no_filters: bool,
+    validation: float,
+    model: Path | None,
+    settings_file: Path | None,
+    assignments: tuple[str, ...],
+    prompts: Path | None,
+    seed: int,
+    quiet: bool,
+    as_json: bool,
+) -> None:
+    """Find one setting for all tasks: the one whose worst gain over few-shot prompting is the largest.
+
+    The grid is input temperature (0.6 to 1.0), epochs (1 to 3) and the two length filters. The file it writes is for
+    `selfguide run --settings FILE`. The same command goes on where it was stopped.
+
+    \b
+    Examples:
+      selfguide search people.yaml places.yaml --budget 8
+      selfguide search *.yaml --temperature 0.6 --temperature 0.8 --epochs 3 --no-filters
+    """
+    from selfguide_lite.evaluate.search import EPOCHS, FILTERS, TEMPERATURES, grid, search, write_settings
+    from selfguide_lite.evaluate.tables import found_text
+    from selfguide_lite.prompts import Prompts
+    from selfguide_lite.report.progress import listener_for
+    from selfguide_lite.task import load_task
+
+    given = given_settings(settings_file, assignments)
+    tasks = [load_task(find_task_file(path)) for path in task_files]
+    candidates = grid(tasks, temperatures or TEMPERATURES, epochs or EPOCHS, FILTERS[:1] if no_filters else FILTERS)
+    target = output or folder / "settings.yaml"
+    with stoppable(folder / "trainings.db"), listener_for(quiet or as_json) as listener:
+        found = search(
+            tasks,
+            folder,
+            model=model,
+            candidates=candidates,
+            budget=budget,
+            validation=validation,
+            settings=given,
+            prompts=Prompts(prompts),
+            seed=seed,
+            listener=listener,
+        )
+    write_settings(found, target)
+    if as_json:
+        print_json({**found.as_json(), "settings": str(target)})
+    else:
+        click.echo(found_text(found))
+        click.echo(f"\nWrote {target}; use it with: selfguide run TASK.yaml --settings {target}")

@@ -1,0 +1,69 @@
+"""A task's evaluation set with and without an adapter: what `evaluate` on the command line does."""
+
+from pathlib import Path
+
+from selfguide_lite.errors import SelfguideError
+from selfguide_lite.evaluate.comparison import opened
+from selfguide_lite.evaluate.evaluation import Evaluation, evaluate
+from selfguide_lite.evaluate.methods import FEW_SHOT, SELFGUIDE
+from selfguide_lite.evaluate.rows import eval_rows
+from selfguide_lite.progress import Listener
+from selfguide_lite.prompts import Prompts
+from selfguide_lite.store import Adapter, Store
+from selfguide_lite.task import Task
+
+
+def before_and_after(
+    store: Store,
+    task: Task,
+    model: Path | None = None,
+    *,
+    adapter: Path | None = None,
+    eval_file: Path | None = None,
+    prompts: Prompts | None = None,
+    listener: Listener | None = None,
+) -> tuple[Evaluation, Evaluation | None]:
+    """Evaluate the plain model and, where there is one, the adapter.
+
+    :param adapter: GGUF file; None: the store's latest for the task, or none at all
+    :param eval_file: evaluation set in place of the task's own
+    :return: (before, after); after is None without an adapter
+    :raises SelfguideError: where a file is missing or does not fit
+    """
+    from selfguide_lite.llm import model_path
+
+    rows = eval_rows(task, eval_file)
+    path = model_path(model)
+    if adapter is not None and not adapter.is_file():
+        raise SelfguideError(f"{adapter}: no such adapter file; `selfguide run` or `selfguide export` makes one")
+    task_id = store.add_task(task)
+    prompts = prompts or Prompts()
+    with opened(path) as engine:
+        before = evaluate(store, task_id, engine, rows, method=FEW_SHOT, prompts=prompts, listener=listener)
+        known = _known(store, task_id, engine.info.sha256, adapter)
+        place = adapter or (Path(known.path) if known else None)
+        if place is None:
+            return before, None
+        if not place.is_file():
+            raise SelfguideError(
+                f"{place}: the run's adapter is gone; make it again with `selfguide export`, or use -a"
+            )
+        engine.set_adapter(place)
+        after = evaluate(
+            store, task_id, engine, rows,
+            method=SELFGUIDE, adapter_id=known.id if known else None, prompts=prompts, listener=listener,
+        )  # fmt: skip
+        return before, after
+
+
+def _known(store: Store, task_id: int, model_sha256: str, given: Path | None) -> Adapter | None:
+    """Return the store's latest adapter for this model; where a file is given, only if it is that one."""
+    from selfguide_lite.llm.hashing import file_sha256
+
+    latest = store.latest_adapter(task_id)
+    if latest is None:
+        return None
+    if given is not None:
+        return latest if file_sha256(given) == latest.sha256 else None
+    made_for = store.connection.execute("SELECT sha256 FROM model WHERE id = ?", (latest.model_id,)).fetchone()
+    return latest if made_for and made_for[0] == model_sha256 else None

@@ -1,0 +1,113 @@
+"""Results as plain text for a terminal and as Markdown for a README. Texts from models are made harmless here."""
+
+from collections.abc import Mapping, Sequence
+
+from selfguide_lite.evaluate.comparison import Comparison
+from selfguide_lite.evaluate.evaluation import Change, Evaluation
+from selfguide_lite.evaluate.search import Found
+from selfguide_lite.evaluate.statistics import Gain
+from selfguide_lite.report.text import neutral
+
+_LONGEST = 100
+
+
+def percent(share: float) -> str:
+    """Return a share of 1 as a percentage: 47.3 %."""
+    return f"{100 * share:.1f} %"
+
+
+def points(gain: Gain) -> str:
+    """Return a gain with its 95 % interval in percentage points: +4.7 (+1.0 to +8.3)."""
+    return f"{100 * gain.gain:+.1f} ({100 * gain.low:+.1f} to {100 * gain.high:+.1f})"
+
+
+def scores(evaluation: Evaluation) -> str:
+    """Return a mean with its 95 % interval: 47.3 % (41.7 to 53.0)."""
+    return f"{percent(evaluation.mean)} ({100 * evaluation.low:.1f} to {100 * evaluation.high:.1f})"
+
+
+def text_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Return a table in columns; the first is flush left, the others flush right."""
+    widths = [max(len(row[column]) for row in [head, *rows]) for column in range(len(head))]
+
+    def line(row: Sequence[str]) -> str:
+        cells = [row[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True))]
+        return "  ".join(cells).rstrip()
+
+    return "\n".join([line(head), "  ".join("-" * width for width in widths), *map(line, rows)])
+
+
+def markdown_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Return a Markdown table."""
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
+
+
+def comparison_rows(comparison: Comparison) -> tuple[list[str], list[list[str]]]:
+    """Return head and rows of a comparison's table."""
+    head = ["method", "pairs", comparison.lines[0].evaluation.metric, "95 % interval", "gain over few-shot"]
+    rows = []
+    for line in comparison.lines:
+        evaluation = line.evaluation
+        gain = points(line.gain) if line.gain else "baseline"
+        if line.same_as:
+            gain += " (same pairs)"
+        interval = f"{100 * evaluation.low:.1f} to {100 * evaluation.high:.1f}"
+        pairs = "" if line.pairs is None else str(line.pairs)
+        rows.append([line.method, pairs, percent(evaluation.mean), interval, gain])
+    return head, rows
+
+
+def comparison_text(comparison: Comparison) -> str:
+    """Return a comparison as a table with what was left out below it."""
+    n = len(comparison.lines[0].evaluation.scores)
+    title = f"{neutral(comparison.task)}: {n} evaluation rows, seed {comparison.seed}"
+    left_out = [f"left out: {method}: {neutral(reason)}" for method, reason in comparison.skipped]
+    return "\n".join([title, "", text_table(*comparison_rows(comparison)), *left_out])
+
+
+def found_text(found: Found) -> str:
+    """Return a search as a table of its trials, the best first, and the chosen setting's scores."""
+    trials = [
+        [str(trial.candidate), "failed" if trial.failures else f"{100 * trial.worst:+.1f}", neutral(trial.worst_task)]
+        for trial in sorted(found.trials, key=lambda trial: -trial.worst)
+    ]
+    rows = [
+        [neutral(name), gain.metric, str(gain.n), percent(gain.before), percent(gain.after), points(gain)]
+        for name, gain in found.scores.items()
+    ]
+    return "\n".join(
+        [
+            text_table(["setting, tried on the validation rows", "worst gain", "on task"], trials),
+            "",
+            f"Chosen: {found.best.candidate}. On the other rows:",
+            "",
+            text_table(["task", "metric", "rows", "few-shot", "selfguide", "gain"], rows),
+        ]
+    )
+
+
+def confusion_text(counts: Mapping[tuple[str, str | None], int], labels: Sequence[str]) -> str:
+    """Return a confusion matrix: a line for each right label, a column for each answer."""
+    right = list(dict.fromkeys([*labels, *(label for label, _ in counts)]))
+    answered: list[str | None] = list(labels)
+    if any(label is None for _, label in counts):
+        answered.append(None)
+    head = ["right \\ answered", *(neutral(label) if label is not None else "(no label)" for label in answered)]
+    rows = [[neutral(label), *(str(counts.get((label, answer), 0)) for answer in answered)] for label in right]
+    return text_table(head, rows)
+
+
+def change_lines(change: Change) -> list[str]:
+    """Return one changed example as indented lines."""
+    return [
+        f"  input:  {_short(change.input)}",
+        f"  right:  {_short(change.references[0])}",
+        f"  before: {_short(change.before)}  ({change.score_before:.2f})",
+        f"  after:  {_short(change.after)}  ({change.score_after:.2f})",
+    ]
+
+
+def _short(text: str) -> str:
+    shown = neutral(text)
+    return shown if len(shown) <= _LONGEST else shown[: _LONGEST - 1] + "…"

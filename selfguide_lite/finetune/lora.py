@@ -5,8 +5,8 @@ Unsloth's `FastLanguageModel` and TRL's `SFTTrainer`, the same on CUDA and on a 
 
 import contextlib
 import importlib.util
-import io
 import json
+import logging
 import math
 import os
 import shutil
@@ -16,13 +16,14 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from selfguide_lite.cache import cache_dir
 from selfguide_lite.errors import SelfguideError
 from selfguide_lite.finetune.memory import Shape, check_memory, choose_bits
 from selfguide_lite.finetune.options import Bits, TrainOptions, rate_for
 from selfguide_lite.finetune.rows import Row, padded
+from selfguide_lite.llm.native import cores
 from selfguide_lite.progress import TrainStep
 
 _CHECKPOINT = "checkpoint-"
@@ -83,6 +84,8 @@ def fit(
         transformers_logging.set_verbosity_error()
         transformers_logging.disable_progress_bar()
         cuda = torch.cuda.is_available()
+        if not cuda:
+            torch.set_num_threads(cores())
         longest = max(len(row.ids) for row in rows)
         bits: Bits = choose_bits(options, shape, longest) if cuda else 16
         checkpointing = options.checkpointing
@@ -113,7 +116,6 @@ def fit(
         rate = options.learning_rate or rate_for(shape.parameters)
         per_epoch = math.ceil(math.ceil(len(rows) / options.batch_size / world_size()) / options.accumulation)
         total = max(1, math.ceil(per_epoch * options.epochs))
-        counted = _Counter(rows, pad, torch)
         config = SFTConfig(
             output_dir=str(out),
             per_device_train_batch_size=options.batch_size,
@@ -140,6 +142,7 @@ def fit(
             disable_tqdm=True,
             report_to="none",
             dataloader_pin_memory=cuda,
+            include_num_input_tokens_seen="non_padding",
         )
 
         class Reporter(TrainerCallback):  # type: ignore[misc]
@@ -148,10 +151,12 @@ def fit(
             def __init__(self) -> None:
                 self.losses: list[float] = []
                 self.last = time.perf_counter()
+                self.tokens = 0
 
             def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
                 self.losses = [line["loss"] for line in state.log_history if "loss" in line]
                 self.last = time.perf_counter()
+                self.tokens = int(state.num_input_tokens_seen)
 
             def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any], **_: Any) -> None:
                 if "loss" not in logs or not state.is_world_process_zero:
@@ -165,10 +170,10 @@ def fit(
                     loss=self.losses[-1],
                     learning_rate=float(logs.get("learning_rate", 0.0)),
                     grad_norm=float(logs.get("grad_norm", math.nan)),
-                    tokens_per_second=counted.take() / max(now - self.last, 1e-9),
+                    tokens_per_second=(int(state.num_input_tokens_seen) - self.tokens) / max(now - self.last, 1e-9),
                     memory=_memory(cuda, torch),
                 )
-                self.last = now
+                self.last, self.tokens = now, int(state.num_input_tokens_seen)
                 with muted.lifted():
                     on_step(step)
 
@@ -177,7 +182,7 @@ def fit(
             model=model,
             args=config,
             train_dataset=Dataset.from_list([{"row": number} for number in range(len(rows))]),
-            data_collator=counted,
+            data_collator=_Collator(rows, pad),
             processing_class=tokenizer,
             callbacks=[reporter],
         )
@@ -274,57 +279,51 @@ def _memory(cuda: bool, torch: Any) -> int:
     return int(psutil.Process().memory_info().rss)
 
 
-class _Counter:
-    """Makes batches of rows and counts their tokens."""
+class _Collator:
+    """Makes padded batches of rows that are named by number."""
 
-    def __init__(self, rows: Sequence[Row], pad: int, torch: Any):
-        self._rows, self._pad, self._torch = rows, pad, torch
-        self._tokens = 0
+    def __init__(self, rows: Sequence[Row], pad: int):
+        self._rows, self._pad = rows, pad
 
     def __call__(self, features: list[dict[str, int]]) -> dict[str, Any]:
-        rows = [self._rows[feature["row"]] for feature in features]
-        self._tokens += sum(len(row.ids) for row in rows)
-        return {name: self._torch.tensor(values) for name, values in padded(rows, self._pad).items()}
+        import torch
 
-    def take(self) -> int:
-        """Return the tokens since the last call."""
-        tokens, self._tokens = self._tokens, 0
-        return tokens
+        rows = [self._rows[feature["row"]] for feature in features]
+        return {name: torch.tensor(values) for name, values in padded(rows, self._pad).items()}
 
 
 class _Muted(contextlib.AbstractContextManager["_Muted"]):
-    """Sends what the libraries print into a log file, for standard output belongs to the answer."""
+    """Sends what the libraries print to standard output into a log file: standard output belongs to the answer.
+
+    Standard error stays, for a progress display may be drawing on it.
+    """
 
     def __init__(self, log: Path):
         self._path = log
-        self._log: io.TextIOBase | None = None
-        self._before: list[tuple[Any, Any]] = []
+        self._open = contextlib.ExitStack()
+        self._stdout: TextIO = sys.stdout
+        self._logging = logging.NOTSET
 
     def __enter__(self) -> "_Muted":
         self._path.parent.mkdir(parents=True, exist_ok=True)
-        self._log = self._path.open("a", encoding="utf-8")
+        self._stdout = sys.stdout
+        log = self._open.enter_context(self._path.open("a", encoding="utf-8"))
+        self._open.enter_context(contextlib.redirect_stdout(log))
+        self._open.enter_context(warnings.catch_warnings())
         warnings.simplefilter("ignore")
-        self._mute()
+        self._logging = logging.root.manager.disable
+        logging.disable(logging.ERROR)
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._unmute()
-        warnings.resetwarnings()
-        if self._log is not None:
-            self._log.close()
+        logging.disable(self._logging)
+        self._open.close()
 
     @contextlib.contextmanager
     def lifted(self) -> Iterator[None]:
         """Let through what is said inside."""
-        self._unmute()
+        muted, sys.stdout = sys.stdout, self._stdout
         try:
             yield
         finally:
-            self._mute()
-
-    def _mute(self) -> None:
-        self._before.append((sys.stdout, sys.stderr))
-        sys.stdout = sys.stderr = self._log  # type: ignore[assignment]
-
-    def _unmute(self) -> None:
-        sys.stdout, sys.stderr = self._before.pop()
+            sys.stdout = muted

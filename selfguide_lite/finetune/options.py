@@ -1,5 +1,6 @@
 """How a finetune is done: what a user may choose, and the rules for what was left open."""
 
+import math
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
@@ -69,4 +70,4 @@ def rate_for(parameters: int) -> float:
     billion parameters and more. Narrower models bear and need higher rates, as one over the width, which is about the
     square root of the size: 5e-4 at 160 million, 3e-3 at 4 million, never more than 5e-3.
     """
-    return min(max(2e-4 * (1e9 / max(parameters, 1)) ** 0.5, 2e-4), 5e-3)
+    return min(max(2e-4 * math.sqrt(1e9 / max(parameters, 1)), 2e-4), 5e-3)

@@ -23,7 +23,7 @@ FloatArray = npt.NDArray[np.float32]
 _SCALARS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}
 _STRING, _ARRAY = 8, 9
 _CHUNK_ELEMENTS = 4 * 2**20
-_PLAIN = {GGMLQuantizationType.F32: np.dtype("<f4"), GGMLQuantizationType.F16: np.dtype("<f2")}
+_PLAIN = {GGMLQuantizationType.F32: "<f4", GGMLQuantizationType.F16: "<f2"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +71,7 @@ class GgufFile:
     def __init__(self, path: Path):
         self.path = path
         self.metadata: dict[str, Any] = {}
+        self.spans: dict[str, tuple[int, int]] = {}  # where a field of the metadata begins and ends in the file
         self.tensors: dict[str, TensorInfo] = {}
         try:
             self._file: BinaryIO = path.open("rb")
@@ -121,13 +122,19 @@ class GgufFile:
         info = self.tensors[name]
         return self._rows(info, 0, info.rows).reshape(info.shape)
 
+    def raw_field(self, key: str) -> bytes:
+        """Return a field of the metadata as it lies in the file, its name and type included."""
+        start, end = self.spans[key]
+        self._file.seek(start)
+        return self._file.read(end - start)
+
     def _rows(self, info: TensorInfo, start: int, count: int) -> FloatArray:
         self._file.seek(info.offset + start * info.row_bytes)
         raw = np.frombuffer(self._file.read(count * info.row_bytes), dtype=np.uint8)
         if raw.size < count * info.row_bytes:
             raise SelfguideError(f"{self.path}: this GGUF file is cut short in tensor {info.name}; get it again")
         if (plain := _PLAIN.get(info.kind)) is not None:
-            return raw.view(plain).reshape(count, info.shape[-1]).astype(np.float32)
+            return np.asarray(raw.view(plain).reshape(count, info.shape[-1]), dtype=np.float32)
         try:
             values: FloatArray = dequantize(raw.reshape(count, info.row_bytes), info.kind)
         except NotImplementedError as error:
@@ -173,8 +180,10 @@ class GgufFile:
             raise SelfguideError(f"{self.path}: GGUF version {version} is not supported, only 2 and 3 (little-endian)")
         tensor_count, field_count = self._scalar("Q"), self._scalar("Q")
         for _ in range(field_count):
+            start = self._file.tell()
             key = self._string()
             self.metadata[key] = self._value(self._scalar("I"))
+            self.spans[key] = (start, self._file.tell())
         raw: list[tuple[str, tuple[int, ...], GGMLQuantizationType, int]] = []
         for _ in range(tensor_count):
             name = self._string()

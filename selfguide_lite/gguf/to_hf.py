@@ -231,7 +231,8 @@ def _encode(values: FloatArray, stored: str) -> bytes:
     if stored == "F16":
         return values.astype("<f2").tobytes()
     bits = np.ascontiguousarray(values, dtype="<f4").view("<u4")
-    return ((bits + 0x7FFF + ((bits >> 16) & 1)) >> 16).astype("<u2").tobytes()
+    rounded = (bits + 0x7FFF + ((bits >> 16) & 1)) >> 16  # to the nearest, halves to the even one
+    return np.asarray(rounded, dtype="<u2").tobytes()
 
 
 def _write_shards(gguf: GgufFile, folder: Path, names: dict[str, str], stored: dict[str, str], shape: Geometry) -> None:

@@ -1,0 +1,368 @@
+"""Finetuning by itself, the way back to GGUF, answers from the result, and the models on this machine."""
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from selfguide_lite.cli.common import (
+    db_option,
+    find_db,
+    given_settings,
+    json_option,
+    model_option,
+    print_json,
+    prompts_option,
+    quiet_option,
+    seed_option,
+    settings_options,
+    stoppable,
+    task_option,
+)
+from selfguide_lite.errors import SelfguideError
+
+if TYPE_CHECKING:
+    from selfguide_lite.store import Store
+
+_PATH = click.Path(path_type=Path)
+# option: field of Settings
+_SETTINGS = {
+    "epochs": "epochs",
+    "learning_rate": "learning_rate",
+    "batch_size": "batch_size",
+    "accumulation": "accumulation",
+    "max_length": "max_length",
+    "rank": "lora_rank",
+    "alpha": "lora_alpha",
+    "dropout": "lora_dropout",
+}
+
+
+@click.command("train")
+@db_option
+@task_option
+@model_option
+@click.option("--base", metavar="HF", help="Take the weights from this Hugging Face folder or name, not from the GGUF.")
+@click.option("--epochs", type=float, help="Passes over the dataset.  [default: 3]")
+@click.option("--learning-rate", type=float, help="At its peak.  [default: by the model's size, 2e-4 from 1B on]")
+@click.option("--batch-size", type=int, help="Rows a step.  [default: 8]")
+@click.option("--accumulation", type=int, help="Steps whose gradients are summed.  [default: 1]")
+@click.option("--max-length", type=int, help="Tokens of prompt and answer; longer rows are left out.  [default: 2048]")
+@click.option("--rank", type=int, help="Of the LoRA.  [default: 16]")
+@click.option("--alpha", type=float, help="The LoRA is scaled by alpha / rank.  [default: 32]")
+@click.option("--dropout", type=float, help="On the LoRA's input.  [default: 0]")
+@click.option("--target-modules", metavar="LIST", help="Projections to adapt, with commas.  [default: all seven]")
+@click.option("--bits", type=click.Choice(["4", "8", "16"]), help="Of the base on a GPU.  [default: what fits]")
+@click.option("--checkpointing/--no-checkpointing", default=None, help="Less memory, a third slower.  [default: large]")
+@click.option("--save-steps", type=click.IntRange(1), help="Steps between checkpoints.  [default: an epoch]")
+@click.option("-o", "--out", type=_PATH, metavar="ADAPTER", help="The GGUF adapter.  [default: beside the database]")
+@settings_options
+@prompts_option
+@seed_option
+@quiet_option
+@json_option
+def train_command(
+    db: Path | None,
+    task_name: str | None,
+    model: Path | None,
+    base: str | None,
+    target_modules: str | None,
+    bits: str | None,
+    checkpointing: bool | None,
+    save_steps: int | None,
+    out: Path | None,
+    settings_file: Path | None,
+    assignments: tuple[str, ...],
+    prompts: Path | None,
+    seed: int,
+    quiet: bool,
+    as_json: bool,
+    **numbers: float | int | None,
+) -> None:
+    """Finetune the model on the dataset and write the adapter; the third stage of `run`.
+
+    A training that was stopped goes on from its last checkpoint when the same command is given again. On several
+    GPUs: torchrun --nproc-per-node 2 -m selfguide_lite train ...
+
+    \b
+    Examples:
+      selfguide train -d people.db
+      selfguide train -d people.db -m vicuna-7b-v1.5.Q4_K_M.gguf --bits 4 --batch-size 1 --accumulation 8
+      selfguide train -d people.db --epochs 5 --learning-rate 1e-4
+    """
+    from contextlib import nullcontext
+
+    from selfguide_lite.finetune import PROJECTIONS, TrainOptions, is_main_process, train
+    from selfguide_lite.llm import model_path
+    from selfguide_lite.lock import exclusive
+    from selfguide_lite.pipeline import export
+    from selfguide_lite.places import adapter_path, lora_dir
+    from selfguide_lite.prompts import Prompts
+    from selfguide_lite.report.progress import listener_for
+    from selfguide_lite.store import Store
+
+    given = given_settings(settings_file, assignments)
+    chosen = [f"{_SETTINGS[name]}={value}" for name, value in numbers.items() if value is not None]
+    given |= given_settings(None, chosen)
+    modules = tuple(name.strip() for name in target_modules.split(",")) if target_modules else PROJECTIONS
+    if unknown := [name for name in modules if name not in PROJECTIONS]:
+        raise click.BadParameter(f"{unknown[0]!r}; there are {', '.join(PROJECTIONS)}", param_hint="--target-modules")
+    place, gguf, main = find_db(db), model_path(model), is_main_process()
+    with (
+        stoppable(place),
+        exclusive(place) if main else nullcontext(),
+        Store.open(place, create=False) as store,
+        listener_for(quiet or not main, ("train", "export")) as listener,
+    ):
+        task_id = store.only_task_id(task_name)
+        task = store.task(task_id)
+        settings = task.settings.changed(given).resolve(task.kind)
+        options = TrainOptions.from_settings(
+            settings,
+            seed=seed,
+            bits=int(bits) if bits else None,
+            checkpointing=checkpointing,
+            save_steps=save_steps,
+            target_modules=modules,
+        )
+        folder = lora_dir(place, task.name)
+        trained = train(
+            store,
+            task_id,
+            model=gguf,
+            prompts=Prompts(prompts),
+            options=options,
+            out=folder,
+            listener=listener,
+            base=base,
+        )
+        if not main:
+            return
+        adapter = export(store, task_id, trained, gguf, out or adapter_path(place, task.name), listener)
+    if as_json:
+        print_json(
+            {
+                "task": task.name,
+                "adapter": adapter.path,
+                "pairs": trained.examples,
+                "left_out": trained.left_out,
+                "steps": trained.steps,
+                "loss": trained.loss,
+                "learning_rate": trained.learning_rate,
+                "seconds": trained.seconds,
+            }
+        )
+    elif not quiet:
+        click.echo(f"adapter   {adapter.path}")
+
+
+@click.command("export")
+@db_option
+@task_option
+@model_option
+@click.option("-a", "--adapter", "given", type=_PATH, metavar="FILE", help="An adapter.  [default: the newest]")
+@click.option("--merge", "kind", metavar="TYPE", help="Write a complete model: f16, q8_0, q4_k_m, ...")
+@click.option("-o", "--out", type=_PATH, metavar="FILE", help="What to write.  [default: in the current folder]")
+@prompts_option
+@quiet_option
+def export_command(
+    db: Path | None,
+    task_name: str | None,
+    model: Path | None,
+    given: Path | None,
+    kind: str | None,
+    out: Path | None,
+    prompts: Path | None,
+    quiet: bool,
+) -> None:
+    """Write the adapter, or with --merge a complete model, for use elsewhere.
+
+    Beside it come an Ollama Modelfile and a script that runs it with llama.cpp, both with the task's prompt in them.
+
+    \b
+    Examples:
+      selfguide export -d people.db
+      selfguide export -d people.db --merge q4_k_m -o people.gguf
+    """
+    import shutil
+
+    from selfguide_lite.files import atomic_write
+    from selfguide_lite.finetune.handover import write_handover
+    from selfguide_lite.gguf.adapter import check_adapter
+    from selfguide_lite.places import slug
+    from selfguide_lite.prompts import Prompts
+    from selfguide_lite.store import Store
+
+    place = find_db(db)
+    with Store.open(place, read_only=True, create=False) as store:
+        task_id = store.only_task_id(task_name)
+        task = store.task(task_id)
+        adapter = _adapter(store, task_id, given)
+        base = _base_of(store, task_id, model, adapter)
+    made = out or Path(f"{slug(task.name)}.{kind.lower()}.gguf" if kind else f"{slug(task.name)}.adapter.gguf")
+    if kind:
+        from selfguide_lite.gguf.merge import merge
+        from selfguide_lite.llm.chat import VICUNA
+
+        merge(base, adapter, made, kind, chat_template=VICUNA)
+    else:
+        check_adapter(adapter, base)
+        if not (made.exists() and made.samefile(adapter)):
+            with atomic_write(made) as part:
+                shutil.copyfile(adapter, part)
+    settings = task.settings.resolve(task.kind)
+    beside = write_handover(
+        task, Prompts(prompts), base, made, adapter=kind is None, max_tokens=settings.output_max_tokens
+    )
+    if not quiet:
+        click.echo(f"{'model' if kind else 'adapter'}     {made}  ({made.stat().st_size / 2**20:.1f} MiB)")
+        click.echo(f"Ollama    {beside[0]}")
+        click.echo(f"llama.cpp {beside[1]}")
+
+
+@click.command("predict")
+@click.argument("text", metavar="[TEXT|-]", default="-")
+@db_option
+@task_option
+@model_option
+@click.option("-a", "--adapter", "given", type=_PATH, metavar="FILE", help="An adapter.  [default: the newest]")
+@click.option("--no-adapter", is_flag=True, help="Ask the model as it was before the finetune.")
+@prompts_option
+@json_option
+def predict_command(
+    text: str,
+    db: Path | None,
+    task_name: str | None,
+    model: Path | None,
+    given: Path | None,
+    no_adapter: bool,
+    prompts: Path | None,
+    as_json: bool,
+) -> None:
+    """Answer one input, or one on each line of standard input.
+
+    \b
+    Examples:
+      selfguide predict -d people.db "Mira sang well today."
+      selfguide predict -d people.db < inputs.txt > answers.txt
+      cat inputs.txt | selfguide predict -d people.db --json -
+    """
+    from selfguide_lite.finetune.predict import predict
+    from selfguide_lite.gguf.adapter import check_adapter
+    from selfguide_lite.llm import model_path, open_engine
+    from selfguide_lite.prompts import Prompts
+    from selfguide_lite.report.text import neutral
+    from selfguide_lite.store import Store
+
+    if given is not None and no_adapter:
+        raise click.UsageError("--adapter and --no-adapter exclude each other")
+    with Store.open(find_db(db), read_only=True, create=False) as store:
+        task_id = store.only_task_id(task_name)
+        task = store.task(task_id)
+        adapter = None if no_adapter else _adapter(store, task_id, given)
+        base = model_path(model) if adapter is None else _base_of(store, task_id, model, adapter)
+    if adapter is not None:
+        check_adapter(adapter, base)
+    engine = open_engine(base, adapter=adapter, tune=False)
+    many = text == "-"
+    failed = 0
+    try:
+        limit = task.settings.resolve(task.kind).output_max_tokens
+        for answer in predict(engine, task, Prompts(prompts), _lines() if many else [text], limit):
+            failed += answer.error is not None
+            if as_json:
+                line: dict[str, Any] = {"input": answer.input, "output": answer.output}
+                line |= {"label": answer.label} if task.labels else {}
+                print_json(line | ({"error": answer.error} if answer.error else {}))
+            elif answer.error is not None:
+                click.echo(f"Error: {answer.error}", err=True)
+                click.echo("" if many else None, nl=many)
+            else:
+                click.echo(neutral(answer.label or answer.output, keep_lines=not many))
+    finally:
+        engine.close()
+    if failed:
+        sys.exit(1)
+
+
+@click.group("models", invoke_without_command=True)
+@json_option
+@click.pass_context
+def models_command(context: click.Context, as_json: bool) -> None:
+    """List the models in the cache, or get one.
+
+    \b
+    Examples:
+      selfguide models
+      selfguide models pull vicuna-7b-v1.5
+      selfguide models pull owner/repository/file.gguf
+    """
+    if context.invoked_subcommand is not None:
+        return
+    from selfguide_lite.models import KNOWN, cached_models, models_dir
+
+    found = cached_models()
+    if as_json:
+        print_json([{"name": m.name, "kind": m.kind, "path": str(m.path), "bytes": m.bytes} for m in found])
+        return
+    for model in found:
+        click.echo(f"{model.kind:5} {model.bytes / 2**20:9.1f} MiB  {model.name}")
+    if not found:
+        click.echo(f"No models in {models_dir().parent} yet.")
+    click.echo(f"`selfguide models pull NAME` gets one: {', '.join(KNOWN)} or owner/repository/file.gguf")
+
+
+@models_command.command("pull")
+@click.argument("name")
+def pull_command(name: str) -> None:
+    """Get a GGUF from the hub; goes on where a broken download stopped."""
+    from selfguide_lite.models import pull
+
+    path = pull(name)
+    click.echo(str(path))
+    click.echo(f"Use it with -m {path}, or: export SELFGUIDE_MODEL={path}", err=True)
+
+
+@models_command.command("remove")
+@click.argument("name")
+def remove_command(name: str) -> None:
+    """Remove a model from the cache, by its name in the list."""
+    from selfguide_lite.models import remove
+
+    gone = remove(name)
+    click.echo(f"removed {gone.path} ({gone.bytes / 2**20:.1f} MiB)")
+
+
+def _adapter(store: "Store", task_id: int, given: Path | None) -> Path:
+    """Return the adapter that is meant: the one given, else the newest of the task."""
+    if given is None:
+        latest = store.latest_adapter(task_id)
+        if latest is None:
+            raise SelfguideError(f"{store.path}: holds no adapter yet; make one with `selfguide train -d {store.path}`")
+        given = Path(latest.path)
+    if not given.is_file():
+        raise SelfguideError(f"{given}: no such adapter file; `selfguide train -d {store.path}` makes it again")
+    return given
+
+
+def _base_of(store: "Store", task_id: int, model: Path | None, adapter: Path) -> Path:
+    """Return the model that an adapter is for: the one given, else what the store remembers, else the default."""
+    from selfguide_lite.llm import model_path
+
+    if model is None:
+        row = store.connection.execute(
+            "SELECT m.path FROM adapter AS a JOIN model AS m ON m.id = a.model_id WHERE a.task_id = ? AND a.path = ?"
+            " ORDER BY a.id DESC LIMIT 1",
+            (task_id, str(adapter)),
+        ).fetchone()
+        if row and Path(row[0]).is_file():
+            return Path(row[0])
+    return model_path(model)
+
+
+def _lines() -> Iterator[str]:
+    for line in sys.stdin:
+        if text := line.strip():
+            yield text

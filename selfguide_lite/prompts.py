@@ -25,13 +25,14 @@ class PromptTemplate:
     """One template file.
 
     :param path: the `.j2` file
+    :param source: its text, where that is known already: a run keeps it
     :raises SelfguideError: where the file cannot be read or is no valid template
     """
 
-    def __init__(self, path: Path):
+    def __init__(self, path: Path, source: str | None = None):
         self.path = path
         try:
-            self.source = path.read_text(encoding="utf-8")
+            self.source = path.read_text(encoding="utf-8") if source is None else source
         except (OSError, UnicodeDecodeError) as error:
             raise SelfguideError(f"{path}: cannot read this prompt template: {error}") from error
         environment = SandboxedEnvironment(undefined=StrictUndefined, autoescape=False, keep_trailing_newline=True)

@@ -3,7 +3,11 @@
 Every view is plain SQL: the file opens in `sqlite3`, `sqlite-utils` and Datasette with none of our code.
 """
 
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
+from sqlite3 import Error, complete_statement
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -318,8 +322,6 @@ def migrations() -> "Migrations":
 
 def _statements(script: str) -> list[str]:
     """Split a script into statements; `executescript` would end the migration's transaction."""
-    from sqlite3 import complete_statement
-
     found: list[str] = []
     pending = ""
     for line in script.splitlines(keepends=True):
@@ -335,23 +337,65 @@ def view_files() -> dict[str, str]:
     return {path.stem: path.read_text(encoding="utf-8").strip() for path in sorted(VIEWS.glob("*.sql"))}
 
 
-def user_filters(connection: "sqlite3.Connection", shipped: dict[str, str]) -> dict[str, list[str]]:
-    """Return the names of the user's own filter views by stage, `input` and `output`."""
-    names = [name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'view' ORDER BY name")]
-    return {
-        stage: [name for name in names if name.startswith(f"filter_{stage}_") and name not in shipped]
+# A user's filter of a stage may not read what is made from that stage's filters.
+CIRCULAR = {
+    "input": re.compile(r"\b(input_check|filter_input_duplicate|input_verdict|pair|dataset|funnel)\b", re.IGNORECASE),
+    "output": re.compile(
+        r"\b(output_rejected|output_verdict|vote|answer|pair|dataset|funnel|provenance)\b", re.IGNORECASE
+    ),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class UserFilter:
+    """A view of the user's that is named as a filter.
+
+    :param problem: why the verdicts cannot count it, or None
+    """
+
+    stage: str
+    view: str
+    sql: str
+    problem: str | None
+
+    @property
+    def name(self) -> str:
+        """The filter's short name: the reason that the verdicts give."""
+        return self.view.removeprefix(f"filter_{self.stage}_")
+
+
+def user_filters(connection: "sqlite3.Connection", shipped: Iterable[str]) -> list[UserFilter]:
+    """Return the user's own filter views, also those that were made with plain SQL."""
+    views = connection.execute("SELECT name, sql FROM sqlite_master WHERE type = 'view' ORDER BY name").fetchall()
+    return [
+        UserFilter(stage, view, sql, _problem(connection, stage, view, sql))
         for stage in ("input", "output")
-    }
+        for view, sql in views
+        if view.startswith(f"filter_{stage}_") and view not in shipped
+    ]
+
+
+def _problem(connection: "sqlite3.Connection", stage: str, view: str, sql: str) -> str | None:
+    found = CIRCULAR[stage].search(sql)
+    if found:
+        return f"it reads {found[0]}, which is made from the {stage} filters"
+    try:
+        connection.execute(f'SELECT id, detail FROM "{_identifier(view)}" LIMIT 0')
+    except Error as error:
+        return str(error)
+    return None
 
 
 def wanted_views(connection: "sqlite3.Connection") -> dict[str, str]:
     """Return every view of ours as it must stand in this file: the verdicts count the user's filters too."""
     shipped = view_files()
-    for stage, names in user_filters(connection, shipped).items():
+    own = [filter_ for filter_ in user_filters(connection, shipped) if filter_.problem is None]
+    for stage in ("input", "output"):
         rows = "".join(
-            f"\n    UNION ALL SELECT id, {100 + rank}, '{_quoted(name.removeprefix(f'filter_{stage}_'))}', detail"
-            f' FROM "{_identifier(name)}"'
-            for rank, name in enumerate(names)
+            f"\n    UNION ALL SELECT id, {100 + rank}, '{_quoted(filter_.name)}', detail"
+            f' FROM "{_identifier(filter_.view)}"'
+            for rank, filter_ in enumerate(own)
+            if filter_.stage == stage
         )
         for name, sql in shipped.items():
             shipped[name] = sql.replace(f"/* your filters: {stage} */", rows)

@@ -248,6 +248,33 @@ class Store:
             raise SelfguideError(f"{self.path}: {problem}; there are: {', '.join(names)}")
         return int(self._value("SELECT id FROM task WHERE name = ?", name))
 
+    # --- what the filters go by
+
+    def settings(self, task_id: int) -> dict[str, Any]:
+        """Return the filters' settings in force, as the views see them."""
+        with clear_errors(self.path, "read"):
+            cursor = self.connection.execute("SELECT * FROM filter_setting WHERE task_id = ?", (task_id,))
+            row = cursor.fetchone()
+        return {column[0]: value for column, value in zip(cursor.description, row, strict=True)} if row else {}
+
+    def set_setting(self, task_id: int, key: str, value: Any) -> None:
+        """Change one of the filters' settings: the views follow at once."""
+        with self._writing() as connection:
+            connection.execute("INSERT OR REPLACE INTO setting VALUES (?, ?, ?)", (task_id, key, value))
+
+    def noise_terms(self, task_id: int) -> list[str]:
+        """Return a task's noise terms in alphabetical order."""
+        rows = self._rows("SELECT term FROM noise_term WHERE task_id = ? ORDER BY term", task_id)
+        return [term for (term,) in rows]
+
+    def change_noise_terms(self, task_id: int, *, add: Iterable[str] = (), drop: Iterable[str] = ()) -> None:
+        """Add and drop noise terms: every text is judged again."""
+        with self._writing() as connection:
+            connection.executemany(
+                "DELETE FROM noise_term WHERE task_id = ? AND term = ?", [(task_id, term) for term in drop]
+            )
+            connection.executemany("INSERT OR IGNORE INTO noise_term VALUES (?, ?)", [(task_id, term) for term in add])
+
     # --- models and runs
 
     def add_model(self, info: ModelInfo) -> int:
@@ -371,8 +398,8 @@ class Store:
             )
         with self._writing() as connection:
             added = connection.executemany(
-                "INSERT INTO output(input_id, run_id, sample, method, text, length, label, answer_length, weight, logprob,"
-                " finish_reason, prompt_tokens, completion_tokens, answer_id)"
+                "INSERT INTO output(input_id, run_id, sample, method, text, length, label, answer_length, weight,"
+                " logprob, finish_reason, prompt_tokens, completion_tokens, answer_id)"
                 " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0)"
                 " ON CONFLICT(input_id, method, sample) DO NOTHING",
                 rows,

@@ -1,0 +1,96 @@
+"""What Datasette shows of a run's database: a description for every table and view, and ready-made queries."""
+
+import sqlite3
+from typing import Any
+
+from selfguide_lite.store import schema
+
+TABLES: dict[str, str] = {
+    "task": "The task as it was begun: instruction, kind, settings of its file.",
+    "example": "The seed examples, in their order.",
+    "label": "The labels of a classification task.",
+    "noise_term": "Texts that contain one of these terms are rejected. Rows can be added and deleted.",
+    "setting": "The filters' thresholds and switches. Values can be changed; the views follow at once.",
+    "model": "The models that made something, with the SHA-256 of their files.",
+    "run": "Every stage that was run: settings, seed, prompt template, model, version, time.",
+    "input": "Every input that was ever generated.",
+    "output": "Every answer that was ever given to an input.",
+    "input_noise": "Which input contains which noise term; kept by triggers.",
+    "output_noise": "Which output contains which noise term; kept by triggers.",
+    "input_band": "Hashes of the inputs' shingles, by which near duplicates are found.",
+    "near_twin": "Pairs of inputs that resemble each other, with their Jaccard similarity.",
+    "train_step": "Every optimizer step of every training run.",
+    "adapter": "The adapters that were trained.",
+    "evaluation": "Every evaluation, with its mean score and 95 % interval.",
+    "prediction": "Every evaluated example: the answer and its score.",
+}
+QUERIES: dict[str, dict[str, str]] = {
+    "why_dropped": {
+        "title": "Why was this dropped?",
+        "description": "The inputs that contain a text, each with the filter that rejected it, or none.",
+        "sql": "SELECT i.id, v.reason, v.detail, i.text FROM input AS i JOIN input_verdict AS v ON v.id = i.id"
+        " WHERE i.text LIKE '%' || :text || '%' ORDER BY i.id",
+    },
+    "what_the_samples_voted": {
+        "title": "What did the samples vote?",
+        "description": "The answers to one input with their shares.",
+        "sql": "SELECT place, answer, n, round(share, 3) AS share FROM vote WHERE input_id = :input_id ORDER BY place",
+    },
+    "weak_labels": {
+        "title": "Which labels are weak?",
+        "description": "For each label: answers, how sure the votes are on average, and how many were kept in the dataset.",
+        "sql": "SELECT a.answer AS label, count(*) AS answers, round(avg(a.share), 3) AS mean_share,"
+        " sum(a.share < 0.6) AS under_60_percent, count(d.input_id) AS in_dataset"
+        " FROM answer AS a LEFT JOIN dataset AS d ON d.input_id = a.input_id"
+        " JOIN task AS t ON t.id = a.task_id WHERE t.kind = 'classification' GROUP BY a.answer ORDER BY mean_share",
+    },
+    "close_calls": {
+        "title": "Which answers were close calls?",
+        "description": "The inputs whose answer won with the smallest share.",
+        "sql": "SELECT a.input_id, round(a.share, 3) AS share, i.text AS input, a.answer FROM answer AS a"
+        " JOIN input AS i ON i.id = a.input_id ORDER BY a.share LIMIT 100",
+    },
+    "rejected_outputs": {
+        "title": "Which answers were rejected, and why?",
+        "description": "The rejected answers with reason and detail.",
+        "sql": "SELECT o.input_id, v.reason, v.detail, o.text FROM output_verdict AS v JOIN output AS o ON o.id = v.id"
+        " WHERE v.reason IS NOT NULL ORDER BY o.input_id, o.sample LIMIT 1000",
+    },
+    "where_from": {
+        "title": "Where does each pair come from?",
+        "description": "The pairs with the prompt template's hash, seed, model and time of their input and their answer.",
+        "sql": "SELECT d.input_id, d.input, d.output, p.input_template_sha256, p.input_seed, p.input_model_sha256,"
+        " p.output_template_sha256, p.output_seed, p.output_model_sha256, p.output_program_version,"
+        " p.output_created_at FROM dataset AS d JOIN provenance AS p ON p.input_id = d.input_id",
+    },
+}
+
+
+def metadata(connection: sqlite3.Connection, name: str) -> dict[str, Any]:
+    """Return Datasette's metadata for a run's database.
+
+    :param name: Datasette's name of the database: the file's name without its ending
+    """
+    described = {**TABLES, **{view: description(sql) for view, sql in schema.view_files().items()}}
+    for filter_ in schema.user_filters(connection, schema.view_files()):
+        described[filter_.view] = f"A filter of your own: rejects the {filter_.stage}s that it lists."
+    return {
+        "title": "selfguide-lite",
+        "description": "Every text of a run, and the views that make the dataset of them.",
+        "databases": {
+            name: {
+                "tables": {table: {"description": text} for table, text in described.items()},
+                "queries": QUERIES,
+            }
+        },
+    }
+
+
+def description(sql: str) -> str:
+    """Return the comment on top of a view as one paragraph."""
+    lines = []
+    for line in sql.splitlines():
+        if not line.startswith("--"):
+            break
+        lines.append(line.removeprefix("--").strip())
+    return " ".join(lines)

@@ -1,0 +1,129 @@
+"""Read-only SQL over a run's database, and its rows as JSON, CSV or lines of JSON.
+
+The file is opened read-only, so SQLite itself refuses every write; attaching another file is refused too.
+"""
+
+import csv
+import io
+import json
+import math
+import sqlite3
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from selfguide_lite.errors import SelfguideError
+from selfguide_lite.store.store import Store
+
+_PRAGMAS = frozenset(
+    ("table_info", "table_xinfo", "table_list", "index_list", "index_info", "index_xinfo", "foreign_key_list")
+    + ("integrity_check", "quick_check", "foreign_key_check", "compile_options", "database_list", "function_list")
+)
+_READABLE = frozenset(("user_version", "application_id", "page_count", "page_size", "journal_mode", "schema_version"))
+
+
+@contextmanager
+def query(path: Path, statement: str) -> Iterator[tuple[list[str], Iterator[tuple[Any, ...]]]]:
+    """Run one statement and give its column names and its rows, which are read as they are asked for.
+
+    :raises SelfguideError: where the statement is wrong, writes, attaches a file or is more than one
+    """
+    # Opened once for writing where that is possible, so that filters made with plain SQL are counted.
+    try:
+        Store.open(path, create=False).close()
+    except SelfguideError:
+        pass
+    with Store.open(path, read_only=True) as store:
+        connection = store.connection
+        connection.set_authorizer(_authorize)
+        try:
+            cursor = connection.execute(statement)
+            yield [column[0] for column in cursor.description or ()], _clear(cursor)
+        except (sqlite3.Error, sqlite3.Warning) as error:
+            raise SelfguideError(f"sql: {_problem(error)}") from error
+
+
+def _clear(cursor: sqlite3.Cursor) -> Iterator[tuple[Any, ...]]:
+    try:
+        yield from cursor
+    except sqlite3.Error as error:
+        raise SelfguideError(f"sql: {_problem(error)}") from error
+
+
+def _authorize(action: int, first: str | None, second: str | None, database: str | None, source: str | None) -> int:
+    if action in (sqlite3.SQLITE_ATTACH, sqlite3.SQLITE_DETACH):
+        return sqlite3.SQLITE_DENY
+    if action == sqlite3.SQLITE_PRAGMA:
+        allowed = first in _PRAGMAS or (first in _READABLE and second is None)
+        return sqlite3.SQLITE_OK if allowed else sqlite3.SQLITE_DENY
+    if action == sqlite3.SQLITE_FUNCTION and second == "load_extension":
+        return sqlite3.SQLITE_DENY
+    return sqlite3.SQLITE_OK
+
+
+def _problem(error: Exception) -> str:
+    message = str(error)
+    if "readonly" in message:
+        return f"{message}: this command only reads; `selfguide filter` and `sqlite3` can change a database"
+    if "not authorized" in message:
+        return f"{message}: this command reads this one database; it attaches no other and sets nothing"
+    if "one statement at a time" in message:
+        return "several statements; give one"
+    return message
+
+
+def plain(value: Any) -> Any:
+    """Return a value of SQLite as JSON can hold it: blobs as SQL's own hex form, infinities as texts."""
+    if isinstance(value, bytes):
+        return f"x'{value.hex()}'"
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    return value
+
+
+def json_lines(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> Iterator[str]:
+    """Yield each row as an object on a line."""
+    for row in rows:
+        yield json.dumps(dict(zip(columns, map(plain, row), strict=True)), ensure_ascii=False) + "\n"
+
+
+def json_array(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> Iterator[str]:
+    """Yield the pieces of one JSON array of objects, an object a line."""
+    separator = "["
+    for line in json_lines(columns, rows):
+        yield separator + line.rstrip("\n")
+        separator = ",\n "
+    yield "]\n" if separator != "[" else "[]\n"
+
+
+def csv_lines(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> Iterator[str]:
+    """Yield lines of CSV with a header, every text harmless to a spreadsheet (see `harmless`)."""
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow(map(harmless, columns))
+    for row in rows:
+        writer.writerow([harmless(plain(value)) for value in row])
+        yield buffer.getvalue()
+        buffer.seek(0)
+        buffer.truncate()
+    yield buffer.getvalue()
+
+
+def harmless(value: Any) -> Any:
+    """Return a cell that no spreadsheet takes for a formula: an apostrophe goes before = + - @, tab and line breaks."""
+    if isinstance(value, str) and value.lstrip(" ")[:1] in (
+        "=",
+        "+",
+        "-",
+        "@",
+        "\t",
+        "\r",
+        "\n",
+        "＝",
+        "＋",
+        "－",
+        "＠",
+    ):
+        return "'" + value
+    return value

@@ -44,6 +44,7 @@ class Geometry:
     kv_heads: int
     feed_forward: int
     context: int = 4096
+    tied: bool = False  # whether the output matrix is the embedding
 
 
 GEOMETRIES = {
@@ -139,7 +140,8 @@ def _tensors(shape: Geometry, vocabulary: int, sharpness: float) -> Iterator[tup
         yield block + "ffn_up.weight", (shape.feed_forward, width), spread
         yield block + "ffn_down.weight", (width, shape.feed_forward), shape.feed_forward**-0.5
     yield "output_norm.weight", (width,), sharpness
-    yield "output.weight", (vocabulary, width), spread
+    if not shape.tied:
+        yield "output.weight", (vocabulary, width), spread
 
 
 def _write_tensor(

@@ -5,6 +5,7 @@ Knows nothing of what a method is: the caller names it, loads its adapter and ma
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from selfguide_lite.errors import SelfguideError
@@ -99,7 +100,7 @@ def evaluate(
         adapter_id=adapter_id,
         data_sha256=rows_hash(clean),
         n=len(clean),
-        settings={"output_max_tokens": tokens, **(details or {})},
+        settings={"output_max_tokens": tokens, **_unregistered(engine, adapter_id), **(details or {})},
         template=prompts.template("annotate"),
     )
     if same_as is not None:
@@ -119,6 +120,15 @@ def evaluate(
     return Evaluation(
         evaluation_id, method, metric, scores, interval.mean, interval.low, interval.high, predictions, len(leaked)
     )
+
+
+def _unregistered(engine: Engine, adapter_id: int | None) -> dict[str, str]:
+    """An adapter that is no row of the store is told from another at the same place by its content."""
+    if adapter_id is not None or engine.info.adapter is None:
+        return {}
+    from selfguide_lite.llm.hashing import file_sha256
+
+    return {"adapter_sha256": file_sha256(Path(engine.info.adapter))}
 
 
 def _take_over(store: Store, evaluation_id: int, rows: Sequence[EvalRow], source: Evaluation) -> None:

@@ -38,7 +38,7 @@ QUERIES: dict[str, dict[str, str]] = {
     },
     "weak_labels": {
         "title": "Which labels are weak?",
-        "description": "For each label: answers, how sure the votes are on average, and how many were kept in the dataset.",
+        "description": "For each label: answers, how sure the votes are on average, and how many are in the dataset.",
         "sql": "SELECT a.answer AS label, count(*) AS answers, round(avg(a.share), 3) AS mean_share,"
         " sum(a.share < 0.6) AS under_60_percent, count(d.input_id) AS in_dataset"
         " FROM answer AS a LEFT JOIN dataset AS d ON d.input_id = a.input_id"
@@ -58,7 +58,7 @@ QUERIES: dict[str, dict[str, str]] = {
     },
     "where_from": {
         "title": "Where does each pair come from?",
-        "description": "The pairs with the prompt template's hash, seed, model and time of their input and their answer.",
+        "description": "The pairs with the prompt template's hash, seed, model and time of their texts.",
         "sql": "SELECT d.input_id, d.input, d.output, p.input_template_sha256, p.input_seed, p.input_model_sha256,"
         " p.output_template_sha256, p.output_seed, p.output_model_sha256, p.output_program_version,"
         " p.output_created_at FROM dataset AS d JOIN provenance AS p ON p.input_id = d.input_id",

@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 from pydantic import ValidationError
 
@@ -50,14 +50,14 @@ def list_filters(store: Store, task_id: int) -> list[FilterRow]:
     """Return every filter in the order in which the verdicts look at them, inputs first."""
     own = schema.user_filters(store.connection, schema.view_files())
     rows: list[FilterRow] = []
-    for stage in ("input", "output"):
+    stages: tuple[Stage, ...] = ("input", "output")
+    for stage in stages:
         names = {f"filter_{stage}_{name}": name for name in _BUILT_IN[stage]}
         names |= {filter_.view: filter_.name for filter_ in own if filter_.stage == stage and not filter_.problem}
         counts = _counts(store, task_id, stage, list(names))
-        kind = cast(Stage, stage)
-        rows += [FilterRow(kind, name, name not in _BUILT_IN[stage], *counts[view]) for view, name in names.items()]
+        rows += [FilterRow(stage, name, name not in _BUILT_IN[stage], *counts[view]) for view, name in names.items()]
         rows += [
-            FilterRow(kind, filter_.name, True, 0, 0, filter_.problem)
+            FilterRow(stage, filter_.name, True, 0, 0, filter_.problem)
             for filter_ in own
             if filter_.stage == stage and filter_.problem
         ]
@@ -152,9 +152,9 @@ def set_filter(store: Store, task_id: int, key: str, text: str) -> Any:
     if key not in FILTER_SETTINGS:
         raise SelfguideError(f"{key}: no filter setting; there are: {', '.join(FILTER_SETTINGS)}")
     try:
-        given = None if text.strip().lower() in ("none", "null", "off", "") else text
-        if given is None and Settings.model_fields[key].annotation is bool:
-            given = "false"
+        word = text.strip().lower()
+        nothing = word in ("none", "null", "") or (word == "off" and key == "near_duplicate_threshold")
+        given = None if nothing else word
         value = getattr(Settings.model_validate({key: given}).resolve(store.task(task_id).kind), key)
     except ValidationError as error:
         raise SelfguideError(f"{key}: {text!r} does not fit: {error.errors()[0]['msg']}") from error

@@ -9,7 +9,7 @@ import json
 import math
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +17,8 @@ from selfguide_lite.errors import SelfguideError
 from selfguide_lite.store.store import Store
 
 _PRAGMAS = frozenset(
-    ("table_info", "table_xinfo", "table_list", "index_list", "index_info", "index_xinfo", "foreign_key_list")
-    + ("integrity_check", "quick_check", "foreign_key_check", "compile_options", "database_list", "function_list")
+    "table_info table_xinfo table_list index_list index_info index_xinfo foreign_key_list foreign_key_check "
+    "integrity_check quick_check compile_options database_list function_list".split()
 )
 _READABLE = frozenset(("user_version", "application_id", "page_count", "page_size", "journal_mode", "schema_version"))
 
@@ -30,10 +30,8 @@ def query(path: Path, statement: str) -> Iterator[tuple[list[str], Iterator[tupl
     :raises SelfguideError: where the statement is wrong, writes, attaches a file or is more than one
     """
     # Opened once for writing where that is possible, so that filters made with plain SQL are counted.
-    try:
+    with suppress(SelfguideError):
         Store.open(path, create=False).close()
-    except SelfguideError:
-        pass
     with Store.open(path, read_only=True) as store:
         connection = store.connection
         connection.set_authorizer(_authorize)
@@ -110,20 +108,11 @@ def csv_lines(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> Iterator
     yield buffer.getvalue()
 
 
+_FORMULA = tuple("=+-@\t\r\n＝＋－＠")
+
+
 def harmless(value: Any) -> Any:
     """Return a cell that no spreadsheet takes for a formula: an apostrophe goes before = + - @, tab and line breaks."""
-    if isinstance(value, str) and value.lstrip(" ")[:1] in (
-        "=",
-        "+",
-        "-",
-        "@",
-        "\t",
-        "\r",
-        "\n",
-        "＝",
-        "＋",
-        "－",
-        "＠",
-    ):
+    if isinstance(value, str) and value.lstrip(" ").startswith(_FORMULA):
         return "'" + value
     return value

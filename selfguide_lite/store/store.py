@@ -482,7 +482,10 @@ class Store:
             "SELECT part, n, mean, deviation, low, high, enabled FROM length_bound WHERE task_id = ? ORDER BY part",
             task_id,
         )
-        return [LengthBound(*bound, bool(enabled)) for *bound, enabled in rows]
+        return [
+            LengthBound(part, n, mean, deviation, low, high, bool(enabled))
+            for part, n, mean, deviation, low, high, enabled in rows
+        ]
 
     # --- training
 
@@ -541,8 +544,8 @@ class Store:
             run_id,
         )
         return [
-            TrainStep(step, total, epoch, *(math.nan if value is None else value for value in values), memory)
-            for step, total, epoch, *values, memory in rows
+            TrainStep(step, total, epoch, _known(loss), _known(rate), _known(norm), _known(speed), memory)
+            for step, total, epoch, loss, rate, norm, speed, memory in rows
         ]
 
     def add_adapter(
@@ -692,3 +695,8 @@ def settings_json(settings: Settings | Mapping[str, Any]) -> str:
 def _number(value: float | None) -> float | None:
     """Return None for what is not a finite number: SQLite has no NaN."""
     return value if value is not None and math.isfinite(value) else None
+
+
+def _known(value: float | None) -> float:
+    """Return NaN for what is not known."""
+    return math.nan if value is None else value

@@ -5,7 +5,7 @@ gain which finetuning has on the demo tasks.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 
 from data.tiny_vicuna.tasks import MadeTask, classification_task, generation_task
@@ -80,8 +80,11 @@ class Documents:
         rng = self.rng
         made = classification_task(rng) if rng.random() < 0.5 else generation_task(rng)
         world = World(rng, talk_share=rng.uniform(0.2, 0.7))
-        if rng.random() < 0.25:
+        if rng.random() < 0.15:
             return self._new_input(made, world)
+        if made.brief and rng.random() < 0.5:
+            brief = replace(made, make=made.brief)
+            return self._annotate(brief, world, rng.randint(5, 10))
         return self._annotate(made, world)
 
     def _task(self, made: MadeTask, pairs: list[tuple[Sentence, str]]) -> Task:
@@ -98,10 +101,10 @@ class Documents:
         self.rng.shuffle(labels)
         return [made.make(world, label) for label in labels]
 
-    def _annotate(self, made: MadeTask, world: World) -> Document:
+    def _annotate(self, made: MadeTask, world: World, shots: int | None = None) -> Document:
         rng = self.rng
         zero = 0.06 if made.labels else 0.0  # an output form cannot be guessed without examples
-        shots = rng.choices((0, 2, 3, 4, rng.randint(5, 10)), (zero, 0.16, 0.55, 0.2, 0.05))[0]
+        shots = shots or rng.choices((0, 2, 3, 4, rng.randint(5, 10)), (zero, 0.16, 0.55, 0.2, 0.05))[0]
         seeds = self._seeds(made, world, shots)
         sentence, answer = made.make(world, None)
         messages = self.prompts.annotate(self._task(made, seeds), sentence.text)

@@ -20,6 +20,8 @@ class MadeTask:
 
     :param make: draws an input and its right answer; for classification the label can be asked for
     :param remarks: for classification, what a talkative assistant says instead of each label
+    :param brief: makes inputs of a word or two instead of sentences: many fit into one chat, which teaches what the
+        words mean, and copying, several times faster
     """
 
     name: str
@@ -28,6 +30,7 @@ class MadeTask:
     labels: tuple[str, ...]
     make: Make
     remarks: dict[str, str]
+    brief: Make | None = None
 
 
 GOOD_WORDS = ("good", "positive", "happy", "praise", "liked", "pleased", "warm", "sweet", "cheer")
@@ -99,6 +102,21 @@ def _topic_task(rng: Random, topics: tuple[str, ...], labels: tuple[str, ...]) -
     return make, {label: f"That is one of the {topic} things." for label, topic in by_label.items()}
 
 
+_BRIEF: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    "opinion": (w.GOOD, w.BAD),
+    "change": (w.GAIN, w.LOSS),
+    "moment": (w.EARLY, w.LATE),
+}
+
+
+def _brief_classification(words: dict[str, tuple[str, ...]]) -> Make:
+    def make(world: World, label: str | None) -> tuple[Sentence, str]:
+        label = label or world.rng.choice(list(words))
+        return Sentence(f"{world.name()}, {world.rng.choice(words[label])}", talk=0.0), label
+
+    return make
+
+
 def _two_way(
     yes: str, no: str, sentence: Callable[[World, bool], Sentence], remarks: tuple[str, str]
 ) -> tuple[Make, dict[str, str]]:
@@ -167,17 +185,26 @@ def classification_task(rng: Random) -> MadeTask:
             topics = tuple(rng.sample(list(w.TOPICS), rng.choice((2, 3, 3, 4))))
             labels = tuple(rng.choice(TOPIC_WORDS[topic]) for topic in topics)
             make, remarks = _topic_task(rng, topics, labels)
+            words = {label: w.TOPICS[topic] for label, topic in zip(labels, topics, strict=True)}
         else:
             yes, no = (rng.choice(words) for words in _WORDS[subject])
             labels = (yes, no)
             make, remarks = _two_way(yes, no, _SENTENCES[subject], _REMARKS[subject])
+            words = dict(zip(labels, _BRIEF.get(subject, ()), strict=False))
         if frozenset(labels) not in HELD_OUT_LABELS:
             break
     shown = list(labels)
     rng.shuffle(shown)
     what = rng.choice(_WHAT[subject])
     form = rng.choice(_CLASSIFY).format(what=what, labels=_labels_text(tuple(shown)))
-    return MadeTask(subject, "classification", _sentence_case(rng.choice(_PLEASE) + form), tuple(shown), make, remarks)
+    instruction = _sentence_case(rng.choice(_PLEASE) + form)
+    brief = _brief_classification(words) if words else None
+    return MadeTask(subject, "classification", instruction, tuple(shown), make, remarks, brief)
+
+
+def _names(world: World) -> Sentence:
+    slots = {name: world.name() for name in ("person", "other", "start")}
+    return Sentence(", ".join(slots.values()), slots, talk=0.0)
 
 
 _FRAMES: dict[str, tuple[tuple[str, ...], Callable[[World], Sentence]]] = {
@@ -361,7 +388,11 @@ def generation_task(rng: Random) -> MadeTask:
     if rng.random() < 0.5:
         what += " about " + " and ".join(_ABOUT[slot] for slot in used)
     instruction = rng.choice(_PLEASE) + rng.choice(_REWRITE).format(what=what)
-    return MadeTask(frame, "generation", _sentence_case(instruction), (), _generation(template, draw), {})
+    brief_template = template
+    for slot, name in zip(chosen, ("person", "other", "start"), strict=True):
+        brief_template = brief_template.replace("{" + slot + "}", "{" + name + "!}")
+    brief = _generation(brief_template.replace("!}", "}"), _names)
+    return MadeTask(frame, "generation", _sentence_case(instruction), (), _generation(template, draw), {}, brief)
 
 
 _DEMO_FORMS = {

@@ -32,12 +32,12 @@ class Recipe:
     layers: int = 4
     heads: int = 8
     feed_forward: int = 768
-    steps: int = 3400
+    steps: int = 3200
     tokens_per_step: int = 8192
     muon_rate: float = 0.02
     adam_rate: float = 3e-3
     warm_up: int = 100
-    decay_share: float = 0.45
+    decay_share: float = 0.5
 
 
 def encode(tokenizer: Tokenizer, document: Document) -> tuple[list[int], list[float]]:

@@ -62,8 +62,14 @@ def open_engine(
     :param overrides: fields of `llama.Tuning` that override what was measured
     :raises SelfguideError: where the model or the server cannot be used
     """
-    from selfguide_lite.llm.llama import LlamaEngine, Tuning
+    if server is not None:
+        from selfguide_lite.llm.server import ServerEngine
 
-    return LlamaEngine(
-        model_path(model), n_ctx=n_ctx, adapter=adapter, adapter_scale=adapter_scale, tuning=Tuning(**overrides)
+        if adapter is not None:
+            raise SelfguideError("an adapter cannot be used with --server; start the server with it instead")
+        return ServerEngine(server, model=server_model, n_ctx=n_ctx)
+    from selfguide_lite.llm.tuning import open_tuned
+
+    return open_tuned(
+        model_path(model), n_ctx=n_ctx, adapter=adapter, adapter_scale=adapter_scale, measure=tune, overrides=overrides
     )

@@ -77,6 +77,12 @@ def cores() -> int:
     return max(1, count)
 
 
+def library_description() -> str:
+    """Return llama.cpp's version and what of the processor it uses."""
+    features = llama_cpp.llama_print_system_info().decode("utf-8", "replace")
+    return f"{llama_cpp.__version__} {features}"
+
+
 class Model:
     """A GGUF file loaded by llama.cpp.
 

@@ -1,0 +1,234 @@
+"""The server engine: the same requests, sent to any OpenAI-compatible server (llama.cpp's own, vLLM, ...).
+
+A chat goes to the chat endpoint, where the server's own chat template is used; a plain text to the completions
+endpoint.
+"""
+
+import hashlib
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from typing import Any, cast
+from urllib.parse import urlsplit
+
+from selfguide_lite.errors import SelfguideError
+from selfguide_lite.llm.base import Completion, FinishReason, Message, ModelInfo, Request, ScoreRequest, Scores
+from selfguide_lite.llm.draw import stream
+
+KEY_VARIABLES = ("SELFGUIDE_API_KEY", "OPENAI_API_KEY")
+_NO_CONTEXT_NAMED = 4096
+_BYTES_PER_TOKEN = 3  # a cautious guess, for servers do not tell
+
+
+@dataclass(frozen=True, slots=True)
+class ServerOptions:
+    """How a server is talked to.
+
+    :param concurrency: requests under way at once
+    :param timeout: seconds until a request is given up
+    :param retries: after 429, 5xx and broken connections, each after a longer pause
+    """
+
+    concurrency: int = 16
+    timeout: float = 600.0
+    retries: int = 5
+
+
+class ServerEngine:
+    """A model on an OpenAI-compatible server. An API key is read from the environment only.
+
+    :param url: base URL, such as `http://localhost:8000/v1`
+    :param model: its name there; None: the first one the server offers
+    :param n_ctx: tokens of one sequence at most; None: what the server says, else 4096
+    :raises SelfguideError: where the URL is wrong or the server does not answer
+    """
+
+    def __init__(
+        self, url: str, *, model: str | None = None, n_ctx: int | None = None, options: ServerOptions | None = None
+    ):
+        try:
+            import openai
+        except ImportError as error:
+            raise SelfguideError("--server needs one more package: pip install 'selfguide-lite[server]'") from error
+        parts = urlsplit(url)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise SelfguideError(f"--server: {url!r} is no base URL; give one such as http://localhost:8000/v1")
+        if parts.username or parts.password or parts.query:
+            raise SelfguideError(
+                f"--server: keep keys out of the URL; set {KEY_VARIABLES[0]} in the environment instead"
+            )
+        self._openai = openai
+        self._options = options or ServerOptions()
+        self._url = url.rstrip("/")
+        key = next((os.environ[name] for name in KEY_VARIABLES if os.environ.get(name)), "none")
+        self._client = openai.OpenAI(
+            base_url=self._url, api_key=key, timeout=self._options.timeout, max_retries=self._options.retries
+        )
+        self._extras = True  # the server takes top_k and min_p
+        name, context = self._find(model)
+        self.n_ctx = n_ctx or context
+        self.info = ModelInfo(
+            name=name,
+            path=self._url,
+            sha256=hashlib.sha256(f"{self._url}\n{name}".encode()).hexdigest(),
+            architecture="server",
+            parameters=0,
+        )
+
+    def _find(self, model: str | None) -> tuple[str, int]:
+        """Return the model's name and context, after asking what the server offers."""
+        openai = self._openai
+        try:
+            offered = list(self._client.with_options(max_retries=1, timeout=15.0).models.list())
+        except (openai.NotFoundError, openai.APIResponseValidationError, openai.UnprocessableEntityError) as error:
+            if model is None:
+                raise SelfguideError(
+                    f"{self._url}: this server does not list its models; name one with --server-model"
+                ) from error
+            return model, _NO_CONTEXT_NAMED
+        except openai.OpenAIError as error:
+            raise self._failure(error) from error
+        except (AttributeError, TypeError, ValueError) as error:
+            raise SelfguideError(
+                f"{self._url}: this is no OpenAI-compatible server; the path often ends in /v1"
+            ) from error
+        found = next((entry for entry in offered if model is None or entry.id == model), None)
+        if found is None:
+            names = ", ".join(entry.id for entry in offered[:5]) or "none"
+            raise SelfguideError(f"{self._url}: the server has no model {model or ''!r}; it offers: {names}")
+        context = getattr(found, "max_model_len", None)
+        return found.id, context if isinstance(context, int) and context > 0 else _NO_CONTEXT_NAMED
+
+    def complete(self, requests: Iterable[Request]) -> Iterator[Completion]:
+        """Yield every sample of every request as it comes back, a bounded number of them under way.
+
+        :raises SelfguideError: where the server cannot be reached any more; what came back before was yielded
+        """
+        source = ((request, sample) for request in requests for sample in range(request.n))
+        pool = ThreadPoolExecutor(self._options.concurrency, thread_name_prefix="selfguide-server")
+        under_way: set[Future[Completion]] = set()
+        try:
+            more = True
+            while True:
+                while more and len(under_way) < self._options.concurrency:
+                    work = next(source, None)
+                    if work is None:
+                        more = False
+                    else:
+                        under_way.add(pool.submit(self._one, *work))
+                if not under_way:
+                    return
+                done, under_way = wait(under_way, return_when=FIRST_COMPLETED)
+                failed = [future for future in done if future.exception() is not None]
+                yield from (future.result() for future in done if future.exception() is None)
+                if failed:
+                    for future in wait(under_way, timeout=self._options.timeout).done:
+                        if future.exception() is None:
+                            yield future.result()
+                    under_way = set()
+                    failed[0].result()
+        finally:
+            for future in under_way:
+                future.cancel()
+            pool.shutdown(wait=False, cancel_futures=True)
+
+    def score(self, requests: Iterable[ScoreRequest]) -> Iterator[Scores]:
+        """Refuse: no common interface gives the probability of a text after a chat.
+
+        :raises SelfguideError: always
+        """
+        raise SelfguideError(
+            f"{self._url}: a server does not give the probabilities that scoring needs; use --method sample"
+        )
+
+    def count_tokens(self, messages: Sequence[Message] | str) -> int:
+        """A cautious guess at the number of prompt tokens: a server does not tell."""
+        if isinstance(messages, str):
+            return len(messages.encode("utf-8", "replace")) // _BYTES_PER_TOKEN + 1
+        return sum(len(m.content.encode("utf-8", "replace")) // _BYTES_PER_TOKEN + 8 for m in messages) + 32
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._client.close()
+
+    def __enter__(self) -> "ServerEngine":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _one(self, request: Request, sample: int) -> Completion:
+        openai = self._openai
+        try:
+            return self._ask(request, sample)
+        except (openai.BadRequestError, openai.UnprocessableEntityError) as error:
+            # what is wrong with this request is no reason to give up the others
+            return Completion(request.key, sample, "", "error", 0, 0, float("nan"), f"{self._url}: {_line(error)}")
+        except openai.OpenAIError as error:
+            raise self._failure(error) from error
+
+    def _ask(self, request: Request, sample: int) -> Completion:
+        options: dict[str, Any] = {
+            "model": self.info.name,
+            "temperature": request.temperature,
+            "top_p": request.top_p,
+            "max_tokens": request.max_tokens,
+            "seed": stream(request.seed, request.key, sample) & 0x7FFFFFFF,
+        }
+        if request.stop:
+            options["stop"] = list(request.stop)
+        if self._extras:
+            # servers have defaults of their own for these: say what is meant
+            options["extra_body"] = {"top_k": request.top_k, "min_p": 0.0}
+        try:
+            return self._send(request, sample, options)
+        except (self._openai.BadRequestError, self._openai.UnprocessableEntityError) as error:
+            if not self._extras or not any(name in str(error) for name in ("top_k", "min_p")):
+                raise
+            if request.top_k > 0:
+                raise SelfguideError(
+                    f"{self._url}: this server does not take top_k; set input_top_k and output_top_k to 0"
+                ) from error
+            self._extras = False
+            del options["extra_body"]
+            return self._send(request, sample, options)
+
+    def _send(self, request: Request, sample: int, options: dict[str, Any]) -> Completion:
+        if isinstance(request.messages, str):
+            reply: Any = self._client.completions.create(prompt=request.messages, **options)
+            choice = reply.choices[0] if reply.choices else None
+            text = choice.text if choice else ""
+        else:
+            turns = [{"role": message.role, "content": message.content} for message in request.messages]
+            reply = self._client.chat.completions.create(messages=cast(Any, turns), **options)
+            choice = reply.choices[0] if reply.choices else None
+            text = ((choice.message.content or "") if choice else "").strip()
+        reason = choice.finish_reason if choice else None
+        finish: FinishReason = "stop" if reason == "stop" else "length" if reason == "length" else "error"
+        error = None if finish != "error" else f"{self._url}: the server ended the answer ({reason or 'no choice'})"
+        usage = reply.usage
+        prompt, answer = (usage.prompt_tokens, usage.completion_tokens) if usage else (0, 0)
+        return Completion(request.key, sample, text, finish, prompt, answer, float("nan"), error)
+
+    def _failure(self, error: Exception) -> SelfguideError:
+        openai = self._openai
+        tries = self._options.retries + 1
+        if isinstance(error, openai.APITimeoutError):
+            why = f"no answer within {self._options.timeout:g} s; is the server overloaded?"
+        elif isinstance(error, openai.APIConnectionError):
+            why = f"cannot connect, tried {tries} times; is the server running? The same command goes on later"
+        elif isinstance(error, openai.AuthenticationError | openai.PermissionDeniedError):
+            why = f"the server refuses the key; set {KEY_VARIABLES[0]} in the environment"
+        elif isinstance(error, openai.NotFoundError):
+            why = f"the server lacks this endpoint or model ({_line(error)}); the path often ends in /v1"
+        elif isinstance(error, openai.APIStatusError):
+            why = f"the server failed with status {error.status_code} ({_line(error)}), tried {tries} times"
+        else:
+            why = _line(error)
+        return SelfguideError(f"{self._url}: {why}")
+
+
+def _line(error: Exception) -> str:
+    text = " ".join(str(error).split())
+    return text[:300]

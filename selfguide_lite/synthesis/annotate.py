@@ -47,7 +47,7 @@ def annotate(
     ready = total - len(waiting)
     listener.start("annotate", total, ready)
     template = prompts.template("annotate")
-    with recorded_run(store, task_id, "annotate", engine, settings, seed, template) as run:
+    with recorded_run(store, task_id, "annotate", engine, settings, seed, template, listener) as run:
         if method == "score":
             answers = _scored(task, waiting, engine, prompts, run.id)
         else:

@@ -5,6 +5,7 @@ joins the pool that later rounds draw from. Knows nothing of what the filters ar
 """
 
 import random
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -63,9 +64,12 @@ def generate(
         return
     listener.start("generate", total, ready)
     budget = prompt_budget(engine, settings)
-    with recorded_run(store, task_id, "generate", engine, settings, seed, prompts.input_template(task)) as run:
+    said = 0.0
+    template = prompts.input_template(task)
+    with recorded_run(store, task_id, "generate", engine, settings, seed, template, listener) as run:
+        everything = store.pool(task_id)
         for round_, todo in left.items():
-            pool = store.pool(task_id, before_round=round_)
+            pool = [shown for shown in everything if shown.round is None or shown.round < round_]
             barren = fruitless_rounds(pool, round_)
             if barren >= settings.fruitless_rounds:
                 run.reason = "fruitless"
@@ -85,10 +89,13 @@ def generate(
                 store.add_input(_new_input(task_id, run.id, prompt, completion))
                 ready += 1
                 listener.advance("generate", ready, completion.completion_tokens)
-            kept = store.pool(task_id)
-            newest = kept[-1].text if len(kept) > len(pool) else None
-            listener.advance("generate", ready, 0, len(kept), newest)
-            listener.funnel(store.funnel(task_id))
+            before, everything = len(everything), store.pool(task_id)
+            newest = everything[-1].text if len(everything) > before else None
+            listener.advance("generate", ready, 0, len(everything), newest)
+            if time.monotonic() - said > 1:  # counting all rows takes a while in a large store
+                listener.funnel(store.funnel(task_id))
+                said = time.monotonic()
+    listener.funnel(store.funnel(task_id))
     listener.done("generate", f"{len(store.pool(task_id))} of {ready} inputs passed the filters")
 
 

@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from selfguide_lite.llm.base import Engine
+from selfguide_lite.progress import Listener
 from selfguide_lite.prompts import PromptTemplate
 from selfguide_lite.settings import Settings
 from selfguide_lite.store import Store
@@ -30,12 +31,23 @@ def recorded_run(
     settings: Settings,
     seed: int,
     template: PromptTemplate | None,
+    listener: Listener,
 ) -> Iterator[OpenRun]:
     """Open a run in the store and close it with the reason for its end, also when an error ends it.
 
-    A process that is killed leaves the run open; what it committed stays all the same.
+    A process that is killed leaves the run open; what it committed stays all the same. The listener is told where
+    another model wrote the texts so far: a model shall learn from its own.
     """
-    run = OpenRun(store.start_run(task_id, stage, store.add_model(engine.info), settings, seed, template))
+    model_id = store.add_model(engine.info)
+    others = store.connection.execute(
+        "SELECT DISTINCT m.name FROM run AS r JOIN model AS m ON m.id = r.model_id"
+        " WHERE r.task_id = ? AND r.stage IN ('generate', 'annotate') AND m.id <> ?",
+        (task_id, model_id),
+    ).fetchall()
+    if others:
+        names = ", ".join(name for (name,) in others)
+        listener.note(f"{names} wrote texts of this database, now {engine.info.name} goes on; -d starts another")
+    run = OpenRun(store.start_run(task_id, stage, model_id, settings, seed, template))
     try:
         yield run
     except KeyboardInterrupt:

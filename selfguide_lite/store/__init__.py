@@ -3,6 +3,7 @@
 from selfguide_lite.store.rows import (
     Adapter,
     EvaluationRow,
+    LabelCount,
     LengthBound,
     Method,
     NewInput,
@@ -17,6 +18,7 @@ __all__ = [
     "FILTER_SETTINGS",
     "Adapter",
     "EvaluationRow",
+    "LabelCount",
     "LengthBound",
     "Method",
     "NewInput",

@@ -1,9 +1,17 @@
 """What Datasette shows of a run's database: a description for every table and view, and ready-made queries."""
 
+import importlib.util
+import json
 import sqlite3
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
 from typing import Any
 
+from selfguide_lite.errors import SelfguideError
 from selfguide_lite.store import schema
+from selfguide_lite.store.store import Store
 
 TABLES: dict[str, str] = {
     "task": "The task as it was begun: instruction, kind, settings of its file.",
@@ -94,3 +102,27 @@ def description(sql: str) -> str:
             break
         lines.append(line.removeprefix("--").strip())
     return " ".join(lines)
+
+
+def serve(path: Path, port: int, open_browser: bool) -> int:
+    """Serve a run's database with Datasette on 127.0.0.1 until interrupted, and return its exit status.
+
+    :param port: 0 takes a free one
+    :raises SelfguideError: where Datasette is missing or the file is no database of ours
+    """
+    if importlib.util.find_spec("datasette") is None:
+        raise SelfguideError(
+            "browse needs the package datasette; install it with `pip install 'selfguide-lite[browse]'`"
+        )
+    with Store.open(path, create=False) as store:
+        described = metadata(store.connection, path.stem)
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "metadata.json"
+        file.write_text(json.dumps(described), encoding="utf-8")
+        command = [sys.executable, "-m", "datasette", "serve", str(path), "--host", "127.0.0.1", "--port", str(port)]
+        command += ["--metadata", str(file), "--setting", "sql_time_limit_ms", "20000"]
+        command += ["--open"] if open_browser else []
+        try:
+            return subprocess.run(command, check=False).returncode
+        except KeyboardInterrupt:
+            return 0

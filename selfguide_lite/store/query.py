@@ -17,8 +17,21 @@ from selfguide_lite.errors import SelfguideError
 from selfguide_lite.store.store import Store
 
 _PRAGMAS = frozenset(
-    "table_info table_xinfo table_list index_list index_info index_xinfo foreign_key_list foreign_key_check "
-    "integrity_check quick_check compile_options database_list function_list".split()
+    {
+        "compile_options",
+        "database_list",
+        "foreign_key_check",
+        "foreign_key_list",
+        "function_list",
+        "index_info",
+        "index_list",
+        "index_xinfo",
+        "integrity_check",
+        "quick_check",
+        "table_info",
+        "table_list",
+        "table_xinfo",
+    }
 )
 _READABLE = frozenset(("user_version", "application_id", "page_count", "page_size", "journal_mode", "schema_version"))
 
@@ -64,7 +77,7 @@ def _problem(error: Exception) -> str:
     message = str(error)
     if "readonly" in message:
         return f"{message}: this command only reads; `selfguide filter` and `sqlite3` can change a database"
-    if "not authorized" in message:
+    if "not authorized" in message or "authorization denied" in message:
         return f"{message}: this command reads this one database; it attaches no other and sets nothing"
     if "one statement at a time" in message:
         return "several statements; give one"

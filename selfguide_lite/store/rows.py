@@ -88,6 +88,15 @@ class LengthBound:
 
 
 @dataclass(frozen=True, slots=True)
+class LabelCount:
+    """How often a label is an answer to a kept input, and how often it is in the dataset."""
+
+    label: str
+    answers: int
+    pairs: int
+
+
+@dataclass(frozen=True, slots=True)
 class Adapter:
     """A trained adapter.
 

@@ -22,6 +22,7 @@ from selfguide_lite.store.connection import clear_errors, connect
 from selfguide_lite.store.rows import (
     Adapter,
     EvaluationRow,
+    LabelCount,
     LengthBound,
     NewInput,
     NewOutput,
@@ -486,6 +487,20 @@ class Store:
             LengthBound(part, n, mean, deviation, low, high, bool(enabled))
             for part, n, mean, deviation, low, high, enabled in rows
         ]
+
+    def label_balance(self, task_id: int) -> list[LabelCount]:
+        """Return for every label of a classification task how many answers and how many pairs have it."""
+        rows = self._rows(
+            "SELECT l.text, ifnull(a.n, 0), ifnull(d.n, 0) FROM label AS l"
+            " LEFT JOIN (SELECT output, count(*) AS n FROM pair WHERE task_id = ? GROUP BY output) AS a"
+            " ON a.output = l.text"
+            " LEFT JOIN (SELECT output, count(*) AS n FROM dataset WHERE task_id = ? GROUP BY output) AS d"
+            " ON d.output = l.text WHERE l.task_id = ? ORDER BY l.number",
+            task_id,
+            task_id,
+            task_id,
+        )
+        return [LabelCount(*row) for row in rows]
 
     # --- training
 

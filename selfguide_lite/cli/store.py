@@ -1,0 +1,470 @@
+"""Commands that look at a run's database: status, sql, dataset, show, filter, browse. Every one only prints what a
+function of `selfguide_lite.store` returns."""
+
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from selfguide_lite.cli.common import db_option, find_db, json_option, print_json, task_option
+from selfguide_lite.report.text import neutral
+
+if TYPE_CHECKING:
+    from selfguide_lite.progress import FunnelRow
+    from selfguide_lite.store import LengthBound, Store
+    from selfguide_lite.store.life import Life, Origin
+
+_WIDEST_CELL = 60
+
+
+@contextmanager
+def _opened(db: Path | None, task_name: str | None, *, write: bool = False) -> Iterator[tuple["Store", int]]:
+    """Open the database that the options name, and find the task.
+
+    Also for reading it is opened for writing first where that is possible: its views may be of an older version, and
+    filters that were made with plain SQL have yet to be counted.
+    """
+    from selfguide_lite.errors import SelfguideError
+    from selfguide_lite.store import Store
+
+    path = find_db(db)
+    if not write:
+        try:
+            Store.open(path, create=False).close()
+        except SelfguideError:
+            with Store.open(path, read_only=True) as store:  # says what is wrong, if the file cannot be read either
+                yield store, store.only_task_id(task_name)
+            return
+    with Store.open(path, read_only=not write, create=False) as store:
+        yield store, store.only_task_id(task_name)
+
+
+@contextmanager
+def _pipe() -> Iterator[None]:
+    """End quietly where the reader of our output goes away, as `head` does."""
+    import os
+
+    try:
+        yield
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(141)
+
+
+def _table(columns: Sequence[str], rows: Iterable[Sequence[Any]], indent: str = "") -> None:
+    """Print a table: numbers to the right, long cells cut where a person reads it, whole in a pipe."""
+    cut = sys.stdout.isatty()
+    shown = [[_cell(value, cut) for value in row] for row in rows]
+    heads = [neutral(column) for column in columns]
+    widths = [max(map(_width, column)) for column in zip(heads, *shown, strict=True)]
+    right = [all(_is_number(row[n]) for row in shown) and bool(shown) for n in range(len(heads))]
+    for row in (heads, *shown):
+        cells = [
+            " " * (width - _width(cell)) + cell if to_right else cell + " " * (width - _width(cell))
+            for cell, width, to_right in zip(row, widths, right, strict=True)
+        ]
+        click.echo(indent + "  ".join(cells).rstrip())
+        if row is heads:
+            click.echo(indent + "  ".join("-" * width for width in widths))
+
+
+def _cell(value: Any, cut: bool) -> str:
+    from selfguide_lite.store.query import plain
+
+    text = "" if value is None else f"{value:.4g}" if isinstance(value, float) else neutral(str(plain(value)))
+    return text[: _WIDEST_CELL - 1] + "…" if cut and len(text) > _WIDEST_CELL else text
+
+
+def _width(text: str) -> int:
+    from rich.cells import cell_len
+
+    return cell_len(text)
+
+
+def _is_number(text: str) -> bool:
+    return text == "" or text.replace(",", "").replace("%", "").replace(".", "").replace("-", "").strip().isdigit()
+
+
+@click.command("status")
+@db_option
+@task_option
+@json_option
+def status_command(db: Path | None, task_name: str | None, as_json: bool) -> None:
+    """Show the way from prompts sent to pairs kept, the labels' balance and the length bounds.
+
+    \b
+    Examples:
+      selfguide status
+      selfguide status -d my-task.db --json
+    """
+    with _opened(db, task_name) as (store, task_id), _pipe():
+        funnel, bounds = store.funnel(task_id), store.length_bounds(task_id)
+        labels = store.label_balance(task_id)
+        task = store.task(task_id)
+        if as_json:
+            print_json(
+                {
+                    "task": task.name,
+                    "kind": task.kind,
+                    "funnel": [{"stage": row.stage, "reason": row.reason, "n": row.n} for row in funnel],
+                    "labels": [{"label": row.label, "answers": row.answers, "pairs": row.pairs} for row in labels],
+                    "length": [
+                        {"part": b.part, "low": b.low, "high": b.high, "enabled": b.enabled, "mean": b.mean}
+                        for b in bounds
+                    ],
+                }
+            )
+            return
+        click.echo(f"{neutral(task.name)} ({task.kind}) in {store.path}")
+        if not funnel:
+            click.echo("Nothing generated yet.")
+        _show_funnel(funnel)
+        if labels:
+            click.echo("\nlabels")
+            _table(["label", "answers", "in the dataset"], [(r.label, r.answers, r.pairs) for r in labels], "  ")
+        click.echo("\nlengths, in characters")
+        _table(["part", "kept between", "examples' mean", "filter"], map(_bound_cells, bounds), "  ")
+
+
+_STAGES = {
+    "input": "prompts answered",
+    "output": "answers to kept inputs",
+    "answer": "kept inputs",
+    "dataset": "inputs with an answer",
+}
+
+
+def _show_funnel(rows: Sequence["FunnelRow"]) -> None:
+    for stage in dict.fromkeys(row.stage for row in rows):
+        counts = [row for row in rows if row.stage == stage]
+        total = sum(row.n for row in counts)
+        click.echo(f"\n{stage}: {total:,} {_STAGES.get(stage, '')}")
+        counts.sort(key=lambda row: (row.reason != "kept", -row.n))
+        _table(
+            ["reason", "n", "share"],
+            [(row.reason, f"{row.n:,}", f"{row.n / total:.1%}" if total else "") for row in counts],
+            "  ",
+        )
+
+
+def _bound_cells(bound: "LengthBound") -> tuple[str, str, str, str]:
+    return bound.part, f"{bound.low:.1f} and {bound.high:.1f}", f"{bound.mean:.1f}", "on" if bound.enabled else "off"
+
+
+@click.command("sql")
+@click.argument("statement")
+@db_option
+@json_option
+@click.option("--csv", "as_csv", is_flag=True, help="Answer with CSV.")
+@click.option("--jsonl", "as_lines", is_flag=True, help="Answer with a JSON object a line.")
+def sql_command(statement: str, db: Path | None, as_json: bool, as_csv: bool, as_lines: bool) -> None:
+    """Ask the database a question in SQL. Only reads: SQLite itself refuses to write.
+
+    \b
+    Examples:
+      selfguide sql "select * from funnel"
+      selfguide sql "select reason, count(*) from input_verdict group by reason"
+      selfguide sql --csv "select * from dataset" > pairs.csv
+    """
+    from selfguide_lite.store import query
+
+    if as_json + as_csv + as_lines > 1:
+        raise click.UsageError("choose one of --json, --csv and --jsonl")
+    with query.query(find_db(db), statement) as (columns, rows), _pipe():
+        if as_json or as_csv or as_lines:
+            pieces = (query.json_array if as_json else query.csv_lines if as_csv else query.json_lines)(columns, rows)
+            for piece in pieces:
+                click.echo(piece, nl=False)
+        elif columns:
+            _table(columns, rows)
+
+
+@click.command("dataset")
+@db_option
+@task_option
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Where to write; the ending .jsonl, .csv or .parquet tells the format.  [default: JSONL to standard output]",
+)
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["pairs", "chat", "alpaca"]),
+    default="pairs",
+    show_default=True,
+    help="Of a record: input and output; chat messages; or instruction, input and output.",
+)
+def dataset_command(db: Path | None, task_name: str | None, output: Path | None, form: Any) -> None:
+    """Write the training pairs to a file for other tools.
+
+    \b
+    Examples:
+      selfguide dataset -o pairs.jsonl
+      selfguide dataset -o chat.parquet --format chat
+      selfguide dataset --format alpaca | head
+    """
+    from selfguide_lite.store import export
+
+    with _opened(db, task_name) as (store, task_id):
+        task, pairs = store.task(task_id), store.pairs(task_id)
+        if output is None:
+            with _pipe():
+                export.write_json_lines(export.records(task, pairs, form), sys.stdout)
+            return
+        export.export(task, pairs, output, form)
+        click.echo(f"Wrote {len(pairs):,} pairs to {output}.", err=True)
+
+
+@click.command("show")
+@click.argument("input_id", metavar="ID", type=int)
+@db_option
+@json_option
+def show_command(input_id: int, db: Path | None, as_json: bool) -> None:
+    """Show the life of one input: prompt, text, verdict, samples, votes, and whether it is in the dataset.
+
+    \b
+    Examples:
+      selfguide show 17
+      selfguide show 17 --json
+    """
+    from dataclasses import asdict
+
+    from selfguide_lite.errors import SelfguideError
+    from selfguide_lite.store import Store
+    from selfguide_lite.store.life import life
+
+    with Store.open(find_db(db), read_only=True) as store, _pipe():
+        found = life(store, input_id)
+        try:
+            prompt = _prompt(store, found)
+        except SelfguideError as error:
+            prompt = [("?", str(error))]
+        if as_json:
+            print_json({**asdict(found), "messages": [{"role": role, "content": text} for role, text in prompt]})
+        else:
+            _show_life(found, prompt)
+
+
+def _prompt(store: "Store", found: "Life") -> list[tuple[str, str]]:
+    """Render the prompt that asked for this input again, with the template that its run kept."""
+    from selfguide_lite.prompts import PromptTemplate
+
+    if found.origin is None or found.origin.template is None:
+        return []
+    task = store.task(found.task_id)
+    template = PromptTemplate(Path(f"run {found.origin.run_id}"), found.origin.template)
+    messages = template.render(
+        instruction=task.instruction,
+        good=[task.examples[number].input for number in found.good if number < len(task.examples)],
+        flawed=[text for _, text in found.flawed],
+        label=found.label,
+        labels=list(task.labels),
+    )
+    return [(message.role, message.content) for message in messages]
+
+
+def _show_life(found: "Life", prompt: Sequence[tuple[str, str]]) -> None:
+    where = "" if found.round is None else f", round {found.round}, prompt {found.prompt}"
+    click.echo(f"input {found.id}{where}, made {found.created_at}")
+    for role, text in prompt:
+        click.echo(f"\nprompt, {role}")
+        click.echo(_indented(text))
+    click.echo("\ntext" + (f" (asked for {neutral(found.label)})" if found.label else ""))
+    click.echo(_indented(found.text))
+    verdict = "kept" if found.reason is None else f"rejected: {found.reason} ({neutral(found.detail or '')})"
+    click.echo(f"\nverdict: {neutral(verdict)}")
+    if found.samples:
+        click.echo("\nanswers")
+        _table(
+            ["sample", "weight", "text", "label", "verdict"],
+            [
+                (
+                    f"{s.method} {s.sample}",
+                    s.weight,
+                    s.text,
+                    s.label,
+                    "counts" if s.reason is None else f"{s.reason} ({s.detail})",
+                )
+                for s in found.samples
+            ],
+            "  ",
+        )
+    if found.votes:
+        click.echo("\nvotes")
+        _table(["answer", "votes", "share"], [(v.answer, v.n, f"{v.share:.1%}") for v in found.votes], "  ")
+    if found.output is None:
+        click.echo(f"\nnot in the dataset: {found.why_not}")
+    else:
+        click.echo("\nin the dataset as")
+        click.echo(_indented(found.output))
+    for what, origin in (("input", found.origin), ("answer", found.answer_origin)):
+        if origin is not None:
+            click.echo(f"\n{_origin(what, origin)}")
+
+
+def _origin(what: str, origin: "Origin") -> str:
+    return (
+        f"{what} made by run {origin.run_id} ({origin.stage}), started {origin.started_at}: "
+        f"model {neutral(origin.model or 'unknown')} (SHA-256 {(origin.model_sha256 or 'unknown')[:16]}), "
+        f"seed {origin.seed}, prompt template {(origin.template_sha256 or 'unknown')[:16]}, "
+        f"selfguide-lite {origin.program_version}"
+    )
+
+
+def _indented(text: str) -> str:
+    return "\n".join(f"  {line}" for line in neutral(text, keep_lines=True).split("\n"))
+
+
+@click.group("filter")
+def filter_command() -> None:
+    """List the filters, change their settings, and add filters of your own in SQL."""
+
+
+_stage_option = click.option(
+    "--stage", type=click.Choice(["input", "output"]), help="Whether it judges inputs or outputs."
+)
+
+
+@filter_command.command("list")
+@db_option
+@task_option
+@json_option
+def filter_list_command(db: Path | None, task_name: str | None, as_json: bool) -> None:
+    """Show every filter, how many texts it rejects, how many it alone rejects, and the settings in force."""
+    from dataclasses import asdict
+
+    from selfguide_lite.store.filters import list_filters
+
+    with _opened(db, task_name) as (store, task_id), _pipe():
+        rows = list_filters(store, task_id)
+        settings = {key: value for key, value in store.settings(task_id).items() if key not in ("task_id", "kind")}
+        if as_json:
+            print_json({"filters": [asdict(row) for row in rows], "settings": settings})
+            return
+        _table(
+            ["stage", "filter", "rejects", "it alone", ""],
+            [
+                (
+                    row.stage,
+                    row.name,
+                    "" if row.problem else f"{row.rejects:,}",
+                    "" if row.problem else f"{row.alone:,}",
+                    f"not counted: {row.problem}" if row.problem else "yours" if row.own else "",
+                )
+                for row in rows
+            ],
+        )
+        click.echo("")
+        _table(["setting", "value"], [(key, "none" if value is None else value) for key, value in settings.items()])
+
+
+@filter_command.command("add")
+@click.argument("name")
+@click.argument("statement")
+@_stage_option
+@db_option
+def filter_add_command(name: str, statement: str, stage: Any, db: Path | None) -> None:
+    """Add a filter of your own: a SELECT that gives the `id` and a `detail` of every row to reject.
+
+    \b
+    Examples:
+      selfguide filter add shouting --stage input \\
+        "select id, 'all capitals' as detail from input where text = upper(text)"
+      selfguide filter add cut_off --stage output \\
+        "select id, 'cut off' as detail from output where finish_reason = 'length'"
+    """
+    from selfguide_lite.store import Store
+    from selfguide_lite.store.filters import add_filter
+
+    if stage is None:
+        raise click.UsageError("say --stage input or --stage output")
+    with Store.open(find_db(db), create=False) as store:
+        rejects = add_filter(store, stage, name, statement)
+    click.echo(f"Filter {name} rejects {rejects:,} {stage}s.")
+
+
+@filter_command.command("drop")
+@click.argument("name")
+@_stage_option
+@db_option
+def filter_drop_command(name: str, stage: Any, db: Path | None) -> None:
+    """Take a filter of your own away."""
+    from selfguide_lite.store import Store
+    from selfguide_lite.store.filters import drop_filter
+
+    with Store.open(find_db(db), create=False) as store:
+        drop_filter(store, name, stage)
+    click.echo(f"Filter {name} is gone.")
+
+
+@filter_command.command("set")
+@click.argument("key")
+@click.argument("value")
+@db_option
+@task_option
+def filter_set_command(key: str, value: str, db: Path | None, task_name: str | None) -> None:
+    """Change a threshold or switch; the dataset follows at once. `filter list` shows them all.
+
+    \b
+    Examples:
+      selfguide filter set min_share 0.5
+      selfguide filter set near_duplicate_threshold 0.8
+      selfguide filter set input_length_filter false
+    """
+    from selfguide_lite.store.filters import set_filter
+
+    with _opened(db, task_name, write=True) as (store, task_id):
+        before = len(store.pairs(task_id))
+        now = set_filter(store, task_id, key, value)
+        shown = "none" if now is None else str(now).lower()
+        click.echo(f"{key} is {shown}: {before:,} pairs before, {len(store.pairs(task_id)):,} now.")
+
+
+@filter_command.command("noise")
+@click.argument("term", required=False)
+@click.option("--drop", is_flag=True, help="Take the term away.")
+@db_option
+@task_option
+def filter_noise_command(term: str | None, drop: bool, db: Path | None, task_name: str | None) -> None:
+    """List the noise terms, or add or drop one: a text that contains one is rejected.
+
+    \b
+    Examples:
+      selfguide filter noise
+      selfguide filter noise "of course"
+      selfguide filter noise --drop "output"
+    """
+    from selfguide_lite.store.filters import add_noise_term, drop_noise_term
+
+    with _opened(db, task_name, write=term is not None) as (store, task_id), _pipe():
+        if term is None:
+            for known in store.noise_terms(task_id):
+                click.echo(neutral(known))
+            return
+        before = len(store.pairs(task_id))
+        (drop_noise_term if drop else add_noise_term)(store, task_id, term)
+        click.echo(f"{before:,} pairs before, {len(store.pairs(task_id)):,} now.")
+
+
+@click.command("browse")
+@db_option
+@click.option("--port", type=click.IntRange(0, 65535), default=8001, show_default=True, help="0 takes a free one.")
+@click.option("--open", "open_browser", is_flag=True, help="Open a web browser too.")
+def browse_command(db: Path | None, port: int, open_browser: bool) -> None:
+    """Look at the database in a web browser, with Datasette, on this machine only.
+
+    \b
+    Examples:
+      selfguide browse
+      selfguide browse -d my-task.db --port 9000 --open
+    """
+    from selfguide_lite.store.browse import serve
+
+    sys.exit(serve(find_db(db), port, open_browser))

@@ -97,9 +97,23 @@ CREATE TABLE input (
   prompt_tokens INTEGER,
   completion_tokens INTEGER,
   mean_logprob REAL,
+  sketched INTEGER,
   created_at TEXT NOT NULL DEFAULT (strftime('%Y-%m-%dT%H:%M:%fZ', 'now')),
   UNIQUE (task_id, round, prompt)
 );
+CREATE INDEX input_unsketched ON input(id) WHERE sketched IS NULL;
+CREATE TABLE input_band (
+  hash INTEGER NOT NULL,
+  input_id INTEGER NOT NULL REFERENCES input(id) ON DELETE CASCADE,
+  PRIMARY KEY (hash, input_id)
+) WITHOUT ROWID;
+CREATE TABLE near_twin (
+  input_id INTEGER NOT NULL REFERENCES input(id) ON DELETE CASCADE,
+  twin_id INTEGER NOT NULL REFERENCES input(id) ON DELETE CASCADE,
+  similarity REAL NOT NULL,
+  PRIMARY KEY (input_id, twin_id)
+) WITHOUT ROWID;
+CREATE INDEX near_twin_back ON near_twin(twin_id, input_id);
 CREATE INDEX input_folded ON input(task_id, folded);
 CREATE TABLE output (
   id INTEGER PRIMARY KEY,

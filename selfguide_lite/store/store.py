@@ -30,6 +30,7 @@ from selfguide_lite.store.rows import (
     PoolInput,
     Prediction,
 )
+from selfguide_lite.store.similar import sketch, sketch_pending
 from selfguide_lite.task import NOISE_TERMS, Example, Task, fold, last_label
 
 # The settings that the views read: each is a row of `setting`.
@@ -79,7 +80,14 @@ class Store:
         :raises SelfguideError: where the file is missing, no database, of a newer version, or not writable
         """
         path = Path(path)
-        return cls(connect(path, read_only=read_only, create=create), path)
+        store = cls(connect(path, read_only=read_only, create=create), path)
+        if not read_only and store._value(
+            "SELECT 1 FROM setting WHERE key = 'near_duplicate_threshold' AND value IS NOT NULL"
+            " AND EXISTS (SELECT 1 FROM input WHERE sketched IS NULL)"
+        ):
+            with store._writing() as connection:
+                sketch_pending(connection)
+        return store
 
     def close(self) -> None:
         """Close the file. What was written is in it already."""
@@ -262,6 +270,8 @@ class Store:
         """Change one of the filters' settings: the views follow at once."""
         with self._writing() as connection:
             connection.execute("INSERT OR REPLACE INTO setting VALUES (?, ?, ?)", (task_id, key, value))
+            if key == "near_duplicate_threshold" and value is not None:
+                sketch_pending(connection)
 
     def noise_terms(self, task_id: int) -> list[str]:
         """Return a task's noise terms in alphabetical order."""
@@ -342,11 +352,12 @@ class Store:
     def add_input(self, new: NewInput) -> int:
         """Commit one generated input and return its id; a second one for the same prompt changes nothing."""
         text = clean(new.text)
+        folded = fold(text)
         with self._writing() as connection:
             cursor = connection.execute(
                 "INSERT INTO input(task_id, run_id, round, prompt, label, text, length, folded, good, flawed,"
-                " finish_reason, prompt_tokens, completion_tokens, mean_logprob)"
-                " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+                " finish_reason, prompt_tokens, completion_tokens, mean_logprob, sketched)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 1)"
                 " ON CONFLICT(task_id, round, prompt) DO NOTHING",
                 (
                     new.task_id,
@@ -356,7 +367,7 @@ class Store:
                     new.label,
                     text,
                     len(text),
-                    fold(text),
+                    folded,
                     json.dumps(new.good),
                     json.dumps(new.flawed),
                     new.finish_reason,
@@ -366,7 +377,9 @@ class Store:
                 ),
             )
             if cursor.rowcount == 1:
-                return int(cursor.lastrowid or 0)
+                input_id = int(cursor.lastrowid or 0)
+                sketch(connection, new.task_id, input_id, folded)
+                return input_id
             found = connection.execute(
                 "SELECT id FROM input WHERE task_id = ? AND round = ? AND prompt = ?",
                 (new.task_id, new.round, new.prompt),

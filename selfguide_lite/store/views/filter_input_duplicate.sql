@@ -1,16 +1,36 @@
--- Rejects inputs that repeat an earlier one (by round and prompt) which passes all
--- other filters: the same after folding case and white space,
--- or, where near_duplicate_threshold is set, sharing at least that part of its character shingles (Jaccard).
+-- Rejects inputs that repeat an earlier one (by round and prompt) which passes all other filters: the same after folding
+-- case and white space; or, where near_duplicate_threshold is set, at least that similar by the Jaccard index of their
+-- character shingles. The similarities are worked out when a text comes in and kept in `near_twin`, from 0.5 on.
 WITH
   survivor AS MATERIALIZED (
-    SELECT c.id, i.task_id, i.folded, i.round, i.prompt
+    SELECT c.id, i.task_id, i.folded, ifnull(i.round, -1) AS round, ifnull(i.prompt, -1) AS prompt
     FROM input_check AS c
-    JOIN input AS i ON i.id = c.id
+    CROSS JOIN input AS i ON i.id = c.id
     WHERE c.reason IS NULL
   ),
-  twin AS (
-    SELECT id, first_value(id) OVER (PARTITION BY task_id, folded ORDER BY round, prompt, id) AS twin_id FROM survivor
+  twin AS MATERIALIZED (
+    SELECT id, task_id, round, prompt,
+           first_value(id) OVER (PARTITION BY task_id, folded ORDER BY round, prompt, id) AS twin_id
+    FROM survivor
+  ),
+  likeness(id, twin_id, similarity) AS (
+    SELECT input_id, twin_id, similarity FROM near_twin
+    UNION ALL
+    SELECT twin_id, input_id, similarity FROM near_twin
+  ),
+  near AS (
+    SELECT a.id, max(l.similarity) AS similarity, b.id AS twin_id
+    FROM filter_setting AS s
+    CROSS JOIN likeness AS l
+    CROSS JOIN (SELECT * FROM twin WHERE twin_id = id) AS a ON a.id = l.id AND a.task_id = s.task_id
+    CROSS JOIN (SELECT * FROM twin WHERE twin_id = id) AS b ON b.id = l.twin_id
+    WHERE s.near_duplicate_threshold IS NOT NULL AND l.similarity >= s.near_duplicate_threshold
+      AND (b.round, b.prompt, b.id) < (a.round, a.prompt, a.id)
+    GROUP BY a.id
   )
 SELECT id, 'same as input ' || twin_id AS detail
 FROM twin
-WHERE twin_id <> id;
+WHERE twin_id <> id
+UNION ALL
+SELECT id, printf('%.0f %% like input %d', 100 * similarity, twin_id)
+FROM near;

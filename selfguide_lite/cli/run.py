@@ -23,7 +23,10 @@ from selfguide_lite.cli.common import (
 )
 
 if TYPE_CHECKING:
+    from selfguide_lite.llm.base import Engine
     from selfguide_lite.pipeline import RunResult
+    from selfguide_lite.prompts import Prompts
+    from selfguide_lite.task import Task
 
 _TASK = click.argument("task_file", metavar="TASK.yaml", type=click.Path(path_type=Path, dir_okay=False))
 
@@ -35,6 +38,9 @@ _TASK = click.argument("task_file", metavar="TASK.yaml", type=click.Path(path_ty
 @settings_options
 @prompts_option
 @seed_option
+@click.option(
+    "--dry-run", "only_plan", is_flag=True, help="Show every prompt and what a run would cost; write nothing."
+)
 @quiet_option
 @json_option
 def run_command(
@@ -47,6 +53,7 @@ def run_command(
     assignments: tuple[str, ...],
     prompts: Path | None,
     seed: int,
+    only_plan: bool,
     quiet: bool,
     as_json: bool,
 ) -> None:
@@ -57,6 +64,7 @@ def run_command(
 
     \b
     Examples:
+      selfguide run people.yaml --dry-run
       selfguide run people.yaml
       selfguide run people.yaml -m vicuna-7b-v1.5.Q4_K_M.gguf --set rounds=20
       selfguide run people.yaml -d try2.db --seed 7 --set input_temperature=1.0
@@ -69,6 +77,11 @@ def run_command(
 
     given = given_settings(settings_file, assignments)
     task = load_task(find_task_file(task_file))
+    if only_plan:
+        task = task.model_copy(update={"settings": task.settings.changed(given)})
+        with opened_engine(model, server, server_model) as engine:
+            _show_plan(task, engine, Prompts(prompts), seed, as_json)
+        return
     place = find_db(db, task)
     with stoppable(place), listener_for(quiet, RUN_STAGES if task.eval else RUN_STAGES[:-1]) as listener:
         result = run(
@@ -86,6 +99,23 @@ def run_command(
         click.echo(_summary(result), err=as_json)
     if as_json:
         print_json(result.as_json())
+
+
+def _show_plan(task: "Task", engine: "Engine", prompts: "Prompts", seed: int, as_json: bool) -> None:
+    """Print what a run would ask and cost."""
+    from selfguide_lite.dry_run import dry_run
+    from selfguide_lite.evaluate import load_eval
+
+    rows = len(load_eval(task.eval)) if task.eval is not None else 0
+    plan = dry_run(task, task.settings, engine, prompts, seed=seed, eval_rows=rows)
+    if as_json:
+        print_json(plan.as_json())
+        return
+    from rich.console import Console
+
+    from selfguide_lite.report.plan import plan_view
+
+    Console(highlight=False).print(plan_view(plan), soft_wrap=True)
 
 
 def _summary(result: "RunResult") -> str:

@@ -273,7 +273,7 @@ def _facts(state: StageState, now: float) -> list[str]:
         facts.append(f"loss {state.losses[-1]:.3f}")
         facts.append(f"epoch {state.last_step.epoch:.1f}")
     rate = state.tokens_per_second(now)
-    if rate:
+    if rate and rate >= 0.5:
         facts.append(f"{rate:,.0f} tok/s")
     return facts
 

@@ -8,18 +8,21 @@ import pytest
 from click.testing import CliRunner
 
 from selfguide_lite.cli import main
+from selfguide_lite.cli.common import given_settings
 from selfguide_lite.errors import SelfguideError
 from selfguide_lite.evaluate import EvalRow, changes, confusion, evaluate
+from selfguide_lite.evaluate.again import run_rounds
 from selfguide_lite.evaluate.comparison import compare, methods_for
 from selfguide_lite.evaluate.evaluation import clean_rows
 from selfguide_lite.evaluate.methods import Chosen, LeaveOneOut, WhatIf, icl_examples, in_turn, seed_pairs, zero_shot
+from selfguide_lite.evaluate.search import Candidate, grid, within_budget
 from selfguide_lite.gguf.random_model import Geometry, write_random_llama
 from selfguide_lite.llm import open_engine
 from selfguide_lite.natural_instructions import eval_jsonl, task_yaml
 from selfguide_lite.prompts import Prompts
 from selfguide_lite.settings import Settings
 from selfguide_lite.store import NewInput, NewOutput, Pair, Prediction, Store
-from selfguide_lite.task import Example, Task
+from selfguide_lite.task import Example, Task, load_task
 
 SETTINGS = Settings(rounds=1, prompts_per_round=20, output_max_tokens=8, epochs=1, input_length_filter=False)
 TASK = Task(
@@ -61,7 +64,7 @@ def filled(store, task=TASK):
     task_id = store.add_task(task)
     run_id = store.start_run(task_id, "generate", None, task.settings, 42, None)
     for number in range(20):
-        text = f"Great question number {number}!" if number < 2 else f"Thing {number} works."
+        text = f"Great question number {number}!" if number < 2 else f"Thing {number:02}."
         input_id = store.add_input(NewInput(task_id, run_id, 0, number, text))
         share = 0.9 if number % 2 else 0.2
         if number >= 2:
@@ -116,8 +119,8 @@ def test_every_prediction_is_kept_and_none_is_asked_twice(store, engine):
 
 def test_leaks_are_left_out_and_said(store, engine):
     task_id = filled(store)
-    rows = [*ROWS, EvalRow("i LIKE  it.", ("good",)), EvalRow("thing 7 works.", ("bad",))]
-    assert [row.input for row in clean_rows(store, task_id, rows)[1]] == ["i LIKE  it.", "thing 7 works."]
+    rows = [*ROWS, EvalRow("i LIKE  it.", ("good",)), EvalRow("thing  07.", ("bad",))]
+    assert [row.input for row in clean_rows(store, task_id, rows)[1]] == ["i LIKE  it.", "thing  07."]
     result = evaluate(store, task_id, engine, rows, method="few-shot", prompts=Prompts())
     assert len(result.scores) == 12 and result.leaked == 2
     with pytest.raises(SelfguideError, match="every evaluation row is among"):
@@ -227,7 +230,7 @@ def test_comparison_end_to_end(tmp_path, model):
     db = tmp_path / "run.db"
     with Store.open(db) as store:
         filled(store)
-    methods = ["zero-shot", "self-icl", "selfguide", "no length filter", "random labels"]
+    methods = ["zero-shot", "self-icl", "selfguide", "no length filter"]
     arguments = ["compare", str(written_task(tmp_path)), "-d", str(db), "-m", str(model), "--curve", "4,1000"]
     arguments += [part for method in methods for part in ("--method", method)]
     result = CliRunner().invoke(main, [*arguments, "--json"])
@@ -235,7 +238,7 @@ def test_comparison_end_to_end(tmp_path, model):
     table = json.loads(result.output.splitlines()[-1])
     lines = {line["method"]: line for line in table["methods"]}
     assert list(lines) == [
-        "zero-shot", "few-shot", "self-icl", "selfguide", "no length filter", "random labels", "selfguide, 4 pairs",
+        "zero-shot", "few-shot", "self-icl", "selfguide", "no length filter", "selfguide, 4 pairs",
     ]  # fmt: skip
     assert lines["few-shot"]["gain"] is None and lines["selfguide"]["gain"]["n"] == 12
     assert lines["selfguide"]["pairs"] == 18 and lines["selfguide, 4 pairs"]["pairs"] == 4
@@ -273,6 +276,57 @@ def test_evaluate_without_an_adapter(tmp_path, model):
     )
     assert result.exit_code == 0, result.output
     assert "No adapter yet" in result.output and "few-shot" in result.output
+
+
+def test_search_end_to_end(tmp_path, model):
+    folder = tmp_path / "search"
+    folder.mkdir()
+    with Store.open(folder / "mood-t0.8.db") as store:
+        filled(store, TASK.model_copy(update={"settings": SETTINGS.changed({"input_temperature": 0.8})}))
+    arguments = ["search", str(written_task(tmp_path)), "--folder", str(folder), "-m", str(model), "--budget", "2"]
+    arguments += ["--temperature", "0.8", "--epochs", "1", "--validation", "0.34"]
+    result = CliRunner().invoke(main, [*arguments, "--json"])
+    assert result.exit_code == 0, result.output
+    found = json.loads(result.output.splitlines()[-1])
+    assert found["grid"] == 4 and len(found["trials"]) == 2
+    # The second setting differs in a filter that drops nothing here: the same pairs, one finetune.
+    assert found["trials"][0]["gains"] == found["trials"][1]["gains"]
+    assert len(list((folder / "adapters").iterdir())) == 1
+    assert found["worst"] == max(trial["worst"] for trial in found["trials"])
+    assert found["scores"]["mood"]["n"] == 8  # 12 rows, 4 of them chose
+    again = CliRunner().invoke(main, arguments)
+    assert again.exit_code == 0 and "Chosen: temperature 0.8, epochs 1" in again.output, again.output
+    written = given_settings(folder / "settings.yaml", ())
+    assert written == found["best"] and written["input_temperature"] == 0.8
+
+
+def test_the_grid_and_its_budget():
+    everything = grid([TASK])
+    assert len(everything) == 5 * 3 * 4 == len(set(everything))
+    assert everything[0] == Candidate(0.8, 3, True, False)
+    generation = TASK.model_copy(update={"kind": "generation", "labels": ()})
+    assert grid([generation])[0] == Candidate(0.8, 3, True, True)
+    assert grid([TASK, generation])[0] == Candidate(0.8, 3, True, None) and len(grid([TASK, generation])) == 75
+    few = within_budget(everything, 5, 42)
+    assert few[0] == everything[0] and len(set(few)) == 5 and few == within_budget(everything, 5, 42)
+    assert within_budget(everything, None, 1) == everything == within_budget(everything, 99, 1)
+
+
+def test_rounds_stop_when_the_validation_score_does_not_rise(tmp_path, model):
+    db = tmp_path / "run.db"
+    with Store.open(db) as store:
+        filled(store)
+    (tmp_path / "run-files").mkdir()
+    with Store.open(tmp_path / "run-files" / "round-2.db") as store:
+        filled(store)
+    task = load_task(written_task(tmp_path))
+    result = run_rounds(task, db, 3, model=model, validation=0.5)
+    assert len(result.rounds) >= 2 or result.best.number == 1
+    assert [one.number for one in result.rounds] == list(range(1, len(result.rounds) + 1))
+    assert result.rounds[0].model == model and result.rounds[1].model == tmp_path / "run-files" / "round-1.gguf"
+    rises = [one.rise.gain for one in result.rounds[1:]]
+    assert all(rise > 0 for rise in rises[:-1]) and (len(result.rounds) == 3 or rises[-1] <= 0)
+    assert result.gain.n == 6 and result.as_json()["best_round"] == result.best.number
 
 
 @pytest.mark.parametrize(

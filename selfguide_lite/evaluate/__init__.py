@@ -2,7 +2,7 @@
 
 from selfguide_lite.evaluate.evaluation import Change, Evaluation, changes, confusion, evaluate
 from selfguide_lite.evaluate.metrics import exact_match, metric_of, rouge_l, score_answers
-from selfguide_lite.evaluate.rows import EvalRow, load_eval
+from selfguide_lite.evaluate.rows import EvalRow, eval_rows, load_eval
 from selfguide_lite.evaluate.statistics import Gain, Interval, bootstrap, paired_gain
 
 __all__ = [
@@ -14,6 +14,7 @@ __all__ = [
     "bootstrap",
     "changes",
     "confusion",
+    "eval_rows",
     "evaluate",
     "exact_match",
     "load_eval",

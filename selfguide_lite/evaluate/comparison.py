@@ -245,6 +245,7 @@ class _Job:
         from selfguide_lite.synthesis import annotate, generate
 
         settings = self.settings.model_copy(update=dict(ablation.changes))
+        self.listener.note(f"{ablation.name}: its inputs and answers")
         if not ablation.regenerates:
             view = WhatIf(self.store, ablation.changes)
             annotate(view, self.task_id, engine, self.prompts, settings, self.seed, self.listener)

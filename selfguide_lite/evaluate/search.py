@@ -275,7 +275,7 @@ class _Search:
                 engine.set_adapter(adapters[task.name])
                 with Store.open(self._db(candidate, task)) as store:
                     after = evaluate(
-                        store, store.only_task_id(), engine, rows[task.name],
+                        store, store.only_task_id(task.name), engine, rows[task.name],
                         method="selfguide", prompts=self.prompts, listener=self.listener,
                         details={**candidate.changes, "pairs": len(pairs[task.name])},
                     )  # fmt: skip

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from selfguide_lite.errors import SelfguideError, in_plain_words
-from selfguide_lite.evaluate import EvalRow, Gain, evaluate, load_eval
+from selfguide_lite.evaluate import EvalRow, Gain, eval_rows, evaluate
 from selfguide_lite.finetune import TrainOptions, TrainResult, train
 from selfguide_lite.llm import model_path, open_engine
 from selfguide_lite.llm.base import Engine
@@ -84,7 +84,7 @@ def run(
     wanted = task.settings.resolve(task.kind)
     with _plainly(), exclusive(db):
         # What can be wrong is looked at before hours of work.
-        rows = load_eval(task.eval) if task.eval is not None else []
+        rows = eval_rows(task) if task.eval is not None else []
         local = None if server is not None and model is None else model_path(model)
         with Store.open(db) as store:
             task_id = store.add_task(task)

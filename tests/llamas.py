@@ -83,7 +83,7 @@ def llama_cpp_logits(model: Path, ids: Sequence[int], adapter: Path | None = Non
     llama_cpp.llama_backend_init()
     loaded = llama_cpp.llama_model_load_from_file(os.fsencode(model), llama_cpp.llama_model_default_params())
     params = llama_cpp.llama_context_default_params()
-    params.n_ctx = params.n_batch = params.n_ubatch = 256
+    params.n_ctx = params.n_batch = params.n_ubatch = 1024
     params.type_k = params.type_v = 0  # F32
     params.flash_attn_type = 0
     params.n_threads = params.n_threads_batch = 1

@@ -1,7 +1,7 @@
 """The main job, and its first two stages one by one."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -41,6 +41,16 @@ _TASK = click.argument("task_file", metavar="TASK.yaml", type=click.Path(path_ty
 @click.option(
     "--dry-run", "only_plan", is_flag=True, help="Show every prompt and what a run would cost; write nothing."
 )
+@click.option(
+    "--rounds",
+    "times",
+    type=click.IntRange(1, 100),
+    default=1,
+    show_default=True,
+    help="Do it all up to N times, each from the model that the last one made, while a fifth of the evaluation rows "
+    "scores higher; the others score the best. (Rounds of prompts: --set rounds=N.)",
+    metavar="N",
+)
 @quiet_option
 @json_option
 def run_command(
@@ -54,6 +64,7 @@ def run_command(
     prompts: Path | None,
     seed: int,
     only_plan: bool,
+    times: int,
     quiet: bool,
     as_json: bool,
 ) -> None:
@@ -68,6 +79,7 @@ def run_command(
       selfguide run people.yaml
       selfguide run people.yaml -m vicuna-7b-v1.5.Q4_K_M.gguf --set rounds=20
       selfguide run people.yaml -d try2.db --seed 7 --set input_temperature=1.0
+      selfguide run people.yaml --rounds 3
       selfguide run people.yaml --json | tail -n 1
     """
     from selfguide_lite.pipeline import run
@@ -83,6 +95,11 @@ def run_command(
             _show_plan(task, engine, Prompts(prompts), seed, as_json)
         return
     place = find_db(db, task)
+    if times > 1:
+        if server is not None:
+            raise click.UsageError("--rounds needs a model file, since every round is written by another model")
+        _run_rounds(task, place, times, model, given, Prompts(prompts), seed, quiet, as_json)
+        return
     with stoppable(place), listener_for(quiet, RUN_STAGES if task.eval else RUN_STAGES[:-1]) as listener:
         result = run(
             task,
@@ -99,6 +116,30 @@ def run_command(
         click.echo(_summary(result), err=as_json)
     if as_json:
         print_json(result.as_json())
+
+
+def _run_rounds(
+    task: "Task",
+    db: Path,
+    times: int,
+    model: Path | None,
+    given: dict[str, Any],
+    prompts: "Prompts",
+    seed: int,
+    quiet: bool,
+    as_json: bool,
+) -> None:
+    """Run several rounds and print what each gained."""
+    from selfguide_lite.evaluate.again import run_rounds
+    from selfguide_lite.evaluate.tables import rounds_text
+    from selfguide_lite.report.progress import RUN_STAGES, listener_for
+
+    with stoppable(db), listener_for(quiet, RUN_STAGES) as listener:
+        done = run_rounds(task, db, times, model=model, settings=given, prompts=prompts, seed=seed, listener=listener)
+    if not quiet:
+        click.echo(rounds_text(done), err=as_json)
+    if as_json:
+        print_json(done.as_json())
 
 
 def _show_plan(task: "Task", engine: "Engine", prompts: "Prompts", seed: int, as_json: bool) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
+from selfguide_lite.evaluate.again import Rounds
 from selfguide_lite.evaluate.comparison import Comparison
 from selfguide_lite.evaluate.evaluation import Change, Evaluation
 from selfguide_lite.evaluate.search import Found
@@ -83,6 +84,25 @@ def found_text(found: Found) -> str:
             f"Chosen: {found.best.candidate}. On the other rows:",
             "",
             text_table(["task", "metric", "rows", "few-shot", "selfguide", "gain"], rows),
+        ]
+    )
+
+
+def rounds_text(done: Rounds) -> str:
+    """Return the rounds as a table, and the best one's gain and files."""
+    rows = [
+        [str(one.number), str(one.pairs), percent(one.rise.after), points(one.rise), "best" if one is done.best else ""]
+        for one in done.rounds
+    ]
+    gain = done.gain
+    return "\n".join(
+        [
+            text_table(["round", "pairs", "validation", "rise", ""], rows),
+            "",
+            f"Round {done.best.number} on the {gain.n} other rows, {gain.metric}: few-shot {percent(gain.before)}, "
+            f"after {percent(gain.after)}, gain {points(gain)} points: {gain.verdict}",
+            f"model    {done.best.model}",
+            f"adapter  {done.best.adapter}",
         ]
     )
 

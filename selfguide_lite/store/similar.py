@@ -36,7 +36,7 @@ def jaccard(one: frozenset[str], other: frozenset[str]) -> float:
 
 def bands(task_id: int, found: frozenset[str]) -> list[int]:
     """Return one 64-bit number a band; similar texts share some of them."""
-    hashes = np.array([zlib.crc32(shingle.encode()) for shingle in found], dtype=np.uint64)
+    hashes = np.array([zlib.crc32(shingle.encode("utf-8", "surrogatepass")) for shingle in found], dtype=np.uint64)
     with np.errstate(over="ignore"):
         signature = ((hashes * _FACTORS + _SHIFTS) >> np.uint64(32)).min(axis=1)
         mixed = (signature.reshape(BANDS, ROWS) * _MIXERS).sum(axis=1, dtype=np.uint64) + np.uint64(task_id)

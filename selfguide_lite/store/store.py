@@ -389,9 +389,12 @@ class Store:
     def add_outputs(self, new: Iterable[NewOutput]) -> int:
         """Commit answers, all of them or none, and return how many were new; one that is there already stays."""
         rows = []
+        labels_of: dict[int, tuple[str, ...]] = {}
         for output in new:
             text = clean(output.text)
-            labels = self._labels_of_input(output.input_id)
+            if output.input_id not in labels_of:
+                labels_of[output.input_id] = self._labels_of_input(output.input_id)
+            labels = labels_of[output.input_id]
             label = last_label(text, labels) if labels else None
             rows.append(
                 (
@@ -422,7 +425,7 @@ class Store:
                 "UPDATE output SET answer_id = (SELECT min(o.id) FROM output AS o WHERE o.input_id = output.input_id"
                 " AND ifnull(o.label, o.text) = ifnull(output.label, output.text))"
                 " WHERE input_id = ? AND answer_id = 0",
-                [(input_id,) for input_id in {row[0] for row in rows}],
+                [(input_id,) for input_id in labels_of],
             )
             return added
 

@@ -10,6 +10,8 @@ from pathlib import Path
 
 from selfguide_lite import SelfguideError, load_task, run
 from selfguide_lite.evaluate import Gain
+from selfguide_lite.evaluate.comparison import compare
+from selfguide_lite.evaluate.tables import comparisons_markdown
 from selfguide_lite.files import atomic_write
 from selfguide_lite.report.progress import RUN_STAGES, listener_for
 
@@ -30,6 +32,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("out/results"), help="folder of the databases and the table")
     parser.add_argument("--model", type=Path, help="GGUF file instead of the embedded model")
     parser.add_argument("--seed", type=int, default=42)
+    parser.add_argument("--compare", action="store_true", help="also all other methods and the ablations (long)")
     parser.add_argument("tasks", nargs="*", type=Path, help="task files; all demo tasks where none is given")
     arguments = parser.parse_args()
     arguments.out.mkdir(parents=True, exist_ok=True)
@@ -55,6 +58,22 @@ def main() -> None:
     with atomic_write(arguments.out / "table.md") as temporary:
         temporary.write_text(f"Seed {arguments.seed}.\n\n{table}", encoding="utf-8")
     print(table)
+    if arguments.compare:
+        with listener_for(False) as listener:
+            comparisons = [
+                compare(
+                    load_task(path),
+                    arguments.out / f"{path.stem}.db",
+                    model=arguments.model,
+                    seed=arguments.seed,
+                    listener=listener,
+                )
+                for path in arguments.tasks or sorted(_TASKS.glob("*.yaml"))
+            ]
+        methods = comparisons_markdown(comparisons)
+        with atomic_write(arguments.out / "methods.md") as temporary:
+            temporary.write_text(f"Seed {arguments.seed}.\n\n{methods}\n", encoding="utf-8")
+        print(methods)
     print(json.dumps({"seed": arguments.seed, "tasks": answers}))
 
 

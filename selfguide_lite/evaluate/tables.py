@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from selfguide_lite.evaluate.again import Rounds
-from selfguide_lite.evaluate.comparison import Comparison
+from selfguide_lite.evaluate.comparison import Compared, Comparison
 from selfguide_lite.evaluate.evaluation import Change, Evaluation
 from selfguide_lite.evaluate.search import Found
 from selfguide_lite.evaluate.statistics import Gain
@@ -57,6 +57,34 @@ def comparison_rows(comparison: Comparison) -> tuple[list[str], list[list[str]]]
         pairs = "" if line.pairs is None else str(line.pairs)
         rows.append([line.method, pairs, percent(evaluation.mean), interval, gain])
     return head, rows
+
+
+def comparisons_markdown(comparisons: Sequence[Comparison]) -> str:
+    """Return several tasks' comparisons as one Markdown table: a line for each method, a column for each task.
+
+    A cell is the score and the gain over few-shot prompting in percentage points, bold where the 95 % interval of the
+    paired gain leaves out zero; `=` marks the very same pairs as SELF-GUIDE's own.
+    """
+    methods = list(dict.fromkeys(line.method for comparison in comparisons for line in comparison.lines))
+    rows = []
+    for method in methods:
+        cells = [method]
+        for comparison in comparisons:
+            try:
+                cells.append(_cell(comparison.line(method)))
+            except KeyError:
+                cells.append("")
+        rows.append(cells)
+    return markdown_table(["method", *(neutral(comparison.task) for comparison in comparisons)], rows)
+
+
+def _cell(line: Compared) -> str:
+    score = f"{100 * line.evaluation.mean:.1f}"
+    if line.gain is None:
+        return score
+    gain = f"{100 * line.gain.gain:+.1f}"
+    clear = line.gain.low > 0 or line.gain.high < 0
+    return f"{score} ({f'**{gain}**' if clear else gain}){' =' if line.same_as else ''}"
 
 
 def comparison_text(comparison: Comparison) -> str:

@@ -117,6 +117,7 @@ class Batcher:
         self._mean_length = 0.0  # tokens of an answer, running mean, to guess the room a request needs
         self._ends = vocabulary.end_tokens
         self._drawer = Drawer()
+        self._crowded = False  # there was no room: nothing is admitted until something has ended
 
     def run(self, requests: Iterable[Request]) -> Iterator[Completion]:
         """Yield completions as they finish. After an interrupt what is finished is yielded, then it is raised."""
@@ -169,6 +170,9 @@ class Batcher:
         self._done += [Completion(request.key, n, "", "error", size, 0, nan, reason) for n in range(request.n)]
 
     def _admit(self) -> None:
+        if self._crowded and self._live:
+            return
+        self._crowded = False
         while len(self._live) < self._parallel and (self._put_off or self._waiting):
             if self._put_off:
                 branch = self._put_off[0]
@@ -281,6 +285,7 @@ class Batcher:
         """Give up kept prefixes, then the branch that would end last; it is computed again later."""
         if self._cache.drop_oldest():
             return
+        self._crowded = True
         if len(self._live) > 1:
             self._put_off_branch(self._live.pop())
             return
@@ -344,6 +349,7 @@ class Batcher:
             assert branch.sequence is not None
             self._cache.free(branch.sequence)
             del self._live[place]
+            self._crowded = False
             return
         before = branch.tokens
         for token, samples, data, logprob in going[1:]:

@@ -43,7 +43,8 @@ def uniforms(streams: Streams, steps: Streams) -> Floats:
     z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     z ^= z >> np.uint64(31)
-    return (z >> np.uint64(11)).astype(np.float64) * 2.0**-53
+    chances: Floats = (z >> np.uint64(11)).astype(np.float64) * 2.0**-53
+    return chances
 
 
 class Drawer:
@@ -75,8 +76,8 @@ class Drawer:
                 groups.setdefault(rule, []).append(row)
         for rule, members in groups.items():
             everyone = len(members) == len(rows)
-            picked = slice(None) if everyone else np.array(members)
-            samples = np.arange(len(owners)) if everyone else np.flatnonzero(np.isin(owners, picked))
+            picked: slice | Ids = slice(None) if everyone else np.array(members)
+            samples = np.arange(len(owners)) if everyone else np.flatnonzero(np.isin(owners, members))
             place = owners if everyone else np.searchsorted(members, owners[samples])
             logits, highest = rows[picked], top[picked]
             if rule.top_k <= 0 and rule.top_p >= 1:
@@ -112,7 +113,8 @@ def largest(rows: Logits, count: int) -> Ids:
     row, ids = np.divmod(np.flatnonzero(rows >= bound[:, None]), size)
     order = np.lexsort((ids, -rows[row, ids], row))
     starts = np.searchsorted(row, np.arange(height))  # `row` is sorted as it is
-    return ids[order[starts[:, None] + np.arange(count)]]
+    found: Ids = ids[order[starts[:, None] + np.arange(count)]]
+    return found
 
 
 def _from_largest(rows: Logits, top: Logits, rule: Rule, place: Ids, chances: Floats) -> Ids:
@@ -137,14 +139,15 @@ def _from_largest(rows: Logits, top: Logits, rule: Rule, place: Ids, chances: Fl
         mass = total[np.arange(len(rows)), last]
     targets = chances * mass[place]
     chosen = np.minimum((total[place] <= targets[:, None]).sum(axis=1), last[place])
-    return ids[place, chosen]
+    drawn: Ids = ids[place, chosen]
+    return drawn
 
 
 def _block_sums(weights: Logits) -> Floats:
     """Sum a row's entries by blocks, shape (rows, blocks)."""
     height, size = weights.shape
     full = size - size % _BLOCK
-    sums = weights[:, :full].reshape(height, -1, _BLOCK).sum(axis=2).astype(np.float64)
+    sums: Floats = weights[:, :full].reshape(height, -1, _BLOCK).sum(axis=2).astype(np.float64)
     if full < size:
         sums = np.concatenate((sums, weights[:, full:].sum(axis=1, keepdims=True, dtype=np.float64)), axis=1)
     return sums
@@ -164,4 +167,5 @@ def _from_all(weights: Logits, sums: Floats, place: Ids, chances: Floats) -> Ids
     # the two sums differ by rounding: a target past the block's end is its last entry that has weight
     ends_inside = np.minimum(rest, np.nextafter(total[:, -1], 0))
     chosen = (total <= ends_inside[:, None]).sum(axis=1)
-    return ids[np.arange(len(ids)), np.minimum(chosen, _BLOCK - 1)]
+    drawn: Ids = ids[np.arange(len(ids)), np.minimum(chosen, _BLOCK - 1)]
+    return drawn

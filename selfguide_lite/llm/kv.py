@@ -53,6 +53,11 @@ class Cache:
         """How many more sequences there can be."""
         return len(self._free)
 
+    @property
+    def live(self) -> int:
+        """Sequences in use besides kept prefixes."""
+        return self.context.options.sequences - len(self._free) - len(self._held)
+
     def new(self) -> Sequence | None:
         """Return an empty sequence; None where all are taken."""
         if not self._free:

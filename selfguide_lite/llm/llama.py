@@ -65,13 +65,14 @@ class LlamaEngine:
         self.n_ctx = n_ctx or min(DEFAULT_CONTEXT, self._model.trained_context)
         self.chat = ChatFormat.of(self._model)
         self.stats = Stats()
-        room = cells or max(self.n_ctx, min(self.n_ctx * 4, self.tuning.parallel * 256 + 1024))
+        room = cells or min(self.n_ctx * 4, self.tuning.parallel * 256 + 1024)
+        room = max(room, self.n_ctx)
         options = ContextOptions(
-            cells=max(room, self.n_ctx),
-            batch=max(self.tuning.batch, 1),
+            cells=room,
+            batch=self.tuning.batch,
             flash=self.tuning.flash,
             threads=self.tuning.threads,
-            sequences=MAX_SEQUENCES,
+            sequences=min(MAX_SEQUENCES, room, self.tuning.batch),  # llama.cpp aborts where a call holds fewer tokens
         )
         self._context = Context(self._model, options)
         self._cache = Cache(self._context)
@@ -153,6 +154,10 @@ class LlamaEngine:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    def _live_sequences(self) -> int:
+        """Sequences in use besides kept prefixes; 0 between calls."""
+        return self._cache.live
 
     def _prompt(self, messages: Sequence[Message] | str) -> Tokens:
         return np.array(self.chat.prompt(messages), np.int32)

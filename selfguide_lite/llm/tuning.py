@@ -224,7 +224,7 @@ def _measure(
 ) -> Iterator[Measured]:
     most = max(parallels)
     cells = prefix + most * (_TAIL + 8) + 64
-    context = Context(model, ContextOptions(cells=cells, batch=512, flash=flash, threads=threads))
+    context = Context(model, ContextOptions(cells=cells, batch=512, flash=flash, threads=threads, sequences=most + 1))
     try:
         rng = np.random.default_rng(1)
         _run(context, rng, [0], 0, 8)  # the first call of a context is slow

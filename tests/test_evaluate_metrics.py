@@ -99,9 +99,9 @@ def test_exact_match_on_the_last_label(prediction, references, labels, score):
 
 def test_a_large_set_takes_a_tenth_of_the_plain_loop():
     generator = np.random.default_rng(0)
-    vocabulary = ["".join(generator.choice(list("abcdefghij"), size=7)) for _ in range(3000)]
-    texts = [" ".join(generator.choice(vocabulary, size=20)) for _ in range(4000)]
-    predictions, references = texts[:2000], [[text] for text in texts[2000:]]
+    vocabulary = ["".join(generator.choice(list("abcdefghij"), size=7)) for _ in range(1000)]
+    texts = [" ".join(generator.choice(vocabulary, size=20)) for _ in range(1200)]
+    predictions, references = texts[:600], [[text] for text in texts[600:]]
     score_answers("ROUGE-L", ["warm up"], [["warm up"]])
     start = time.perf_counter()
     fast = score_answers("ROUGE-L", predictions, references)

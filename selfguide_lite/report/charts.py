@@ -1,0 +1,329 @@
+"""The report's charts, made with plotly, each with a caption and its numbers as a table. Knows nothing of HTML."""
+
+import html
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from selfguide_lite.errors import SelfguideError
+from selfguide_lite.report.facts import Facts, Lengths
+from selfguide_lite.report.text import neutral
+
+# Middle tones with enough contrast on white and on near-black.
+KEPT, DROPPED, SEED, PLAIN = "#1f8a7d", "#cf6a12", "#3b7ddd", "#7d8590"
+
+
+@dataclass(frozen=True, slots=True)
+class Chart:
+    """One figure.
+
+    :param name: an id in the page
+    :param caption: what it shows, with its main numbers: the text alternative
+    :param figure: plotly's JSON
+    :param columns: headings of the table of its numbers
+    """
+
+    name: str
+    title: str
+    caption: str
+    figure: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+
+
+def charts(facts: Facts) -> list[Chart]:
+    """Return the charts for which there is data.
+
+    :raises SelfguideError: where plotly is not installed
+    """
+    try:
+        import plotly.graph_objects
+    except ImportError as error:
+        raise SelfguideError("the report needs plotly: pip install 'selfguide-lite[report]'") from error
+    go = plotly.graph_objects
+    made = [_scores(go, facts), _funnel(go, facts)]
+    made += [_lengths(go, lengths) for lengths in facts.lengths]
+    made += [_votes(go, facts), _labels(go, facts), _loss(go, facts)]
+    return [chart for chart in made if chart is not None]
+
+
+def label_text(text: str, longest: int = 40) -> str:
+    """Return a text as a chart may show it: plotly reads its labels as HTML."""
+    shown = neutral(text)
+    return html.escape(shown if len(shown) <= longest else shown[: longest - 1] + "…")
+
+
+def _figure(go: Any, traces: Sequence[Any], x: str, y: str, height: int, **layout: Any) -> str:
+    axis = {"automargin": True, "zeroline": False}
+    x_axis = {**axis, "title": {"text": x}, **layout.pop("xaxis", {})}
+    y_axis = {**axis, "title": {"text": y}, **layout.pop("yaxis", {})}
+    base: dict[str, Any] = {
+        "height": height,
+        "margin": {"l": 10, "r": 10, "t": 10, "b": 10},
+        "paper_bgcolor": "rgba(0,0,0,0)",
+        "plot_bgcolor": "rgba(0,0,0,0)",
+        "legend": {"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0},
+        "bargap": 0.25,
+        "xaxis": x_axis,
+        "yaxis": y_axis,
+        "template": None,
+    }
+    # NaN would be no JSON, and angle brackets could end the script element that holds this.
+    text = json.dumps(json.loads(go.Figure(list(traces), {**base, **layout}).to_json()), allow_nan=False)
+    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+
+
+def _percent(share: float) -> str:
+    return f"{share:.1%}"
+
+
+def _scores(go: Any, facts: Facts) -> Chart | None:
+    rows = [row for row in facts.evaluations if row.mean is not None and row.low is not None and row.high is not None]
+    if not rows:
+        return None
+    latest = list({(row.method, row.metric): row for row in rows}.values())
+    means = [row.mean or 0.0 for row in latest]
+    names = [label_text(row.method) for row in latest]
+    bars = go.Bar(
+        x=[100 * mean for mean in means],
+        y=names,
+        orientation="h",
+        marker={"color": [KEPT if row.method == "selfguide" else PLAIN for row in latest]},
+        error_x={
+            "type": "data",
+            "symmetric": False,
+            "array": [100 * ((row.high or 0) - mean) for row, mean in zip(latest, means, strict=True)],
+            "arrayminus": [100 * (mean - (row.low or 0)) for row, mean in zip(latest, means, strict=True)],
+        },
+        hovertemplate="%{y}: %{x:.1f} %<extra></extra>",
+    )
+    told = "; ".join(f"{row.method} {_percent(mean)}" for row, mean in zip(latest, means, strict=True))
+    return Chart(
+        "scores",
+        "Scores by method",
+        f"Mean {latest[-1].metric} with 95 % intervals: {told}.",
+        _figure(
+            go,
+            [bars],
+            f"{latest[-1].metric}, %",
+            "",
+            90 + 45 * len(latest),
+            xaxis={"range": [0, 102]},
+            yaxis={"autorange": "reversed"},
+        ),
+        ("method", "metric", "examples", "mean", "95 % interval"),
+        tuple(
+            (
+                row.method,
+                row.metric,
+                str(row.n),
+                _percent(mean),
+                f"{_percent(row.low or 0)} to {_percent(row.high or 0)}",
+            )
+            for row, mean in zip(latest, means, strict=True)
+        ),
+    )
+
+
+def _funnel(go: Any, facts: Facts) -> Chart | None:
+    rows = [row for row in facts.funnel if row.n]
+    if not rows:
+        return None
+    stages = list(dict.fromkeys(row.stage for row in rows))
+    totals = {stage: sum(row.n for row in rows if row.stage == stage) for stage in stages}
+    ordered = sorted(rows, key=lambda row: (stages.index(row.stage), row.reason != "kept", -row.n))
+    traces = [
+        go.Bar(
+            name=name,
+            x=[
+                100
+                * sum(row.n for row in rows if row.stage == stage and (row.reason == "kept") is kept)
+                / totals[stage]
+                for stage in stages
+            ],
+            y=stages,
+            orientation="h",
+            marker={"color": colour},
+            hovertext=[
+                "<br>".join(
+                    f"{label_text(row.reason)}: {row.n:,}"
+                    for row in ordered
+                    if row.stage == stage and (row.reason == "kept") is kept
+                )
+                for stage in stages
+            ],
+            hoverinfo="text",
+        )
+        for name, kept, colour in (("kept", True, KEPT), ("dropped", False, DROPPED))
+    ]
+    told = "; ".join(
+        f"{stage}: {sum(row.n for row in rows if row.stage == stage and row.reason == 'kept'):,} of "
+        f"{totals[stage]:,} kept"
+        for stage in stages
+    )
+    return Chart(
+        "funnel",
+        "From prompts sent to pairs kept",
+        f"{told}.",
+        _figure(
+            go,
+            traces,
+            "share of the stage, %",
+            "",
+            110 + 45 * len(stages),
+            barmode="stack",
+            xaxis={"range": [0, 100]},
+            yaxis={"autorange": "reversed"},
+        ),
+        ("stage", "reason", "texts", "share"),
+        tuple((row.stage, row.reason, f"{row.n:,}", _percent(row.n / totals[row.stage])) for row in ordered),
+    )
+
+
+def _lengths(go: Any, lengths: Lengths) -> Chart | None:
+    everything = lengths.kept + lengths.dropped
+    if not everything:
+        return None
+    bound = lengths.bound
+    top = max(*everything, *lengths.seed, round(bound.high) if bound else 0)
+    shown = sorted(everything)[int(0.99 * (len(everything) - 1))]  # a few endless texts would flatten the rest
+    reach = min(top, max(shown, *lengths.seed, round(bound.high) if bound else 0)) * 1.05 + 1
+    width = max(1, round(reach / 40))
+    bins = {"start": 0, "end": reach + width, "size": width}
+    traces = [
+        go.Histogram(x=values, name=name, xbins=bins, marker={"color": colour}, opacity=0.9)
+        for name, values, colour in (("kept", lengths.kept, KEPT), ("dropped", lengths.dropped, DROPPED))
+    ]
+    traces.append(
+        go.Scatter(
+            x=lengths.seed,
+            y=[0] * len(lengths.seed),
+            mode="markers",
+            name="seed examples",
+            marker={"color": SEED, "size": 13, "symbol": "diamond"},
+            cliponaxis=False,
+        )
+    )
+    shapes = []
+    in_force = "The length filter is off."
+    if bound is not None and bound.enabled:
+        in_force = f"Kept are lengths between {bound.low:.1f} and {bound.high:.1f} (the dashed lines)."
+        shapes = [
+            {
+                "type": "line",
+                "x0": x,
+                "x1": x,
+                "y0": 0,
+                "y1": 1,
+                "yref": "paper",
+                "line": {"dash": "dash", "color": SEED},
+            }
+            for x in (max(0.0, bound.low), bound.high)
+        ]
+    rows = []
+    for name, values in (("seed examples", lengths.seed), ("kept", lengths.kept), ("dropped", lengths.dropped)):
+        ordered = sorted(values)
+        if ordered:
+            rows.append((name, f"{len(ordered):,}", str(ordered[0]), str(ordered[len(ordered) // 2]), str(ordered[-1])))
+    return Chart(
+        f"lengths-{lengths.part}",
+        f"Lengths of the {lengths.part}s",
+        f"{len(lengths.kept):,} {lengths.part}s kept and {len(lengths.dropped):,} dropped, by length in characters. "
+        f"{in_force} Seed examples: {', '.join(map(str, lengths.seed[:12]))}.",
+        _figure(
+            go,
+            traces,
+            "characters",
+            "texts",
+            320,
+            barmode="stack",
+            shapes=shapes,
+            xaxis={"range": [0, reach]},
+            bargap=0.05,
+        ),
+        ("texts", "number", "shortest", "median", "longest"),
+        tuple(rows),
+    )
+
+
+def _votes(go: Any, facts: Facts) -> Chart | None:
+    if not facts.shares:
+        return None
+    lost = sum(share < facts.min_share for share in facts.shares)
+    bins = {"start": 0, "end": 100.001, "size": 5}
+    trace = go.Histogram(x=[100 * share for share in facts.shares], xbins=bins, marker={"color": KEPT}, name="inputs")
+    line = {"dash": "dash", "color": SEED}
+    x = 100 * facts.min_share
+    sure = sum(share > 0.9 for share in facts.shares)
+    counts = [sum(low <= 100 * share < low + 20 + (low == 80) for share in facts.shares) for low in range(0, 100, 20)]
+    return Chart(
+        "votes",
+        "How sure the answers are",
+        f"Share of the votes that each input's strongest answer has: over 90 % for {sure:,} of {len(facts.shares):,} "
+        f"inputs; {lost:,} stay under the least share of {facts.min_share:.0%} (the dashed line).",
+        _figure(
+            go,
+            [trace],
+            "share of the votes, %",
+            "inputs",
+            300,
+            xaxis={"range": [0, 102]},
+            bargap=0.05,
+            shapes=[{"type": "line", "x0": x, "x1": x, "y0": 0, "y1": 1, "yref": "paper", "line": line}],
+        ),
+        ("share of the votes", "inputs"),
+        tuple((f"{low} to {low + 20} %", f"{n:,}") for low, n in zip(range(0, 100, 20), counts, strict=True)),
+    )
+
+
+def _labels(go: Any, facts: Facts) -> Chart | None:
+    labels = facts.labels
+    if labels is None:
+        return None
+    names = [label_text(name) for name in labels.names]
+    kinds = (
+        ("asked for", labels.asked, PLAIN),
+        ("answered", labels.voted, SEED),
+        ("in the dataset", labels.dataset, KEPT),
+    )
+    traces = [go.Bar(name=name, x=names, y=values, marker={"color": colour}) for name, values, colour in kinds]
+    told = ", ".join(f"{neutral(name)} {n:,}" for name, n in zip(labels.names, labels.dataset, strict=True))
+    return Chart(
+        "labels",
+        "Balance of the labels",
+        f"Pairs in the dataset: {told}. A label is asked for while inputs are written; the vote on the answer decides.",
+        _figure(go, traces, "", "inputs", 320, barmode="group", xaxis={"type": "category"}),
+        ("label", "asked for", "answered", "in the dataset"),
+        tuple(
+            (name, f"{a:,}", f"{v:,}", f"{d:,}")
+            for name, a, v, d in zip(labels.names, labels.asked, labels.voted, labels.dataset, strict=True)
+        ),
+    )
+
+
+def _loss(go: Any, facts: Facts) -> Chart | None:
+    steps = [step for step in facts.steps if step.loss == step.loss]
+    if not steps:
+        return None
+    trace = go.Scatter(
+        x=[step.step for step in steps],
+        y=[step.loss for step in steps],
+        mode="lines" if len(steps) > 60 else "lines+markers",
+        line={"color": KEPT},
+        name="loss",
+    )
+    every = max(1, len(steps) // 10)
+    told = [*steps[:-1:every], steps[-1]]
+    return Chart(
+        "loss",
+        "Loss of the finetune",
+        f"Mean cross-entropy of the answers' tokens over {len(steps):,} steps: from {steps[0].loss:.3f} to "
+        f"{steps[-1].loss:.3f}.",
+        _figure(go, [trace], "step", "loss", 300, yaxis={"rangemode": "tozero"}),
+        ("step", "epoch", "loss", "learning rate", "tokens per second"),
+        tuple(
+            (str(s.step), f"{s.epoch:.2f}", f"{s.loss:.4f}", f"{s.learning_rate:.2e}", f"{s.tokens_per_second:,.0f}")
+            for s in told
+        ),
+    )

@@ -1,0 +1,321 @@
+"""What a report tells, read from the store's views. Draws nothing."""
+
+import json
+import math
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from selfguide_lite.errors import SelfguideError
+from selfguide_lite.evaluate.statistics import Gain, paired_gain
+from selfguide_lite.progress import FunnelRow, TrainStep
+from selfguide_lite.store import EvaluationRow, LengthBound, Prediction, Store
+from selfguide_lite.task import Task, fold, last_label
+
+SAMPLES = 600  # rows in the searchable table at most
+_TWINS = 30
+_CHANGES = 40
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """A generated input and what became of it.
+
+    :param verdict: `pair`, `kept` (but no pair) or the reason for which it was dropped
+    :param detail: of the reason
+    :param answer: the consistent answer, None where there is none
+    :param share: of the votes
+    """
+
+    id: int
+    text: str
+    verdict: str
+    detail: str
+    answer: str | None
+    share: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Lengths:
+    """Lengths in characters of one part, `input` or `output`."""
+
+    part: str
+    seed: list[int]
+    kept: list[int]
+    dropped: list[int]
+    bound: LengthBound | None
+
+
+@dataclass(frozen=True, slots=True)
+class Twin:
+    """Two kept inputs that resemble each other.
+
+    :param similarity: Jaccard index of their character shingles
+    """
+
+    similarity: float
+    id: int
+    text: str
+    other_id: int
+    other: str
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """An evaluated example whose score the finetune changed."""
+
+    input: str
+    references: tuple[str, ...]
+    before: str
+    after: str
+    before_score: float
+    after_score: float
+
+
+@dataclass(frozen=True, slots=True)
+class Labels:
+    """Counts by label: asked for while writing inputs, found by the vote, in the dataset."""
+
+    names: list[str]
+    asked: list[int]
+    voted: list[int]
+    dataset: list[int]
+
+
+@dataclass(frozen=True, slots=True)
+class RunFacts:
+    """How a stage was made."""
+
+    id: int
+    stage: str
+    reason: str
+    model: str
+    sha256: str
+    seed: int | None
+    settings: dict[str, Any]
+    template: str
+    template_sha256: str
+    version: str
+    started: str
+    finished: str
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """Everything a report shows of one task.
+
+    :param shares: of the votes that each input's strongest answer has
+    :param min_share: that an answer needs
+    :param confusion: after the finetune: right label, answered label (or ``-``), count
+    """
+
+    task: Task
+    database: str
+    funnel: list[FunnelRow]
+    lengths: list[Lengths]
+    shares: list[float]
+    min_share: float
+    labels: Labels | None
+    twins: list[Twin]
+    texts: int
+    samples: list[Sample]
+    steps: list[TrainStep]
+    evaluations: list[EvaluationRow]
+    gain: Gain | None
+    fixed: list[Change]
+    broken: list[Change]
+    n_fixed: int
+    n_broken: int
+    confusion: list[tuple[str, str, int]]
+    runs: list[RunFacts]
+
+
+def collect(store: Store, task_id: int) -> Facts:
+    """Read what a report needs.
+
+    :raises SelfguideError: where nothing was generated yet
+    """
+    task = store.task(task_id)
+    texts = int(_rows(store, "SELECT count(*) FROM input WHERE task_id = ?", task_id)[0][0])
+    if not texts:
+        raise SelfguideError(f"{store.path}: nothing was generated yet; start with `selfguide run`")
+    evaluations = [row for row in store.evaluations(task_id) if row.mean is not None]
+    before, after = _compared(evaluations)
+    changed: list[Change] = []
+    gain = None
+    if before is not None and after is not None:
+        pairs = _matched(store.predictions(before.id), store.predictions(after.id))
+        if pairs:
+            gain = paired_gain([old.score for old, _ in pairs], [new.score for _, new in pairs], after.metric)
+            changed = [
+                Change(old.input, old.references, old.text, new.text, old.score, new.score)
+                for old, new in pairs
+                if old.score != new.score
+            ]
+    fixed = sorted((c for c in changed if c.after_score > c.before_score), key=lambda c: c.before_score - c.after_score)
+    broken = sorted(
+        (c for c in changed if c.after_score < c.before_score), key=lambda c: c.after_score - c.before_score
+    )
+    shares = [row[0] for row in _rows(store, "SELECT share FROM vote WHERE task_id = ? AND place = 1", task_id)]
+    return Facts(
+        task=task,
+        database=store.path.name,
+        funnel=store.funnel(task_id),
+        lengths=_lengths(store, task, task_id),
+        shares=shares,
+        min_share=float(store.settings(task_id).get("min_share", 0)),
+        labels=_labels(store, task, task_id),
+        twins=_twins(store, task_id),
+        texts=texts,
+        samples=_samples(store, task_id),
+        steps=_steps(store, task_id),
+        evaluations=evaluations,
+        gain=gain,
+        fixed=fixed[:_CHANGES],
+        broken=broken[:_CHANGES],
+        n_fixed=len(fixed),
+        n_broken=len(broken),
+        confusion=_confusion(task, store.predictions(after.id) if after is not None else []),
+        runs=_runs(store, task_id),
+    )
+
+
+def _rows(store: Store, sql: str, *values: object) -> list[tuple[Any, ...]]:
+    return store.connection.execute(sql, values).fetchall()
+
+
+def _compared(evaluations: Sequence[EvaluationRow]) -> tuple[EvaluationRow | None, EvaluationRow | None]:
+    """Return the newest evaluation after a finetune by this method and the one before that belongs to it."""
+    after = next((row for row in reversed(evaluations) if row.method == "selfguide"), None)
+    before = next(
+        (row for row in reversed(evaluations) if row.method == "few-shot" and (after is None or row.n == after.n)), None
+    )
+    return before, after
+
+
+def _matched(before: Sequence[Prediction], after: Sequence[Prediction]) -> list[tuple[Prediction, Prediction]]:
+    there = {(row.input, row.references): row for row in before}
+    return [(there[row.input, row.references], row) for row in after if (row.input, row.references) in there]
+
+
+def _lengths(store: Store, task: Task, task_id: int) -> list[Lengths]:
+    bounds = {bound.part: bound for bound in store.length_bounds(task_id)}
+    inputs = _rows(
+        store,
+        "SELECT i.length, v.reason IS NULL FROM input_verdict AS v JOIN input AS i ON i.id = v.id WHERE v.task_id = ?",
+        task_id,
+    )
+    outputs = _rows(
+        store,
+        "SELECT o.length, v.reason IS NULL FROM output_verdict AS v JOIN output AS o ON o.id = v.id"
+        " JOIN input AS i ON i.id = o.input_id WHERE i.task_id = ?",
+        task_id,
+    )
+    return [
+        Lengths(
+            part,
+            [len(example.input if part == "input" else example.output) for example in task.examples],
+            [length for length, kept in rows if kept],
+            [length for length, kept in rows if not kept],
+            bounds.get(part),
+        )
+        for part, rows in (("input", inputs), ("output", outputs))
+        if rows and not (part == "output" and task.labels)
+    ]
+
+
+def _labels(store: Store, task: Task, task_id: int) -> Labels | None:
+    if not task.labels:
+        return None
+
+    def count(sql: str) -> list[int]:
+        found = Counter({fold(str(label)): n for label, n in _rows(store, sql, task_id)})
+        return [found[fold(label)] for label in task.labels]
+
+    return Labels(
+        list(task.labels),
+        count("SELECT label, count(*) FROM input WHERE task_id = ? AND label IS NOT NULL GROUP BY label"),
+        count("SELECT answer, count(*) FROM answer WHERE task_id = ? GROUP BY answer"),
+        count("SELECT output, count(*) FROM dataset WHERE task_id = ? GROUP BY output"),
+    )
+
+
+def _twins(store: Store, task_id: int) -> list[Twin]:
+    rows = _rows(
+        store,
+        "SELECT t.similarity, a.id, a.text, b.id, b.text FROM near_twin AS t"
+        " JOIN input AS a ON a.id = t.input_id JOIN input AS b ON b.id = t.twin_id"
+        " JOIN input_verdict AS va ON va.id = a.id AND va.reason IS NULL"
+        " JOIN input_verdict AS vb ON vb.id = b.id AND vb.reason IS NULL"
+        " WHERE a.task_id = ? ORDER BY t.similarity DESC, a.id LIMIT ?",
+        task_id,
+        _TWINS,
+    )
+    return [Twin(*row) for row in rows]
+
+
+def _samples(store: Store, task_id: int) -> list[Sample]:
+    """Return inputs evenly from the first to the last, or all where there are few."""
+    rows = _rows(
+        store,
+        "SELECT i.id, i.text, v.reason, v.detail, a.answer, a.share, d.input_id IS NOT NULL"
+        " FROM input_verdict AS v JOIN input AS i ON i.id = v.id"
+        " LEFT JOIN answer AS a ON a.input_id = i.id LEFT JOIN dataset AS d ON d.input_id = i.id"
+        " WHERE v.task_id = ? ORDER BY i.round, i.prompt, i.id",
+        task_id,
+    )
+    step = max(1, math.ceil(len(rows) / SAMPLES))
+    return [
+        Sample(number, text, reason or ("pair" if pair else "kept"), detail or "", answer, share)
+        for number, text, reason, detail, answer, share, pair in rows[::step]
+    ]
+
+
+def _steps(store: Store, task_id: int) -> list[TrainStep]:
+    found = _rows(
+        store,
+        "SELECT max(r.id) FROM run AS r WHERE r.task_id = ? AND r.id IN (SELECT run_id FROM train_step)",
+        task_id,
+    )
+    return store.train_steps(found[0][0]) if found[0][0] is not None else []
+
+
+def _confusion(task: Task, predictions: Sequence[Prediction]) -> list[tuple[str, str, int]]:
+    if not task.labels:
+        return []
+    counts = Counter(
+        (last_label(row.references[0], task.labels) or "-", last_label(row.text, task.labels) or "-")
+        for row in predictions
+    )
+    return [(right, given, n) for (right, given), n in counts.items()]
+
+
+def _runs(store: Store, task_id: int) -> list[RunFacts]:
+    rows = _rows(
+        store,
+        "SELECT r.id, r.stage, r.reason, m.name, m.sha256, r.seed, r.settings, r.template, r.template_sha256,"
+        " r.program_version, r.started_at, r.finished_at FROM run AS r LEFT JOIN model AS m ON m.id = r.model_id"
+        " WHERE r.task_id = ? ORDER BY r.id",
+        task_id,
+    )
+    made = []
+    for number, stage, reason, model, sha256, seed, settings, *rest in rows:
+        template, template_sha256, version, started, finished = (str(value or "") for value in rest)
+        made.append(
+            RunFacts(
+                id=number,
+                stage=stage,
+                reason=reason or "unfinished",
+                model=model or "",
+                sha256=sha256 or "",
+                seed=seed,
+                settings=json.loads(settings or "{}"),
+                template=template,
+                template_sha256=template_sha256,
+                version=version,
+                started=started,
+                finished=finished,
+            )
+        )
+    return made

@@ -1,4 +1,4 @@
-"""Databases with a whole run's rows, put in through the store's own functions: a report needs no model to be looked at."""
+"""Databases with the rows of a whole run, put in through the functions of the store: no model is needed."""
 
 import math
 import random

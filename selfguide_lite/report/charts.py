@@ -63,7 +63,7 @@ def _figure(go: Any, traces: Sequence[Any], x: str, y: str, height: int, **layou
         "margin": {"l": 10, "r": 10, "t": 10, "b": 10},
         "paper_bgcolor": "rgba(0,0,0,0)",
         "plot_bgcolor": "rgba(0,0,0,0)",
-        "legend": {"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0},
+        "legend": {"orientation": "h", "traceorder": "normal", "y": 1.02, "yanchor": "bottom", "x": 0},
         "bargap": 0.25,
         "xaxis": x_axis,
         "yaxis": y_axis,
@@ -157,15 +157,15 @@ def _funnel(go: Any, facts: Facts) -> Chart | None:
         )
         for name, kept, colour in (("kept", True, KEPT), ("dropped", False, DROPPED))
     ]
-    told = "; ".join(
-        f"{stage}: {sum(row.n for row in rows if row.stage == stage and row.reason == 'kept'):,} of "
-        f"{totals[stage]:,} kept"
-        for stage in stages
-    )
+    told = []
+    for stage in stages:
+        lost = ", ".join(f"{row.reason} {row.n:,}" for row in ordered if row.stage == stage and row.reason != "kept")
+        kept = sum(row.n for row in rows if row.stage == stage and row.reason == "kept")
+        told.append(f"{stage}: {kept:,} of {totals[stage]:,} kept" + (f" (dropped: {lost})" if lost else ""))
     return Chart(
         "funnel",
         "From prompts sent to pairs kept",
-        f"{told}.",
+        f"{'; '.join(told)}.",
         _figure(
             go,
             traces,
@@ -208,7 +208,7 @@ def _lengths(go: Any, lengths: Lengths) -> Chart | None:
     shapes = []
     in_force = "The length filter is off."
     if bound is not None and bound.enabled:
-        in_force = f"Kept are lengths between {bound.low:.1f} and {bound.high:.1f} (the dashed lines)."
+        in_force = f"Kept are lengths between {max(0.0, bound.low):.1f} and {bound.high:.1f} (the dashed lines)."
         shapes = [
             {
                 "type": "line",
@@ -240,6 +240,7 @@ def _lengths(go: Any, lengths: Lengths) -> Chart | None:
             barmode="stack",
             shapes=shapes,
             xaxis={"range": [0, reach]},
+            yaxis={"rangemode": "tozero"},
             bargap=0.05,
         ),
         ("texts", "number", "shortest", "median", "longest"),
@@ -251,8 +252,10 @@ def _votes(go: Any, facts: Facts) -> Chart | None:
     if not facts.shares:
         return None
     lost = sum(share < facts.min_share for share in facts.shares)
-    bins = {"start": 0, "end": 100.001, "size": 5}
-    trace = go.Histogram(x=[100 * share for share in facts.shares], xbins=bins, marker={"color": KEPT}, name="inputs")
+    bins = {"start": 0, "end": 100, "size": 5}
+    trace = go.Histogram(
+        x=[min(99.9, 100 * share) for share in facts.shares], xbins=bins, marker={"color": KEPT}, name="inputs"
+    )
     line = {"dash": "dash", "color": SEED}
     x = 100 * facts.min_share
     sure = sum(share > 0.9 for share in facts.shares)

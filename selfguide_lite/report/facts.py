@@ -15,7 +15,7 @@ from selfguide_lite.task import Task, fold, last_label
 
 SAMPLES = 600  # rows in the searchable table at most
 _TWINS = 30
-_CHANGES = 40
+_CHANGES = 20
 
 
 @dataclass(frozen=True, slots=True)

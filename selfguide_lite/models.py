@@ -1,5 +1,6 @@
 """Models on this machine: what the cache holds, and getting more from a hub."""
 
+import contextlib
 import os
 import shutil
 from collections.abc import Iterator
@@ -8,6 +9,7 @@ from pathlib import Path
 
 from selfguide_lite.cache import cache_dir
 from selfguide_lite.errors import SelfguideError
+from selfguide_lite.llm.hashing import file_sha256
 
 # Short names: repository and file.
 KNOWN: dict[str, tuple[str, str]] = {
@@ -51,7 +53,8 @@ def pull(name: str) -> Path:
     """
     repository, file = _split(name)
     try:
-        from huggingface_hub import constants, hf_hub_download
+        import httpx
+        from huggingface_hub import constants, get_hf_file_metadata, hf_hub_download, hf_hub_url
         from huggingface_hub.errors import (
             EntryNotFoundError,
             GatedRepoError,
@@ -67,6 +70,9 @@ def pull(name: str) -> Path:
     folder = models_dir() / repository
     where = os.environ.get("HF_ENDPOINT") or constants.ENDPOINT
     try:
+        expected = ""
+        with contextlib.suppress(httpx.HTTPError, OSError):  # without the hub a file that is there already serves
+            expected = get_hf_file_metadata(hf_hub_url(repository, file)).etag or ""
         path = Path(hf_hub_download(repository, file, local_dir=folder))
     except GatedRepoError as error:
         raise SelfguideError(f"{repository}: its owner must let you in first; set HF_TOKEN once they have") from error
@@ -82,12 +88,12 @@ def pull(name: str) -> Path:
         raise SelfguideError(f"HF_HUB_OFFLINE is set, so {file} cannot be got; unset it") from error
     except HfHubHTTPError as error:
         raise SelfguideError(f"{where}: {_line(error)}; the same command goes on where this one stopped") from error
-    except OSError as error:
-        why = error.strerror or _line(error)
+    except (OSError, httpx.HTTPError) as error:
+        why = getattr(error, "strerror", None) or _line(error)
         raise SelfguideError(
             f"{folder}: the download stopped ({why}); the same command goes on where it stopped"
         ) from error
-    _check_gguf(path)
+    _check(path, expected)
     return path
 
 
@@ -101,10 +107,16 @@ def _split(name: str) -> tuple[str, str]:
     return "/".join(parts[:2]), "/".join(parts[2:])
 
 
-def _check_gguf(path: Path) -> None:
+def _check(path: Path, expected: str) -> None:
+    """Compare with the hub's checksum, which the client does not; large files have their SHA-256 as entity tag."""
+    if len(expected) == 64 and file_sha256(path) != expected:
+        path.unlink()
+        raise SelfguideError(f"{path}: what came does not have the hub's checksum and was removed; pull it again")
     with path.open("rb") as file:
-        if file.read(4) != b"GGUF":
-            raise SelfguideError(f"{path}: what the hub gave is no GGUF file; remove it and try another")
+        if file.read(4) == b"GGUF":
+            return
+    path.unlink()
+    raise SelfguideError(f"{path}: what the hub gave is no GGUF file and was removed; pull another")
 
 
 def _by_hand(file: str) -> str:

@@ -264,11 +264,20 @@ def _contains(text: str, term: str) -> str:
 
 _MEASURE_OUTPUT = f"""  UPDATE output SET
     length = length(text),
-    answer_length = ifnull(length(label), CASE WHEN trim(text, {WHITE_SPACE}) = '' THEN 0 ELSE length(text) END),
-    answer_id = (
-      SELECT min(o.id) FROM output AS o
-      WHERE o.input_id = NEW.input_id AND ifnull(o.label, o.text) = ifnull(output.label, output.text))
+    answer_length = ifnull(length(label), CASE WHEN trim(text, {WHITE_SPACE}) = '' THEN 0 ELSE length(text) END)
   WHERE id = NEW.id;"""
+
+
+def _group_answers(input_id: str) -> str:
+    """SQL that gives all equal answers to an input the id of the first of them."""
+    first = (
+        "(SELECT min(o.id) FROM output AS o WHERE o.input_id = output.input_id"
+        " AND ifnull(o.label, o.text) = ifnull(output.label, output.text))"
+    )
+    return f"""
+  UPDATE output SET answer_id = {first} WHERE input_id = {input_id} AND answer_id IS NOT {first};"""
+
+
 _NOISE_OF_INPUT = f"""
   INSERT OR IGNORE INTO input_noise SELECT NEW.id, t.term FROM noise_term AS t
     WHERE t.task_id = NEW.task_id AND {_contains("NEW.text", "t.term")};"""
@@ -303,16 +312,16 @@ END""",
 END""",
     f"""CREATE TRIGGER output_by_hand AFTER INSERT ON output WHEN NEW.answer_id IS NULL BEGIN
   UPDATE output SET label = {_label_of("NEW.text", "NEW.input_id")} WHERE id = NEW.id AND label IS NULL;
-{_MEASURE_OUTPUT}
+{_MEASURE_OUTPUT}{_group_answers("NEW.input_id")}
 END""",
     f"CREATE TRIGGER output_noise_found AFTER INSERT ON output BEGIN{_NOISE_OF_OUTPUT}\nEND",
     f"""CREATE TRIGGER output_edited AFTER UPDATE OF text ON output BEGIN
   UPDATE output SET label = {_label_of("NEW.text", "NEW.input_id")} WHERE id = NEW.id;
-{_MEASURE_OUTPUT}
+{_MEASURE_OUTPUT}{_group_answers("NEW.input_id")}
   DELETE FROM output_noise WHERE output_id = NEW.id;{_NOISE_OF_OUTPUT}
 END""",
-    """CREATE TRIGGER output_gone AFTER DELETE ON output BEGIN
-  DELETE FROM output_noise WHERE output_id = OLD.id;
+    f"""CREATE TRIGGER output_gone AFTER DELETE ON output BEGIN
+  DELETE FROM output_noise WHERE output_id = OLD.id;{_group_answers("OLD.input_id")}
 END""",
     f"CREATE TRIGGER noise_term_new AFTER INSERT ON noise_term BEGIN{_TEXTS_WITH_TERM}\nEND",
     f"CREATE TRIGGER noise_term_gone AFTER DELETE ON noise_term BEGIN{_FORGET_TERM}\nEND",

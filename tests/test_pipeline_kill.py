@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import resource
 import signal
 import sqlite3
 import subprocess
@@ -60,13 +61,25 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def begin(place: Path, db: Path, command: str) -> "subprocess.Popen[str]":
-    """Start `generate` or `annotate` in a process of its own."""
+def begin(place: Path, db: Path, command: str, file_limit: int | None = None) -> "subprocess.Popen[str]":
+    """Start `generate` or `annotate` in a process of its own.
+
+    :param file_limit: bytes that a file can have at most, as on a disk that is almost full
+    """
+
+    def limit() -> None:
+        if file_limit is not None:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (file_limit, file_limit))
+
     task = [str(place / "shout.yaml")] if command == "generate" else []
     arguments = [command, *task, "-d", str(db), "-m", str(place / "random.gguf"), "-q"]
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
     return subprocess.Popen(
-        [sys.executable, "-m", "selfguide_lite", *arguments], stderr=subprocess.PIPE, text=True, env=environment
+        [sys.executable, "-m", "selfguide_lite", *arguments],
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment,
+        preexec_fn=limit,
     )
 
 
@@ -144,3 +157,16 @@ def test_two_at_once_on_one_database(place: Path, tmp_path: Path) -> None:
     first.communicate()
     assert second.returncode == 1
     assert said == f"Error: {db}: another run (process {first.pid}) is working on it; wait for it or stop it\n"
+
+
+def test_a_disk_that_takes_no_more_is_one_line_and_the_run_goes_on_later(place: Path, tmp_path: Path) -> None:
+    db = tmp_path / "full.db"
+    first = begin(place, db, "generate", file_limit=500_000)
+    _, said = first.communicate()
+    assert first.returncode == 1, said
+    assert said.startswith("Error: ") and len(said.splitlines()) == 1
+    kept = count(db, "input")
+    assert 0 < kept < 32 and rows_of(db, "PRAGMA integrity_check") == [("ok",)]
+    again = begin(place, db, "generate")
+    assert again.wait() == 0, again.communicate()[1]
+    assert count(db, "input") == 32

@@ -1,0 +1,393 @@
+"""One contender on one workload, run as `python -m selfguide_lite.bench.contenders NAME MODEL`; a line of JSON last.
+
+Each gets a process of its own, so that none profits from what another has loaded, or suffers from it.
+"""
+
+import json
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+
+from selfguide_lite.bench import workloads
+from selfguide_lite.llm.base import Completion, Request
+from selfguide_lite.llm.llama import LlamaEngine
+from selfguide_lite.llm.native import Context, ContextOptions, Model, cores
+from selfguide_lite.llm.tuning import kept, load, open_tuned
+
+Result = dict[str, Any]
+_LIMIT = 30.0  # seconds after which a slow contender has shown its rate
+_CLIENTS = 8
+
+
+def tune(path: Path) -> Result:
+    """Open the model once, so that what is fastest is measured and kept; tell what was chosen."""
+    began = time.perf_counter()
+    engine = open_tuned(path)
+    tuning, parameters, name, size = asdict(engine.tuning), engine.info.parameters, engine.info.name, engine._model.size
+    engine.close()
+    return {
+        "tuning": tuning,
+        "parameters": parameters,
+        "name": name,
+        "bytes": size,
+        "seconds": time.perf_counter() - began,
+    }
+
+
+# annotate
+
+
+def annotate_engine(path: Path) -> Result:
+    """This engine on the annotate workload, the shared prefix computed within the time."""
+    engine = open_tuned(path, measure=False)
+    requests = workloads.annotate(engine.count_tokens)
+    _warm(engine)
+    began = time.perf_counter()
+    done = list(engine.complete(requests))
+    seconds = time.perf_counter() - began
+    tokens = sum(c.completion_tokens for c in done)
+    prompts = [engine.prompt_tokens(request.messages) for request in requests]
+    needed = _distinct(prompts) + engine.stats.branch_tokens - engine.stats.repeated_tokens
+    computed = engine.stats.prompt_tokens + engine.stats.branch_tokens
+    return {
+        "rate": tokens / seconds,
+        "tokens": tokens,
+        "seconds": seconds,
+        "compute_share": engine.stats.compute_seconds / seconds,
+        "waste": computed / needed,
+        "steps": engine.stats.steps,
+    }
+
+
+def annotate_loop(path: Path) -> Result:
+    """What users write today: one call of `create_completion` after the other."""
+    llama = _llama(path)
+    requests = _annotate_requests(path)
+    prompts = [str(request.messages) for request in requests]
+    llama.create_completion(prompts[0][:40], max_tokens=2)
+    tokens, began = 0, time.perf_counter()
+    for prompt in prompts:
+        for sample in range(workloads.SAMPLES):
+            tokens += _loop_call(llama, prompt, sample)
+        if time.perf_counter() - began > _LIMIT:
+            break
+    seconds = time.perf_counter() - began
+    return {"rate": tokens / seconds, "tokens": tokens, "seconds": seconds}
+
+
+def annotate_server(path: Path) -> Result:
+    """llama-cpp-python's own server with concurrent clients."""
+    prompts = [str(request.messages) for request in _annotate_requests(path)]
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = [sys.executable, "-m", "llama_cpp.server", "--model", str(path), "--host", "127.0.0.1"]
+    command += ["--port", str(port), "--n_ctx", "2048", "--verbose", "false"]
+    server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    base = f"http://127.0.0.1:{port}/v1"
+    try:
+        _wait_for(server, f"{base}/models")
+        work = [(prompt, sample) for prompt in prompts for sample in range(workloads.SAMPLES)]
+        _post(f"{base}/completions", {"prompt": prompts[0][:40], "max_tokens": 2})
+        began = time.perf_counter()
+
+        def one(item: tuple[str, int]) -> int:
+            if time.perf_counter() - began > _LIMIT:
+                return 0
+            body = {
+                "prompt": item[0],
+                "max_tokens": workloads.LENGTH,
+                "temperature": 1.0,
+                "top_k": 40,
+                "top_p": 1.0,
+                "min_p": 0.0,
+                "seed": item[1],
+            }
+            return int(_post(f"{base}/completions", body)["usage"]["completion_tokens"])
+
+        with ThreadPoolExecutor(_CLIENTS) as pool:
+            tokens = sum(pool.map(one, work))
+        seconds = time.perf_counter() - began
+    finally:
+        server.terminate()
+        server.wait(20)
+    return {"rate": tokens / seconds, "tokens": tokens, "seconds": seconds}
+
+
+def annotate_ceiling(path: Path) -> Result:
+    """Bare calls of llama.cpp over the cached prefix: no sampling, no bookkeeping, the best setting of several."""
+    model, layers = load(path)
+    measured = kept(path, model) or []
+    best: Result = {"rate": 0.0}
+    tunings = sorted(measured, key=lambda m: -m.decode)[:1]
+    flash = tunings[0].tuning.flash if tunings else False
+    threads = tunings[0].tuning.threads if tunings else cores()
+    parallels = sorted({10, 20, 30, 40, *(m.tuning.parallel for m in tunings)})
+    requests = workloads.annotate(lambda text: len(model.vocabulary.tokenize(text)))
+    prompts = [model.vocabulary.tokenize(str(request.messages)) for request in requests]
+    prefix = min(_common(prompts[0], prompt) for prompt in prompts)
+    context = Context(model, ContextOptions(4096, 512, flash, threads, 64))
+    try:
+        _bare(context, [0], [prompts[0][:prefix]], 0)
+        falling = 0
+        for parallel in parallels:
+            if falling > 1:
+                break
+            rate = _wave(context, prompts, prefix, parallel)
+            falling = falling + 1 if rate < best["rate"] else 0
+            if rate > best["rate"]:
+                best = {"rate": rate, "parallel": parallel, "flash": flash}
+    finally:
+        context.close()
+        model.close()
+    return best
+
+
+def _wave(context: Context, prompts: list[list[int]], prefix: int, parallel: int) -> float:
+    """Run `parallel` sequences, ten of each prompt, to their last token; return tokens a second, own prompts included."""
+    rng = np.random.default_rng(0)
+    waves = max(1, 40 // parallel)
+    began = time.perf_counter()
+    for wave in range(waves):
+        sequence, lengths = 1, {}
+        groups = -(-parallel // workloads.SAMPLES)
+        for group in range(groups):
+            prompt = prompts[(wave * groups + group) % len(prompts)]
+            context.copy(0, sequence, prefix)
+            _bare(context, [sequence], [prompt[prefix:]], prefix)
+            lengths[sequence] = len(prompt)
+            members = min(workloads.SAMPLES, parallel - group * workloads.SAMPLES)
+            for twin in range(sequence + 1, sequence + members):
+                context.copy(sequence, twin, len(prompt))
+                lengths[twin] = len(prompt)
+            sequence += members
+        numbers = np.array(list(lengths), np.int32)
+        positions = np.array(list(lengths.values()), np.int32)
+        context.seq[:parallel] = numbers
+        context.output[:parallel] = 1
+        for step in range(workloads.LENGTH - 1):
+            context.token[:parallel] = rng.integers(3, context.model.vocabulary.size, parallel)
+            context.pos[:parallel] = positions + step
+            context.decode(parallel)
+            context.synchronize()
+        for number in numbers.tolist():
+            context.cut(number)
+    return waves * parallel * workloads.LENGTH / (time.perf_counter() - began)
+
+
+def _bare(context: Context, sequences: list[int], texts: list[list[int]], position: int) -> None:
+    tokens = texts[0]
+    for start in range(0, len(tokens), 512):
+        part = tokens[start : start + 512]
+        context.token[: len(part)] = part
+        context.pos[: len(part)] = np.arange(position + start, position + start + len(part))
+        context.seq[: len(part)] = sequences[0]
+        context.output[: len(part)] = 0
+        context.output[len(part) - 1] = 1
+        context.decode(len(part))
+
+
+# the other workloads
+
+
+def tree(path: Path) -> Result:
+    """The sample tree against the same engine without it, in turns."""
+    requests = workloads.tree()
+    with open_tuned(path, measure=False) as engine:
+        _warm(engine)
+        tuning = engine.tuning
+        seconds = {True: 0.0, False: 0.0}
+        texts: dict[bool, dict[tuple[str, int], str]] = {}
+        tokens = nodes = 0
+        for shared in (True, False):
+            engine.tuning = replace(tuning, tree=shared)
+            before = engine.stats.branch_tokens
+            began = time.perf_counter()
+            done = list(engine.complete(requests))
+            seconds[shared] = time.perf_counter() - began
+            texts[shared] = {(c.key, c.sample): c.text for c in done}
+            if shared:
+                tokens = sum(c.completion_tokens for c in done)
+                nodes = engine.stats.branch_tokens - before
+    same = sum(texts[True][name] == texts[False][name] for name in texts[True]) / len(texts[True])
+    return {
+        "rate": tokens / seconds[True],
+        "plain_rate": tokens / seconds[False],
+        "tokens_per_node": tokens / max(1, nodes),
+        "same_texts": same,
+    }
+
+
+def score(path: Path) -> Result:
+    """Label scoring against ten samples, inputs a second."""
+    scored, sampled = workloads.classify()
+    with open_tuned(path, measure=False) as engine:
+        _warm(engine)
+        engine._cache.clear()
+        began = time.perf_counter()
+        list(engine.score(scored))
+        scoring = time.perf_counter() - began
+        engine._cache.clear()
+        began = time.perf_counter()
+        list(engine.complete(sampled))
+        sampling = time.perf_counter() - began
+        engine._cache.clear()
+        engine.tuning = replace(engine.tuning, tree=False)
+        began = time.perf_counter()
+        list(engine.complete(sampled))
+        plain = time.perf_counter() - began
+    return {
+        "rate": len(scored) / scoring,
+        "sample_rate": len(sampled) / sampling,
+        "plain_sample_rate": len(sampled) / plain,
+    }
+
+
+def generate_engine(path: Path) -> Result:
+    """40 rounds of 10 new inputs by this engine."""
+    with open_tuned(path, measure=False) as engine:
+        _warm(engine)
+        began = time.perf_counter()
+        done = [c for requests in workloads.generate() for c in engine.complete(requests)]
+        seconds = time.perf_counter() - began
+    return {"rate": len(done) / seconds, "tokens_rate": sum(c.completion_tokens for c in done) / seconds}
+
+
+def generate_loop(path: Path) -> Result:
+    """The same prompts, one `create_completion` after the other."""
+    with open_tuned(path, measure=False) as engine:
+        rounds = [[engine.prompt_tokens(r.messages) for r in requests] for requests in workloads.generate()]
+    llama = _llama(path)
+    done = tokens = 0
+    began = time.perf_counter()
+    for prompts in rounds:
+        for prompt in prompts:
+            reply = llama.create_completion(prompt, max_tokens=120, temperature=0.8, top_k=40, top_p=1.0, min_p=0.0)
+            tokens += reply["usage"]["completion_tokens"]
+            done += 1
+        if time.perf_counter() - began > _LIMIT:
+            break
+    seconds = time.perf_counter() - began
+    return {"rate": done / seconds, "tokens_rate": tokens / seconds}
+
+
+def growth(path: Path) -> Result:
+    """Time and memory with ten times the requests."""
+    with open_tuned(path, measure=False) as engine:
+        _warm(engine)
+        few = 40 if engine._model.size < 2**26 else 4
+
+        def requests(number: int, name: str) -> Iterable[Request]:
+            for n in range(number):
+                text = "the answer is good and " * 8 + f"{name} {n}"
+                yield Request(f"{name}/{n}", text, n=4, temperature=1.0, top_k=40, max_tokens=16, seed=1)
+
+        process = psutil.Process()
+        seconds: list[float] = []
+        memory: list[int] = []
+        _count(engine.complete(requests(few, "first")))
+        for number in (few, few * 10):
+            began = time.perf_counter()
+            _count(engine.complete(requests(number, f"x{number}")))
+            seconds.append(time.perf_counter() - began)
+            memory.append(process.memory_info().rss)
+    return {"time": seconds[1] / seconds[0], "memory": memory[1] / memory[0], "few": few}
+
+
+def _count(done: Iterable[Completion]) -> int:
+    return sum(1 for _ in done)
+
+
+def _warm(engine: LlamaEngine) -> None:
+    """The first calls of a context are slow for every contender: they get a few each."""
+    list(engine.complete([Request("warm", "hello", n=4, temperature=1.0, max_tokens=4)]))
+    engine._cache.clear()
+    engine.stats.__init__()  # type: ignore[misc]
+
+
+def _llama(path: Path) -> Any:
+    import llama_cpp
+
+    return llama_cpp.Llama(str(path), n_ctx=2048, n_gpu_layers=-1, verbose=False)
+
+
+def _loop_call(llama: Any, prompt: str, sample: int) -> int:
+    reply = llama.create_completion(
+        prompt, max_tokens=workloads.LENGTH, temperature=1.0, top_k=40, top_p=1.0, min_p=0.0, seed=sample
+    )
+    return int(reply["usage"]["completion_tokens"])
+
+
+def _annotate_requests(path: Path) -> list[Request]:
+    model = Model(path, vocab_only=True)
+    try:
+        return workloads.annotate(lambda text: len(model.vocabulary.tokenize(text)))
+    finally:
+        model.close()
+
+
+def _wait_for(server: "subprocess.Popen[bytes]", url: str) -> None:
+    until = time.monotonic() + 120
+    while time.monotonic() < until and server.poll() is None:
+        try:
+            with urllib.request.urlopen(url, timeout=2):
+                return
+        except OSError:
+            time.sleep(0.2)
+    raise RuntimeError("llama_cpp.server did not start; it needs: pip install 'llama-cpp-python[server]'")
+
+
+def _post(url: str, body: dict[str, Any]) -> dict[str, Any]:
+    request = urllib.request.Request(url, json.dumps(body).encode(), {"Content-Type": "application/json"})
+    with urllib.request.urlopen(request, timeout=600) as reply:
+        data: dict[str, Any] = json.load(reply)
+        return data
+
+
+def _distinct(prompts: list[list[int]]) -> int:
+    """Number of different prompt beginnings: what has to be computed when nothing is computed twice."""
+    total, before = 0, []  # type: ignore[var-annotated]
+    for prompt in sorted(prompts):
+        total += len(prompt) - _common(prompt, before)
+        before = prompt
+    return total
+
+
+def _common(one: list[int], other: list[int]) -> int:
+    same = 0
+    for a, b in zip(one, other, strict=False):
+        if a != b:
+            break
+        same += 1
+    return same
+
+
+CONTENDERS: dict[str, Callable[[Path], Result]] = {
+    function.__name__: function
+    for function in (
+        tune,
+        annotate_loop,
+        annotate_server,
+        annotate_engine,
+        annotate_ceiling,
+        tree,
+        score,
+        generate_loop,
+        generate_engine,
+        growth,
+    )
+}
+
+
+if __name__ == "__main__":
+    print(json.dumps(CONTENDERS[sys.argv[1]](Path(sys.argv[2]))))

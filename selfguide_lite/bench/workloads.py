@@ -1,0 +1,113 @@
+"""What is measured: the requests of each workload, the same for every contender."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from selfguide_lite.evaluate.rows import load_eval
+from selfguide_lite.llm.base import Message, Request, ScoreRequest
+from selfguide_lite.prompts import Prompts
+from selfguide_lite.resources import resource
+from selfguide_lite.task import Task, load_task
+
+INPUTS, SAMPLES, LENGTH = 8, 10, 40
+PREFIX, OWN = 450, 50
+ROUNDS, PER_ROUND = 40, 10
+TREE_INPUTS, SCORE_INPUTS = 24, 64
+_WORDS = ("the", "and", "is", "of", "to", "in", "it", "that", "yes", "no", "good", "bad", "one", "two", "hello", "end")
+
+
+def annotate(count: Callable[[str], int]) -> list[Request]:
+    """8 inputs x 10 samples x 40 tokens behind a shared prefix of 450 tokens, temperature 1.
+
+    :param count: the model's token count of a text
+    """
+    rng = np.random.default_rng(7)
+
+    def text(size: int, before: str = "") -> str:
+        words = before
+        while count(words) < size:
+            words += str(rng.choice(_WORDS)) + " "
+        return words
+
+    prefix = text(PREFIX)
+    return [
+        Request(
+            f"annotate/{number}",
+            text(PREFIX + OWN, f"{prefix}{number} ").strip(),
+            n=SAMPLES,
+            temperature=1.0,
+            top_k=40,
+            max_tokens=LENGTH,
+            seed=1,
+        )
+        for number in range(INPUTS)
+    ]
+
+
+def _task(kind: str) -> tuple[Task, list[str]]:
+    """The first demo task of a kind, with its evaluation inputs."""
+    for path in sorted(Path(resource("data/tasks")).glob("*.yaml")):
+        task = load_task(path)
+        if task.kind == kind and task.eval is not None:
+            return task, [row.input for row in load_eval(task.eval)]
+    raise FileNotFoundError(f"this installation has no demo task of kind {kind}")
+
+
+def tree(number: int = TREE_INPUTS) -> list[Request]:
+    """10 samples of a generation task's answers at temperature 0.2."""
+    task, inputs = _task("generation")
+    prompts = Prompts()
+    return [
+        Request(
+            f"tree/{n}", prompts.annotate(task, text), n=SAMPLES, temperature=0.2, top_k=10, max_tokens=LENGTH, seed=1
+        )
+        for n, text in enumerate(inputs[:number])
+    ]
+
+
+def classify(number: int = SCORE_INPUTS) -> tuple[list[ScoreRequest], list[Request]]:
+    """A classification task's inputs: to be scored, and to be sampled 10 times."""
+    task, inputs = _task("classification")
+    prompts = Prompts()
+    scored: list[ScoreRequest] = []
+    sampled: list[Request] = []
+    for n, text in enumerate(inputs[:number]):
+        messages = prompts.annotate(task, text)
+        scored.append(ScoreRequest(f"classify/{n}", messages, task.labels))
+        sampled.append(
+            Request(f"classify/{n}", messages, n=SAMPLES, temperature=0.2, top_k=10, max_tokens=LENGTH, seed=1)
+        )
+    return scored, sampled
+
+
+def generate() -> list[list[Request]]:
+    """40 rounds of 10 prompts that ask for new inputs, as synthesis writes them."""
+    task, inputs = _task("generation")
+    prompts = Prompts()
+    rng = np.random.default_rng(3)
+    rounds: list[list[Request]] = []
+    for number in range(ROUNDS):
+        requests: list[Request] = []
+        for prompt in range(PER_ROUND):
+            good = [task.examples[i].input for i in rng.permutation(len(task.examples))]
+            most = int(rng.integers(1, 11)) if number else 0
+            flawed = [inputs[i] for i in rng.choice(len(inputs), most, replace=False)]
+            requests.append(
+                Request(
+                    f"generate/{number}/{prompt}",
+                    prompts.new_input(task, good, flawed, None),
+                    temperature=0.8,
+                    top_k=40,
+                    max_tokens=120,
+                    seed=1,
+                )
+            )
+        rounds.append(requests)
+    return rounds
+
+
+def messages_text(messages: tuple[Message, ...] | str) -> str:
+    """A prompt as one text, for contenders that know no chat format of ours."""
+    return messages if isinstance(messages, str) else "\n".join(message.content for message in messages)

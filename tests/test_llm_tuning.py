@@ -1,0 +1,96 @@
+"""The measurement at first load, what is kept of it, and model hashes."""
+
+import hashlib
+import os
+from pathlib import Path
+
+import pytest
+
+from selfguide_lite.cache import cache_dir, read_json, write_json
+from selfguide_lite.errors import SelfguideError
+from selfguide_lite.gguf.random_model import write_random_llama
+from selfguide_lite.llm import tuning
+from selfguide_lite.llm.hashing import file_sha256
+from selfguide_lite.llm.llama import Tuning
+from selfguide_lite.llm.native import Model
+
+
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("SELFGUIDE_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return write_random_llama(tmp_path / "model.gguf", vocabulary="bpe")
+
+
+def test_measured_once_and_kept(cache: Path, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tuning, "_QUIET", 0.0)  # the machine that runs the tests may be busy
+    with tuning.open_tuned(path) as engine:
+        model = engine._model
+        found = tuning.kept(path, model)
+        assert found and all(entry.prefill > 0 and entry.decode > 0 for entry in found)
+        assert {entry.tuning.flash for entry in found} == {True, False}
+        assert engine.tuning == tuning.choose(found)
+    monkeypatch.setattr(tuning, "measure_all", None)  # a second load must not measure again
+    with tuning.open_tuned(path, overrides={"parallel": 3, "flash": True}) as engine:
+        assert engine.tuning.parallel == 3 and engine.tuning.flash
+
+
+def test_a_busy_machine_is_not_believed(cache: Path, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tuning, "_QUIET", 100.0)
+    with tuning.open_tuned(path) as engine:
+        assert engine.tuning == Tuning()
+        assert tuning.kept(path, engine._model) is None
+
+
+def test_another_model_or_machine_is_measured_anew(cache: Path, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = Model(path)
+    entry = tuning.Measured(Tuning(parallel=5), 100.0, 50.0)
+    tuning.keep(path, model, [entry])
+    assert tuning.kept(path, model) == [entry]
+    monkeypatch.setenv("SELFGUIDE_THREADS", "7")
+    assert tuning.kept(path, model) is None
+    monkeypatch.delenv("SELFGUIDE_THREADS")
+    os.utime(path, (1, 1))
+    assert tuning.kept(path, model) is None
+    model.close()
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"x": 1}', "\x00"])
+def test_a_broken_cache_is_no_error(cache: Path, path: Path, content: str) -> None:
+    cache.mkdir()
+    (cache / "tuning.json").write_text(content)
+    (cache / "sha256.json").write_text(content)
+    with tuning.open_tuned(path, measure=False) as engine:
+        assert engine.info.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def test_the_faster_way_is_chosen() -> None:
+    prompts = tuning.Measured(Tuning(flash=True), prefill=2000, decode=100)
+    answers = tuning.Measured(Tuning(flash=False), prefill=1000, decode=400)
+    assert tuning.choose([prompts, answers]) == answers.tuning
+
+
+def test_hashes_follow_the_file(cache: Path, tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.write_bytes(b"one")
+    assert file_sha256(file) == hashlib.sha256(b"one").hexdigest()
+    assert file_sha256(file) == hashlib.sha256(b"one").hexdigest()
+    file.write_bytes(b"other")
+    assert file_sha256(file) == hashlib.sha256(b"other").hexdigest()
+    with pytest.raises(SelfguideError, match="cannot read"):
+        file_sha256(tmp_path / "none")
+
+
+def test_cache_folder(cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert cache_dir() == cache and cache.is_dir()
+    write_json("a.json", {"b": 1})
+    assert read_json("a.json") == {"b": 1} and read_json("none.json") == {}
+    file = tmp_path / "file"
+    file.write_text("")
+    monkeypatch.setenv("SELFGUIDE_CACHE", str(file))
+    with pytest.raises(SelfguideError, match="SELFGUIDE_CACHE"):
+        cache_dir()

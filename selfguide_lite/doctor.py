@@ -1,0 +1,300 @@
+"""Is this machine fit for the job: one check after another, each with what to do where something is wrong.
+
+llama.cpp decodes in a child process, so that a build that crashes on this machine is told apart from a bad file.
+"""
+
+import importlib.metadata
+import importlib.util
+import json
+import os
+import platform
+import re
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from selfguide_lite import __version__
+from selfguide_lite.errors import SelfguideError
+from selfguide_lite.report.text import size
+
+Status = Literal["green", "yellow", "red"]
+_NO_AMX = "-mno-amx-tile -mno-amx-int8 -mno-amx-bf16"
+_REBUILD = (
+    "this build of llama.cpp crashes on this machine; build it without AMX: "
+    f'CMAKE_ARGS=\'-DCMAKE_C_FLAGS="{_NO_AMX}" -DCMAKE_CXX_FLAGS="{_NO_AMX}"\' '
+    "pip install --force-reinstall --no-cache-dir --no-binary llama-cpp-python llama-cpp-python"
+)
+_CHILD_SECONDS = 180
+_MINIMUM_SQLITE = (3, 35, 0)  # materialized common table expressions
+_EXTRAS = {"plotly": "report", "datasette": "browse", "openai": "server", "pyarrow": "parquet"}
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One thing that was looked at.
+
+    :param status: green is fine, yellow works with a drawback, red does not work
+    :param value: what was found
+    :param advice: what to do, empty where nothing
+    """
+
+    name: str
+    status: Status
+    value: str
+    advice: str = ""
+
+
+def examine(model: Path | None = None) -> Iterator[Check]:
+    """Yield every check as it is made.
+
+    :param model: the GGUF file to decode with; None: `$SELFGUIDE_MODEL`, else the embedded model
+    """
+    yield Check("selfguide-lite", "green", __version__)
+    yield _python()
+    yield _sqlite()
+    path: Path | None = None
+    try:
+        path = _model_path(model)
+    except (SelfguideError, ImportError) as error:
+        yield Check("model", "red", str(error), "name a GGUF file with -m, or install again to get the embedded model")
+    yield from _llama(path)
+    yield from _memory(path)
+    yield _disk()
+    yield from _training()
+    yield from _extras()
+    yield from _caches()
+
+
+def _python() -> Check:
+    value = f"{platform.python_version()} on {platform.platform()}, {os.cpu_count()} processors"
+    return Check("Python", "green", value)
+
+
+def _sqlite() -> Check:
+    lacks = []
+    connection = sqlite3.connect(":memory:")
+    try:
+        for feature, sql in (
+            ("window functions", "SELECT row_number() OVER ()"),
+            ("JSON", "SELECT json_extract('{\"a\": 1}', '$.a')"),
+            ("generated columns", "CREATE TABLE t (a, b GENERATED ALWAYS AS (a) STORED)"),
+            ("materialized queries", "WITH t AS MATERIALIZED (SELECT 1) SELECT * FROM t"),
+        ):
+            try:
+                connection.execute(sql)
+            except sqlite3.Error:
+                lacks.append(feature)
+    finally:
+        connection.close()
+    if lacks or sqlite3.sqlite_version_info < _MINIMUM_SQLITE:
+        return Check(
+            "SQLite",
+            "red",
+            f"{sqlite3.sqlite_version}" + (f", without {', '.join(lacks)}" if lacks else ""),
+            "use a Python with SQLite 3.35 or later",
+        )
+    return Check("SQLite", "green", sqlite3.sqlite_version)
+
+
+def _model_path(model: Path | None) -> Path:
+    from selfguide_lite.resources import resource
+
+    given = model or (Path(os.environ["SELFGUIDE_MODEL"]).expanduser() if os.environ.get("SELFGUIDE_MODEL") else None)
+    try:
+        path = given or resource("data/tiny-vicuna.gguf")
+    except FileNotFoundError as error:
+        raise SelfguideError(str(error)) from error
+    if not path.is_file():
+        raise SelfguideError(f"{path}: no such model file")
+    return path
+
+
+def _llama(path: Path | None) -> Iterator[Check]:
+    version = _version("llama-cpp-python")
+    if version is None:
+        yield Check("llama.cpp", "red", "llama-cpp-python is not installed", "pip install llama-cpp-python")
+        return
+    told, ended = _child("llama", *([str(path)] if path else []))
+    if "system" not in told:
+        yield Check("llama.cpp", "red", f"llama-cpp-python {version} cannot be imported ({ended})", "install it again")
+        return
+    yield Check("llama.cpp", "green", f"llama-cpp-python {version}")
+    amx = "AMX_INT8 = 1" in told["system"]
+    yield Check(
+        "CPU features",
+        "yellow" if amx else "green",
+        ", ".join(re.findall(r"(\w+) = 1", told["system"])) or "none beyond the basic ones",
+        "this build uses AMX, which crashes in some versions; should the decode below be red, build without it"
+        if amx
+        else "",
+    )
+    yield _cards(bool(told.get("gpu")))
+    if path is None:
+        return
+    if told.get("decoded"):
+        yield Check("model", "green", f"{path.name}: {told['model']}, {told['decoded']} tokens decoded")
+    elif "error" in told:
+        yield Check("model", "red", told["error"], "the file is damaged or no model; get it again")
+    elif "model" not in told:
+        yield Check("model", "red", f"{path.name}: llama.cpp {ended} while it loaded the file", "get the file again")
+    else:
+        yield Check("model", "red", f"{path.name}: loaded, but llama.cpp {ended} at the first decode", _REBUILD)
+
+
+def _cards(offload: bool) -> Check:
+    """Tell whether llama.cpp uses the NVIDIA cards that there are."""
+    found: list[str] = []
+    if shutil.which("nvidia-smi"):
+        ask = ["nvidia-smi", "--query-gpu=name,memory.total", "--format=csv,noheader"]
+        done = subprocess.run(ask, capture_output=True, text=True, timeout=30, check=False)
+        found = [line.strip() for line in done.stdout.splitlines() if line.strip()] if done.returncode == 0 else []
+    if found and not offload:
+        return Check(
+            "GPU",
+            "yellow",
+            f"{'; '.join(found)}, but this llama.cpp was built without CUDA",
+            "run `make setup` again, or: CMAKE_ARGS=-DGGML_CUDA=on pip install --force-reinstall --no-cache-dir "
+            "llama-cpp-python",
+        )
+    return Check("GPU", "green", f"{'; '.join(found)}, used" if found else "none: everything runs on the processor")
+
+
+def _memory(path: Path | None) -> Iterator[Check]:
+    import psutil
+
+    free = psutil.virtual_memory().available
+    if path is None:
+        yield Check("memory", "green", f"{size(free)} free")
+        return
+    need = int(path.stat().st_size * 1.2) + 2**28
+    value = f"{size(free)} free, {path.name} needs about {size(need)}"
+    if need > free:
+        yield Check("memory", "red", value, "take a smaller quantization (Q4_K_M, Q4_0) or a smaller model")
+    else:
+        yield Check("memory", "green", value)
+
+
+def _disk() -> Check:
+    free = shutil.disk_usage(".").free
+    value = f"{size(free)} free here"
+    if free < 2**30:
+        return Check("disk", "yellow", value, "a run with a 7B model needs about 1 GiB for its checkpoints")
+    return Check("disk", "green", value)
+
+
+def _training() -> Iterator[Check]:
+    missing = [name for name in ("torch", "unsloth", "trl", "peft", "transformers") if _version(name) is None]
+    if missing:
+        yield Check(
+            "finetuning",
+            "yellow",
+            f"{', '.join(missing)} not installed: data can be made, nothing can be trained",
+            "pip install 'selfguide-lite[train]', or `make setup` for the CPU's set",
+        )
+        return
+    told, ended = _child("torch")
+    if "torch" not in told:
+        yield Check("torch", "red", f"torch {_version('torch')} cannot be imported ({ended})", "install it again")
+        return
+    yield Check("torch", "green", f"{told['torch']}, {told['cuda'] or 'on the processor'}")
+    versions = ", ".join(f"{name} {_version(name)}" for name in ("unsloth", "trl", "peft", "transformers"))
+    yield Check("finetuning", "green", versions)
+
+
+def _extras() -> Iterator[Check]:
+    for package, extra in _EXTRAS.items():
+        version = _version(package)
+        if version is None:
+            yield Check(package, "yellow", "not installed", f"pip install 'selfguide-lite[{extra}]' to get it")
+        else:
+            yield Check(package, "green", version)
+
+
+def _caches() -> Iterator[Check]:
+    from selfguide_lite.cache import cache_dir, read_json
+
+    try:
+        folder = cache_dir()
+        held = sum(found.stat().st_size for found in folder.rglob("*") if found.is_file())
+        tuned = len(read_json("tuning.json"))
+        yield Check("cache", "green", f"{folder}: {size(held)}, {tuned} measured models; may be deleted at any time")
+    except (SelfguideError, OSError) as error:
+        yield Check("cache", "red", str(error), "set SELFGUIDE_CACHE to a folder that can be written")
+
+
+def _version(package: str) -> str | None:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def _child(*task: str) -> tuple[dict[str, Any], str]:
+    """Run one of `_CHILD_TASKS` in a process of its own; return what it told and, in words, how it ended."""
+    command = [sys.executable, "-m", "selfguide_lite.doctor", *task]
+    root = str(Path(__file__).resolve().parent.parent)
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, (root, os.environ.get("PYTHONPATH"))))}
+    try:
+        done = subprocess.run(
+            command, capture_output=True, text=True, timeout=_CHILD_SECONDS, check=False, env=environment
+        )
+        output, code = done.stdout, done.returncode
+    except subprocess.TimeoutExpired as error:
+        output = error.stdout.decode() if isinstance(error.stdout, bytes) else (error.stdout or "")
+        code = None
+    told: dict[str, Any] = {}
+    for line in output.splitlines():
+        if line.startswith("{"):
+            told.update(json.loads(line))
+    if code is None:
+        return told, f"did not finish within {_CHILD_SECONDS} seconds"
+    if code < 0:
+        return told, f"crashed with {signal.Signals(-code).name}"
+    return told, "ended" if code == 0 else f"failed with status {code}"
+
+
+def _tell(**facts: Any) -> None:
+    print(json.dumps(facts), flush=True)
+
+
+def _try_llama(model: str | None) -> None:
+    import llama_cpp
+
+    _tell(
+        system=llama_cpp.llama_print_system_info().decode("utf-8", "replace"),
+        gpu=bool(llama_cpp.llama_supports_gpu_offload()),
+    )
+    if model is None:
+        return
+    from selfguide_lite.llm.base import Message, Request
+    from selfguide_lite.llm.llama import LlamaEngine
+
+    try:
+        engine = LlamaEngine(Path(model), n_ctx=256)
+    except SelfguideError as error:
+        _tell(error=str(error))
+        return
+    _tell(model=f"{engine.info.architecture}, {engine.info.parameters / 1e6:,.1f}M parameters")
+    prompt = (Message("user", "Say hello."),)
+    (completion,) = engine.complete([Request(key="doctor", messages=prompt, max_tokens=4)])
+    _tell(decoded=completion.prompt_tokens + completion.completion_tokens)
+
+
+def _try_torch() -> None:
+    import torch
+
+    cuda = torch.cuda.get_device_name(0) if torch.cuda.is_available() else ""
+    _tell(torch=str(torch.__version__), cuda=cuda)
+
+
+if __name__ == "__main__":
+    if sys.argv[1] == "llama":
+        _try_llama(sys.argv[2] if len(sys.argv) > 2 else None)
+    else:
+        _try_torch()

@@ -14,7 +14,7 @@ from typing import Any
 
 from selfguide_lite.errors import SelfguideError, in_plain_words
 from selfguide_lite.evaluate import EvalRow, Gain, eval_rows, evaluate
-from selfguide_lite.finetune import TrainOptions, TrainResult, train
+from selfguide_lite.finetune import TrainOptions, TrainResult, check_installed, train
 from selfguide_lite.llm import model_path, open_engine
 from selfguide_lite.llm.base import Engine
 from selfguide_lite.lock import exclusive
@@ -86,6 +86,11 @@ def run(
         # What can be wrong is looked at before hours of work.
         rows = eval_rows(task) if task.eval is not None else []
         local = None if server is not None and model is None else model_path(model)
+        if local is not None:
+            try:
+                check_installed()
+            except SelfguideError as error:
+                listener.note(f"only the dataset can be made here: {error}")
         with Store.open(db) as store:
             task_id = store.add_task(task)
             if is_synthesized(store, task_id, wanted):
@@ -171,15 +176,16 @@ def measure(
 
 def nothing_left(task: Task, funnel: Sequence[FunnelRow]) -> str:
     """Say in one line where all texts were lost, and what may help against the commonest reason."""
-    lost = Counter({(row.stage, row.reason): row.n for row in funnel if row.reason != "kept" and row.n})
+    lost = Counter({(row.stage, row.reason): row.n for row in funnel if row.reason not in _NO_LOSS and row.n})
     if not lost:
         return f"task {task.name}: nothing was written; is --set rounds large enough?"
-    reasons = ", ".join(f"{n} {stage}s {reason}" for (stage, reason), n in lost.most_common(4))
+    reasons = ", ".join(f"{n} {stage}s lost to {reason}" for (stage, reason), n in lost.most_common(4))
     reason = max(lost, key=lambda at: lost[at])[1]
     advice = _ADVICE.get(reason, "more varied examples, a larger model, or more rounds")
     return f"task {task.name}: no pair survived the filters ({reasons}). What may help: {advice}"
 
 
+_NO_LOSS = ("kept", "unanswered", "no valid answer")  # the last two only repeat what the outputs' reasons say
 _ADVICE = {
     "empty": "a model in the chat format of its GGUF file; `selfguide doctor` shows it",
     "noise": "remove noise terms that your texts need (noise_terms in the task file), or a larger model",

@@ -194,7 +194,8 @@ def test_nothing_survives_ends_with_the_reason_and_advice(random_model: Path, tm
     assert isinstance(result.exception, SystemExit)
     assert result.stdout == ""
     lines = result.stderr.splitlines()
-    assert len(lines) == 1 and lines[0].startswith("Error: task mood: no pair survived the filters (8 inputs lost to noise")
+    assert len(lines) == 1
+    assert lines[0].startswith("Error: task mood: no pair survived the filters (8 inputs lost to noise")
     assert "noise_terms" in lines[0]
     # Two fruitless rounds were enough: the third was not asked for.
     assert rows_of(tmp_path / "a.db", "SELECT max(round) FROM input") == [(1,)]

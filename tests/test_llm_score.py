@@ -21,7 +21,7 @@ def engine(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     shape = Geometry(64, 2, 4, 2, 128, context=512)
     path = tmp_path_factory.mktemp("models") / f"{kind}.gguf"
     write_random_llama(path, shape, quantization="f32", vocabulary=kind, sharpness=3, seed=11)
-    with LlamaEngine(path, tuning=Tuning(parallel=8, batch=128, chunk=128)) as opened:
+    with LlamaEngine(path, tuning=Tuning(parallel=8, batch=256, chunk=128)) as opened:
         yield opened
 
 

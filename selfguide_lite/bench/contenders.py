@@ -126,7 +126,7 @@ def annotate_server(path: Path) -> Result:
 
 def annotate_ceiling(path: Path) -> Result:
     """Bare calls of llama.cpp over the cached prefix: no sampling, no bookkeeping, the best setting of several."""
-    model, layers = load(path)
+    model, _ = load(path)
     measured = kept(path, model) or []
     best: Result = {"rate": 0.0}
     tunings = sorted(measured, key=lambda m: -m.decode)[:1]
@@ -154,7 +154,7 @@ def annotate_ceiling(path: Path) -> Result:
 
 
 def _wave(context: Context, prompts: list[list[int]], prefix: int, parallel: int) -> float:
-    """Run `parallel` sequences, ten of each prompt, to their last token; return tokens a second, own prompts included."""
+    """Run `parallel` sequences, ten of each prompt, to their end; return tokens a second, own prompts included."""
     rng = np.random.default_rng(0)
     waves = max(1, 40 // parallel)
     began = time.perf_counter()

@@ -1,10 +1,19 @@
-"""Commands about this machine: is it fit for the job."""
+"""Commands about this machine: is it fit for the job, how fast is it."""
 
+import math
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from selfguide_lite.cli.common import json_option, model_option, print_json
+from selfguide_lite.cli.common import json_option, model_option, print_json, quiet_option
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from selfguide_lite.bench.run import Report
+
+_WORKLOADS = ("annotate", "tree", "score", "generate", "growth")
 
 _COLOURS = {"green": "green", "yellow": "yellow", "red": "red"}
 _SIGNS = {"green": "ok  ", "yellow": "note", "red": "BAD "}
@@ -42,3 +51,73 @@ def doctor_command(model: Path | None, as_json: bool) -> None:
         print_json({"fit": fit, "checks": [asdict(check) for check in found]})
     if not fit:
         raise click.exceptions.Exit(1)
+
+
+@click.command("bench")
+@model_option
+@click.option(
+    "--random",
+    "size",
+    type=click.Choice(["160m", "1b", "7b"]),
+    help="Measure annotation and growth on a random-weight llama of this size, made in the cache first.",
+)
+@click.option(
+    "--only", type=click.Choice(_WORKLOADS), multiple=True, help="Measure only this; may be given repeatedly."
+)
+@json_option
+@quiet_option
+def bench_command(model: Path | None, size: str | None, only: tuple[str, ...], as_json: bool, quiet: bool) -> None:
+    """Measure the engine on this machine, against the ways in use today.
+
+    Every contender runs in its own process, one after the other, for a few minutes in all. Prints a table and, last,
+    one line of JSON (with --json nothing else). Close other programs first: they take part in the measurement.
+
+    \b
+    Examples:
+      selfguide bench
+      selfguide bench --random 160m
+      selfguide bench -m vicuna-7b-v1.5.Q4_K_M.gguf --only annotate
+    """
+    from rich.console import Console
+
+    from selfguide_lite.bench.run import run_bench
+    from selfguide_lite.report.text import neutral
+
+    silent = as_json or quiet
+
+    def say(step: str) -> None:
+        if not silent:
+            click.echo(f"{step} ...", err=True)
+
+    report = run_bench(model, random=size, rows=only or _WORKLOADS, say=say)
+    if not as_json:
+        Console().print(_table(report))
+        for name, reason in report.missing.items():
+            click.echo(f"{name} could not be measured: {neutral(reason)}", err=True)
+    print_json({"model": report.model, "tuning": report.tuning, **report.rows, "missing": report.missing})
+
+
+def _table(report: "Report") -> "Table":
+    """What was measured, and what is aimed at where there is an aim."""
+    from rich.table import Table
+    from rich.text import Text
+
+    from selfguide_lite.bench.run import TARGETS
+    from selfguide_lite.report.text import neutral
+
+    tuning = report.tuning
+    how = f"{tuning['parallel']} sequences, flash attention {'on' if tuning['flash'] else 'off'}"
+    table = Table(title=Text(f"{neutral(report.model)}: {how}"), title_justify="left")
+    table.add_column("workload")
+    table.add_column("measured")
+    table.add_column("value", justify="right")
+    table.add_column("aim", justify="right")
+    for row, numbers in report.rows.items():
+        for name, value in numbers.items():
+            aim = TARGETS.get((row, name), math.nan)
+            most = name in ("waste", "time")
+            shown = "" if math.isnan(aim) else f"{'at most' if most else 'at least'} {aim:g}"
+            missed = not math.isnan(aim) and (value > aim if most else value < aim)
+            table.add_row(row, name.replace("_", " "), Text(f"{value:,.2f}", style="red" if missed else ""), shown)
+        table.add_section()
+    return table

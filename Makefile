@@ -22,7 +22,7 @@ setup:  ## make .venv with everything in it (compiles llama.cpp, about five minu
 
 demo: setup  ## the main job on a demo task with the embedded model: data, finetune, before/after table
 	@mkdir -p out
-	$(BIN)/selfguide run $(TASK) --db out/demo.db
+	$(BIN)/selfguide run $(TASK) --db out/$(notdir $(basename $(TASK))).db
 
 test: setup  ## the tests
 	$(BIN)/python -m pytest

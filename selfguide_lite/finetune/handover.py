@@ -9,6 +9,7 @@ import shlex
 from pathlib import Path
 
 from selfguide_lite.files import atomic_write
+from selfguide_lite.gguf.reader import GgufFile
 from selfguide_lite.llm.base import Message
 from selfguide_lite.llm.chat import ChatFormat
 from selfguide_lite.llm.native import Model
@@ -27,10 +28,11 @@ def write_handover(
     :param made: the adapter, or the merged model
     :param adapter: which of the two it is
     """
+    with GgufFile(base) as gguf:
+        context = min(int(gguf.get("context_length", 4096)), 4096)
     model = Model(base, vocab_only=True)
     try:
         chat = ChatFormat.of(model)
-        context = min(model.trained_context, 4096)
         bos = chat.vocabulary.text(chat.vocabulary.bos) if chat.vocabulary.add_bos else ""
         mark = f"m{secrets.token_hex(16)}m"
         messages = prompts.annotate(task, mark)

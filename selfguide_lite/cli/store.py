@@ -22,23 +22,10 @@ _WIDEST_CELL = 60
 
 @contextmanager
 def _opened(db: Path | None, task_name: str | None, *, write: bool = False) -> Iterator[tuple["Store", int]]:
-    """Open the database that the options name, and find the task.
-
-    Also for reading it is opened for writing first where that is possible: its views may be of an older version, and
-    filters that were made with plain SQL have yet to be counted.
-    """
-    from selfguide_lite.errors import SelfguideError
+    """Open the database that the options name, and find the task."""
     from selfguide_lite.store import Store
 
-    path = find_db(db)
-    if not write:
-        try:
-            Store.open(path, create=False).close()
-        except SelfguideError:
-            with Store.open(path, read_only=True) as store:  # says what is wrong, if the file cannot be read either
-                yield store, store.only_task_id(task_name)
-            return
-    with Store.open(path, read_only=not write, create=False) as store:
+    with Store.open(find_db(db), read_only=not write, create=False) as store:
         yield store, store.only_task_id(task_name)
 
 

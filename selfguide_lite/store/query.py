@@ -9,7 +9,7 @@ import json
 import math
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -42,9 +42,6 @@ def query(path: Path, statement: str) -> Iterator[tuple[list[str], Iterator[tupl
 
     :raises SelfguideError: where the statement is wrong, writes, attaches a file or is more than one
     """
-    # Opened once for writing where that is possible, so that filters made with plain SQL are counted.
-    with suppress(SelfguideError):
-        Store.open(path, create=False).close()
     with Store.open(path, read_only=True) as store:
         connection = store.connection
         connection.set_authorizer(_authorize)
@@ -57,7 +54,8 @@ def query(path: Path, statement: str) -> Iterator[tuple[list[str], Iterator[tupl
 
 def _clear(cursor: sqlite3.Cursor) -> Iterator[tuple[Any, ...]]:
     try:
-        yield from cursor
+        for row in cursor:  # noqa: UP028 (`yield from` would close the cursor after its database)
+            yield row
     except sqlite3.Error as error:
         raise SelfguideError(f"sql: {_problem(error)}") from error
 

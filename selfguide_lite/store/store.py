@@ -64,11 +64,13 @@ class Store:
 
     :param connection: in autocommit mode
     :param path: the file, for messages
+    :param keeper: a second connection, closed after the first, see `_keeper`
     """
 
-    def __init__(self, connection: sqlite3.Connection, path: Path):
+    def __init__(self, connection: sqlite3.Connection, path: Path, keeper: sqlite3.Connection | None = None):
         self.connection = connection
         self.path = path
+        self._keeper = keeper
         self._labels: dict[int, tuple[str, ...]] = {}
 
     @classmethod
@@ -80,8 +82,16 @@ class Store:
         :raises SelfguideError: where the file is missing, no database, of a newer version, or not writable
         """
         path = Path(path)
-        store = cls(connect(path, read_only=read_only, create=create), path)
-        if not read_only and store._value(
+        if read_only:
+            keeper = _keeper(path)
+            try:
+                return cls(connect(path, read_only=True, create=False), path, keeper)
+            except BaseException:
+                if keeper is not None:
+                    keeper.close()
+                raise
+        store = cls(connect(path, read_only=False, create=create), path)
+        if store._value(
             "SELECT 1 FROM setting WHERE key = 'near_duplicate_threshold' AND value IS NOT NULL"
             " AND EXISTS (SELECT 1 FROM input WHERE sketched IS NULL)"
         ):
@@ -92,6 +102,8 @@ class Store:
     def close(self) -> None:
         """Close the file. What was written is in it already."""
         self.connection.close()
+        if self._keeper is not None:
+            self._keeper.close()
 
     def __enter__(self) -> Self:
         return self
@@ -710,6 +722,18 @@ class Store:
             task_id,
         )
         return [EvaluationRow(*row) for row in rows]
+
+
+def _keeper(path: Path) -> sqlite3.Connection | None:
+    """Return a connection that may write, to stand beside one that only reads; None where the file may not be written.
+
+    It brings the views up to date (filters made with plain SQL are counted from then on), and, closed last, it takes
+    away the two files of the write-ahead log, which a connection that only reads leaves behind.
+    """
+    try:
+        return connect(path, read_only=False, create=False)
+    except SelfguideError:
+        return None
 
 
 def clean_term(term: str) -> str:

@@ -1,0 +1,228 @@
+"""Unsloth against plain PEFT and `Trainer`: the same rows, steps, seed and LoRA, each in a process of its own.
+
+`python -m selfguide_lite.finetune.bench [MODEL.gguf]` prints a table and last a line of JSON.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from selfguide_lite.errors import SelfguideError
+from selfguide_lite.finetune.lora import _Collator, _prepare_environment, fit
+from selfguide_lite.finetune.options import TrainOptions, rate_for
+from selfguide_lite.finetune.rows import Row, make_rows
+from selfguide_lite.finetune.training import _shape
+from selfguide_lite.gguf.reader import GgufFile
+from selfguide_lite.gguf.to_hf import hf_folder
+from selfguide_lite.gguf.tokenizer import pad_id
+from selfguide_lite.progress import TrainStep
+
+_ROUNDS = 2  # of each contender in turn; the better one counts
+_PAIRS = 160
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """One training.
+
+    :param seconds: of the wall clock, from the first step's end to the last's
+    :param cpu_seconds: of all processors, the same steps; tells more where other work shares the machine
+    :param loss: of the last step
+    """
+
+    tokens: int
+    seconds: float
+    cpu_seconds: float
+    loss: float
+    memory: int
+
+
+def compare(model: Path, pairs: int = _PAIRS) -> dict[str, float]:
+    """Return ratios of speed (by wall clock and by processor time) and of loss, Unsloth's over plain.
+
+    :raises SelfguideError: where a contender fails
+    """
+    best: dict[str, Result] = {}
+    for _ in range(_ROUNDS):
+        for name in ("unsloth", "plain"):
+            found = _contend(name, model, pairs)
+            if name not in best or found.cpu_seconds < best[name].cpu_seconds:
+                best[name] = found
+    ours, theirs = best["unsloth"], best["plain"]
+    return {
+        "vs_plain": theirs.seconds / ours.seconds,
+        "vs_plain_cpu": theirs.cpu_seconds / ours.cpu_seconds,
+        "loss": ours.loss,
+        "loss_plain": theirs.loss,
+        "tokens_per_second": ours.tokens / ours.seconds,
+        "tokens_per_cpu_second": ours.tokens / ours.cpu_seconds,
+        "memory": float(ours.memory),
+        "memory_plain": float(theirs.memory),
+    }
+
+
+def _contend(name: str, model: Path, pairs: int) -> Result:
+    done = subprocess.run(
+        [sys.executable, "-m", "selfguide_lite.finetune.bench", str(model), name, str(pairs)],
+        stdout=subprocess.PIPE,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        raise SelfguideError(f"the contender {name} failed with exit status {done.returncode}")
+    return Result(**json.loads(done.stdout.splitlines()[-1]))
+
+
+def _rows(model: Path, pairs: int) -> list[Row]:
+    """Rows of a demo task, made from its evaluation file."""
+    from selfguide_lite.evaluate import load_eval
+    from selfguide_lite.llm.chat import ChatFormat
+    from selfguide_lite.llm.native import Model
+    from selfguide_lite.prompts import Prompts
+    from selfguide_lite.resources import resource
+    from selfguide_lite.store import Pair
+    from selfguide_lite.task import load_task
+
+    task = load_task(min(resource("data/tasks").glob("*.yaml")))
+    assert task.eval is not None
+    rows = load_eval(task.eval)[:pairs]
+    vocabulary = Model(model, vocab_only=True)
+    made = make_rows(
+        [Pair(number, row.input, row.references[0]) for number, row in enumerate(rows)],
+        task,
+        Prompts(),
+        ChatFormat.of(vocabulary),
+        2048,
+    )
+    vocabulary.close()
+    return list(made.rows)
+
+
+class _Clock:
+    """Notes the clocks at the end of the first step and of the last."""
+
+    def __init__(self) -> None:
+        self.first: tuple[float, float] | None = None
+        self.last = (0.0, 0.0)
+        self.loss = 0.0
+        self.memory = 0
+
+    def tick(self, loss: float, memory: int) -> None:
+        times = os.times()
+        self.last = (time.perf_counter(), times.user + times.system)
+        self.first = self.first or self.last
+        self.loss, self.memory = loss, memory
+
+    def result(self, tokens: int) -> Result:
+        assert self.first is not None
+        return Result(tokens, self.last[0] - self.first[0], self.last[1] - self.first[1], self.loss, self.memory)
+
+
+def _run(name: str, model: Path, pairs: int) -> Result:
+    rows = _rows(model, pairs)
+    options = TrainOptions(epochs=1)
+    clock = _Clock()
+    with tempfile.TemporaryDirectory() as out:
+        if name == "unsloth":
+            with GgufFile(model) as gguf:
+                shape, pad = _shape(gguf), pad_id(gguf)
+
+            def on_step(step: TrainStep) -> None:
+                clock.tick(step.loss, step.memory)
+
+            fit(
+                str(hf_folder(model)), rows, options, Path(out),
+                shape=shape, pad=pad, on_step=on_step, note=lambda _: None,
+            )  # fmt: skip
+        else:
+            _plain(model, rows, options, Path(out), clock)
+    return clock.result(sum(len(row.ids) for row in rows[options.batch_size :]))
+
+
+def _plain(model: Path, rows: list[Row], options: TrainOptions, out: Path, clock: _Clock) -> None:
+    """The same with what everybody has: transformers' Trainer on PEFT's LoRA."""
+    _prepare_environment(offline=True)
+    import psutil
+    import torch
+    from datasets import Dataset
+    from peft import LoraConfig, get_peft_model
+    from transformers import AutoModelForCausalLM, PrinterCallback, Trainer, TrainerCallback, TrainingArguments
+
+    from selfguide_lite.llm.native import cores
+
+    cuda = torch.cuda.is_available()
+    if not cuda:
+        torch.set_num_threads(cores())
+    with GgufFile(model) as gguf:
+        shape, pad = _shape(gguf), pad_id(gguf)
+    torch.manual_seed(options.seed)
+    base = AutoModelForCausalLM.from_pretrained(hf_folder(model), dtype=torch.bfloat16 if cuda else torch.float32)
+    config = LoraConfig(
+        r=options.rank,
+        lora_alpha=int(options.alpha),
+        lora_dropout=options.dropout,
+        target_modules=list(options.target_modules),
+        task_type="CAUSAL_LM",
+    )
+    steps = -(-len(rows) // options.batch_size)
+    arguments = TrainingArguments(
+        output_dir=str(out),
+        per_device_train_batch_size=options.batch_size,
+        num_train_epochs=options.epochs,
+        learning_rate=rate_for(shape.parameters),
+        lr_scheduler_type="linear",
+        warmup_steps=-(-steps // 20),
+        logging_steps=1,
+        save_strategy="no",
+        seed=options.seed,
+        data_seed=options.seed,
+        use_cpu=not cuda,
+        bf16=cuda,
+        remove_unused_columns=False,
+        disable_tqdm=True,
+        report_to="none",
+        dataloader_pin_memory=cuda,
+    )
+
+    class Reporter(TrainerCallback):  # type: ignore[misc]
+        """Notes the clocks."""
+
+        def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any], **_: Any) -> None:
+            if "loss" in logs:
+                memory = torch.cuda.max_memory_allocated() if cuda else psutil.Process().memory_info().rss
+                clock.tick(float(logs["loss"]), int(memory))
+
+    trainer = Trainer(
+        model=get_peft_model(base, config),
+        args=arguments,
+        train_dataset=Dataset.from_list([{"row": number} for number in range(len(rows))]),
+        data_collator=_Collator(rows, pad),
+        callbacks=[Reporter()],
+    )
+    trainer.remove_callback(PrinterCallback)
+    trainer.train()
+
+
+def main() -> None:
+    """Compare, or be one contender: `MODEL NAME PAIRS`."""
+    if len(sys.argv) > 2:
+        from dataclasses import asdict
+
+        print(json.dumps(asdict(_run(sys.argv[2], Path(sys.argv[1]), int(sys.argv[3])))))
+        return
+    from selfguide_lite.llm import model_path
+
+    found = compare(model_path(Path(sys.argv[1]) if len(sys.argv) > 1 else None))
+    for name, value in found.items():
+        print(f"{name:24} {value:14,.4g}")
+    print(json.dumps({"train": found}))
+
+
+if __name__ == "__main__":
+    main()

@@ -170,7 +170,13 @@ def check_command(path: Path, model: Path | None, prompts: Path | None, strict: 
 def import_ni_command(
     source: Path, task_path: Path | None, eval_path: Path | None, examples: int, kind: str | None, force: bool
 ) -> None:
-    """Turn a Super-NaturalInstructions task into a task file and an evaluation set."""
+    """Turn a Super-NaturalInstructions task into a task file and an evaluation set.
+
+    \b
+    Examples:
+      selfguide import-ni task1195_disflqa_disfluent_to_fluent_conversion.json
+      selfguide import-ni task738.json -o topics.yaml --eval topics.eval.jsonl
+    """
     from selfguide_lite.natural_instructions import import_natural_instructions
 
     task_path = task_path or Path(f"{source.stem}.yaml")

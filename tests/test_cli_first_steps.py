@@ -166,7 +166,8 @@ def test_plain_scalars_stay_as_they_are_written(tmp_path: Path) -> None:
     "raw",
     [
         b"", b"- 1", b"name: [", b"\xff\xfe", b"a: \0", b"a: &x [1]\nb: *x", b"{" * 5000, b"? [a]\n: b",
-        b"\xef\xbb\xbfname: a", b'name: "\\ud800"', b"a: !!python/object/apply:os.system [ls]", b"--- 1\n--- 2", b"\t- a",
+        b"\xef\xbb\xbfname: a", b'name: "\\ud800"', b"a: !!python/object/apply:os.system [ls]", b"--- 1\n--- 2",
+        b"\t- a",
     ],
 )  # fmt: skip
 def test_bad_files_get_one_line(raw: bytes, tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ BIN    := $(VENV)/bin
 export PYTHONUNBUFFERED := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint bench results tiny-model fuzz clean
+.PHONY: help setup demo test lint bench results picture docs tiny-model fuzz clean
 
 help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -36,6 +36,12 @@ bench: setup  ## how fast this machine is, against the ways in use today; last a
 
 results: setup  ## the table of all demo tasks, as it stands in the README (out/results/)
 	$(BIN)/python data/results.py --out out/results
+
+picture: setup  ## the README's picture, of a real run (data/run.svg)
+	$(BIN)/python -m data.picture $(DEMO) data/run.svg
+
+docs: setup  ## the generated parts of the README: help texts, examples
+	$(BIN)/cog -r README.md
 
 tiny-model: setup  ## train the embedded model again from nothing (more than an hour on two cores)
 	$(BIN)/python -m data.tiny_vicuna

@@ -1,0 +1,50 @@
+"""Runs a demo task with the embedded model and keeps the last frame of its display as the README's picture.
+
+python -m data.picture cheer-or-grumble data/run.svg
+"""
+
+import io
+import sys
+import tempfile
+from pathlib import Path
+
+from rich.console import Console
+from rich.text import Text
+
+from selfguide_lite import load_task, run
+from selfguide_lite.report.progress import RUN_STAGES, LiveDisplay
+from selfguide_lite.resources import resource
+
+_WIDTH = 96
+
+
+def draw(task_name: str, out: Path) -> None:
+    """Do the whole job for a demo task and write what its terminal shows at the end as SVG.
+
+    :param task_name: of a file in `data/tasks`
+    :param out: the SVG file
+    """
+    task = load_task(resource(f"data/tasks/{task_name}.yaml"))
+    display = LiveDisplay(Console(stderr=True), RUN_STAGES)
+    with tempfile.TemporaryDirectory() as folder, display:
+        result = run(task, Path(folder) / f"{task_name}.db", listener=display)
+    console = Console(record=True, width=_WIDTH, file=io.StringIO(), force_terminal=True, color_system="truecolor")
+    console.print(Text(f"$ selfguide run data/tasks/{task_name}.yaml", style="bold"))
+    console.print(display)
+    if gain := result.gain:
+        console.print()
+        console.print(Text(f"{gain.metric} on {gain.n} examples it has not seen"))
+        console.print(Text(f"  few-shot prompting  {gain.before:7.1%}"))
+        console.print(Text(f"  after the finetune  {gain.after:7.1%}", style="bold green"))
+        points = f"{100 * gain.gain:+.1f} points (95 % interval {100 * gain.low:+.1f} to {100 * gain.high:+.1f})"
+        console.print(Text(f"  gain                {points}"))
+    # The style's web font would be fetched when the picture is opened: a local one does.
+    picture = console.export_svg(title="selfguide", unique_id="run")
+    start, end = picture.find("@font-face"), picture.rfind("@font-face")
+    if start >= 0:
+        picture = picture[:start] + picture[picture.index("}", end) + 1 :]
+    out.write_text(picture, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    draw(sys.argv[1], Path(sys.argv[2]))

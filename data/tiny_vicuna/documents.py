@@ -78,13 +78,14 @@ class Documents:
     def draw(self) -> Document:
         """One chat, the assistant's last turn included."""
         rng = self.rng
-        made = classification_task(rng) if rng.random() < 0.5 else generation_task(rng)
+        made = classification_task(rng) if rng.random() < 0.4 else generation_task(rng)
         world = World(rng, talk_share=rng.uniform(0.2, 0.7))
         if rng.random() < 0.15:
             return self._new_input(made, world)
         if made.brief and rng.random() < 0.5:
-            brief = replace(made, make=made.brief)
-            return self._annotate(brief, world, rng.randint(5, 10))
+            if made.kind == "generation" and rng.random() < 0.65:
+                return self._annotate(made, World(rng, talk_share=0), rng.randint(5, 10))
+            return self._annotate(replace(made, make=made.brief), world, rng.randint(5, 10))
         return self._annotate(made, world)
 
     def _task(self, made: MadeTask, pairs: list[tuple[Sentence, str]]) -> Task:

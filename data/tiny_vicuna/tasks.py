@@ -54,14 +54,7 @@ TOPIC_WORDS: dict[str, tuple[str, ...]] = {
     "jewels": ("jewels", "treasure", "gold"),
 }
 # Combinations that only the demo tasks use.
-HELD_OUT_LABELS: tuple[frozenset[str], ...] = (
-    frozenset(("cheer", "grumble")),
-    frozenset(("cheer", "blame")),
-    frozenset(("praise", "grumble")),
-    frozenset(("wardrobe", "sailor", "kitchen")),
-    frozenset(("win", "damage")),
-    frozenset(("profit", "less")),
-)
+HELD_OUT_LABELS: tuple[frozenset[str], ...] = (frozenset(("cheer", "grumble")), frozenset(("win", "damage")))
 
 _PLEASE = ("", "", "Please ", "Could you please ", "I would like you to ", "Kindly ")
 _CLASSIFY = (
@@ -414,29 +407,13 @@ def demo_tasks() -> list[MadeTask]:
         template, frame = _DEMO_FORMS[name]
         return MadeTask(name, "generation", instruction, (), _generation(template, _FRAMES[frame][1]), {})
 
-    topic_make, topic_remarks = _topic_task(Random(0), ("clothes", "boats", "food"), ("wardrobe", "sailor", "kitchen"))
     return [
         two_way(
-            "cheer-or-grumble",
-            "opinion",
-            "cheer",
-            "grumble",
-            "Does the person like the thing in the end? Write cheer if so and grumble if not.",
+            "cheer-or-grumble", "opinion", "cheer", "grumble", "Judge what is said of the thing: cheer or grumble."
         ),
-        MadeTask(
-            "whose-shelf",
-            "classification",
-            "Somebody must put the thing away. Choose who takes it: wardrobe, sailor or kitchen.",
-            ("wardrobe", "sailor", "kitchen"),
-            topic_make,
-            topic_remarks,
-        ),
+        two_way("win-or-damage", "change", "win", "damage", "Choose win or damage for what happened."),
         two_way(
-            "win-or-damage",
-            "change",
-            "win",
-            "damage",
-            "Think about the person after this day. Write win or damage.",
+            "more-or-less", "people", "more", "less", "Is somebody else in the sentence? Answer with more or less."
         ),
         form("who-has-it", "Confirm what the sentence says, where it happened as well."),
         form("thank-you", "Write the thanks that the other person would say."),

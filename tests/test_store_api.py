@@ -211,6 +211,31 @@ def test_a_locked_database_is_one_line(tmp_path: Path) -> None:
         store.add_input(NewInput(task_id, run, 0, 0, "x"))
 
 
+@pytest.mark.parametrize("replaced", [False, True])
+def test_a_file_that_is_taken_away_under_a_run_is_noticed(tmp_path: Path, replaced: bool) -> None:
+    path, aside = tmp_path / "a.db", tmp_path / "b.db"
+    with Store.open(path) as store:
+        task_id, run = begin(store)
+        path.rename(aside)
+        if replaced:
+            Store.open(path).close()
+        with pytest.raises(SelfguideError, match="deleted or replaced while in use"):
+            store.add_input(NewInput(task_id, run, 0, 0, "x"))
+        if not replaced:  # the other file has made itself at home in this one's write-ahead log
+            aside.replace(path)
+            store.add_input(NewInput(task_id, run, 0, 0, "x"))
+
+
+def test_processes_that_make_the_same_database_at_once_do_not_disturb_each_other(tmp_path: Path) -> None:
+    path = tmp_path / "a.db"
+    command = [sys.executable, "-c", f"from selfguide_lite.store import Store; Store.open({str(path)!r}).close()"]
+    made = [subprocess.Popen(command, stderr=subprocess.PIPE, text=True) for _ in range(3)]
+    assert [process.communicate(timeout=120)[1] for process in made] == ["", "", ""]
+    with Store.open(path) as store:
+        assert store.connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+        assert store.task_names() == []
+
+
 def test_files_that_are_not_ours_are_refused_and_left_alone(tmp_path: Path) -> None:
     newer, text, other, cut = (tmp_path / name for name in ("newer.db", "text.db", "other.db", "cut.db"))
     Store.open(newer).close()

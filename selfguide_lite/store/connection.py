@@ -108,15 +108,24 @@ def _bring_up_to_date(connection: sqlite3.Connection) -> None:
         connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = NORMAL")
     if connection.execute("PRAGMA user_version").fetchone()[0] < schema.FORMAT:
-        _migrate(connection)
+        with _transaction(connection):
+            if connection.execute("PRAGMA user_version").fetchone()[0] < schema.FORMAT:  # no other process was quicker
+                _migrate(connection)
     if not schema.views_current(connection):
-        connection.execute("BEGIN IMMEDIATE")
-        try:
+        with _transaction(connection):
             schema.refresh_views(connection)
-            connection.execute("COMMIT")
-        except BaseException:
-            connection.rollback()
-            raise
+
+
+@contextmanager
+def _transaction(connection: sqlite3.Connection) -> Iterator[None]:
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
 
 
 def _migrate(connection: sqlite3.Connection) -> None:

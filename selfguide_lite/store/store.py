@@ -71,6 +71,7 @@ class Store:
         self.connection = connection
         self.path = path
         self._keeper = keeper
+        self._file = _identity(path)
         self._labels: dict[int, tuple[str, ...]] = {}
 
     @classmethod
@@ -117,7 +118,13 @@ class Store:
 
     @contextmanager
     def _writing(self) -> Iterator[sqlite3.Connection]:
-        """One transaction: all of it is committed, or none."""
+        """One transaction: all of it is committed, or none.
+
+        :raises SelfguideError: where SQLite refuses, or the file is no longer the one that was opened: rows written to
+            a file that was deleted would be lost without a word
+        """
+        if _identity(self.path) != self._file:
+            raise SelfguideError(f"{self.path}: was deleted or replaced while in use; put it back, or start again")
         with clear_errors(self.path, "write to"):
             self.connection.execute("BEGIN IMMEDIATE")
             try:
@@ -722,6 +729,15 @@ class Store:
             task_id,
         )
         return [EvaluationRow(*row) for row in rows]
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    """Return what tells one file from another of the same name."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def _keeper(path: Path) -> sqlite3.Connection | None:

@@ -38,6 +38,7 @@ NOISE_TERMS: tuple[str, ...] = (
     "\\_",
 )
 MAX_TASK_BYTES = 4 * 2**20
+_MAX_DEPTH = 16
 
 
 class _Model(BaseModel):
@@ -246,8 +247,13 @@ def _read_yaml(path: Path) -> tuple[Any, Places, list[Problem]]:
                 walk(value, (*place, str(number)))
 
     try:
-        if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(raw, Loader=_TextLoader)):
-            raise SelfguideError(f"{path}: YAML aliases are not supported in a task file; write the text out")
+        depth = 0
+        for event in yaml.parse(raw, Loader=_TextLoader):
+            if isinstance(event, yaml.AliasEvent):
+                raise SelfguideError(f"{path}: YAML aliases are not supported in a task file; write the text out")
+            depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+            if depth > _MAX_DEPTH:  # the parser's time grows with the square of the depth
+                raise SelfguideError(f"{path}: nested too deep for a task file")
         walk(yaml.compose(raw, Loader=_TextLoader), ())
         data = yaml.load(raw, Loader=_TextLoader)  # a safe loader that makes fewer types still
     except yaml.MarkedYAMLError as error:

@@ -134,7 +134,7 @@ def test_few_and_equal_examples_are_warned_of(tmp_path: Path) -> None:
 
 def test_prompts_near_the_end_of_the_context_are_warned_of(tmp_path: Path) -> None:
     path = tmp_path / "long.yaml"
-    for words, level in ((150, "warning"), (1000, "error")):
+    for words, level in ((180, "warning"), (1000, "error")):
         path.write_text(GOOD.replace("Great.", "apple " * words), encoding="utf-8")
         done = call("check", path)
         assert f"{level}: examples: a prompt of" in done.output, done.output
@@ -165,7 +165,8 @@ def test_plain_scalars_stay_as_they_are_written(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "raw",
     [
-        b"", b"- 1", b"name: [", b"\xff\xfe", b"a: \0", b"a: &x [1]\nb: *x", b"{" * 5000, b"? [a]\n: b",
+        b"", b"- 1", b"name: [", b"\xff\xfe", b"a: \0", b"a: &x [1]\nb: *x",
+        b"{" * 50_000, b"[" * 50_000, b"- " * 50_000, b"? [a]\n: b",
         b"\xef\xbb\xbfname: a", b'name: "\\ud800"', b"a: !!python/object/apply:os.system [ls]", b"--- 1\n--- 2",
         b"\t- a",
     ],

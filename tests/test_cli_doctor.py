@@ -1,0 +1,56 @@
+"""The command doctor: what is fit, what is not, and a crash told apart from a bad file."""
+
+import json
+import os
+import signal
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from selfguide_lite import doctor
+from selfguide_lite.cli import main
+from selfguide_lite.resources import resource
+
+
+def checks(*arguments: str) -> tuple[int, dict[str, dict[str, str]]]:
+    done = CliRunner().invoke(main, ["doctor", "--json", *arguments])
+    return done.exit_code, {check["name"]: check for check in json.loads(done.output)["checks"]}
+
+
+def test_this_machine_is_fit() -> None:
+    status, found = checks()
+    assert status == 0, found
+    assert found["llama.cpp"]["status"] == found["SQLite"]["status"] == "green"
+    assert "tokens decoded" in found["model"]["value"]
+    assert {"Python", "CPU features", "GPU", "memory", "disk", "cache"} <= set(found)
+
+
+def test_a_bad_file_is_told_apart_from_a_crash(tmp_path: Path) -> None:
+    bad = tmp_path / "cut.gguf"
+    bad.write_bytes(resource("data/tiny-vicuna.gguf").read_bytes()[:200_000])
+    told = {check.name: check for check in doctor._llama(bad)}
+    assert told["llama.cpp"].status == "green" and told["model"].status == "red"
+    assert "damaged" in told["model"].advice or "get the file again" in told["model"].advice
+
+
+def test_a_crash_at_the_first_decode_tells_how_to_rebuild(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A real child that dies by the signal that AMX builds die by, once the model is loaded."""
+    # Python runs sitecustomize at its start: here it makes the engine's decode a segmentation fault.
+    (tmp_path / "sitecustomize.py").write_text(
+        "import os, signal, sys\n"
+        "if 'selfguide_lite.doctor' in sys.orig_argv:\n"
+        "    from selfguide_lite.llm.llama import LlamaEngine\n"
+        "    LlamaEngine.complete = lambda *_: os.kill(os.getpid(), signal.SIGSEGV)\n",
+        encoding="utf-8",
+    )
+    root = Path(doctor.__file__).resolve().parents[1]
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join((str(tmp_path), str(root))))
+    told = {check.name: check for check in doctor._llama(resource("data/tiny-vicuna.gguf"))}
+    assert told["model"].status == "red" and signal.Signals.SIGSEGV.name in told["model"].value
+    assert "-mno-amx" in told["model"].advice
+
+
+def test_a_missing_model_is_red_with_advice(tmp_path: Path) -> None:
+    model = next(check for check in doctor.examine(tmp_path / "none.gguf") if check.name == "model")
+    assert model.status == "red" and "no such model file" in model.value and "-m" in model.advice

@@ -46,25 +46,27 @@ def annotate(count: Callable[[str], int]) -> list[Request]:
     ]
 
 
+def _tasks() -> list[tuple[Task, list[str]]]:
+    """The demo tasks with their evaluation inputs."""
+    tasks = [load_task(path) for path in sorted(Path(resource("data/tasks")).glob("*.yaml"))]
+    return [(task, [row.input for row in load_eval(task.eval)]) for task in tasks if task.eval is not None]
+
+
 def _task(kind: str) -> tuple[Task, list[str]]:
     """The first demo task of a kind, with its evaluation inputs."""
-    for path in sorted(Path(resource("data/tasks")).glob("*.yaml")):
-        task = load_task(path)
-        if task.kind == kind and task.eval is not None:
-            return task, [row.input for row in load_eval(task.eval)]
-    raise FileNotFoundError(f"this installation has no demo task of kind {kind}")
+    return next(entry for entry in _tasks() if entry[0].kind == kind)
 
 
 def tree(number: int = TREE_INPUTS) -> list[Request]:
-    """10 samples of a generation task's answers at temperature 0.2."""
-    task, inputs = _task("generation")
+    """10 samples of an answer at temperature 0.2, to inputs of every demo task in turn."""
+    tasks = _tasks()
     prompts = Prompts()
-    return [
-        Request(
-            f"tree/{n}", prompts.annotate(task, text), n=SAMPLES, temperature=0.2, top_k=10, max_tokens=LENGTH, seed=1
-        )
-        for n, text in enumerate(inputs[:number])
-    ]
+    requests: list[Request] = []
+    for n in range(number):
+        task, inputs = tasks[n % len(tasks)]
+        messages = prompts.annotate(task, inputs[n])
+        requests.append(Request(f"tree/{n}", messages, n=SAMPLES, temperature=0.2, top_k=10, max_tokens=LENGTH, seed=1))
+    return requests
 
 
 def classify(number: int = SCORE_INPUTS) -> tuple[list[ScoreRequest], list[Request]]:

@@ -31,7 +31,6 @@ _FILE_TYPES = {
 _NORMAL, _UNKNOWN, _CONTROL, _BYTE = 1, 2, 3, 6  # gguf.TokenType
 _WORDS = ("the", "and", "is", "of", "to", "in", "it", "that", "yes", "no", "good", "bad", "user", "assistant")
 _WORDS += ("answer", "question", "hello", "world", "stop", "end", "one", "two")
-)
 
 
 @dataclass(frozen=True, slots=True)

@@ -201,8 +201,8 @@ def _plain(model: Path, rows: list[Row], options: TrainOptions, out: Path, clock
     trainer = Trainer(
         model=get_peft_model(base, config),
         args=arguments,
-        train_dataset=Dataset.from_list([{"row": number} for number in range(len(rows))]),
-        data_collator=_Collator(rows, pad),
+        train_dataset=Dataset.from_list([{"input_ids": list(row.ids), "labels": row.labels} for row in rows]),
+        data_collator=_Collator(pad),
         callbacks=[Reporter()],
     )
     trainer.remove_callback(PrinterCallback)

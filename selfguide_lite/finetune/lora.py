@@ -57,6 +57,7 @@ def fit(
     pad: int,
     on_step: Callable[[TrainStep], None],
     note: Callable[[str], None],
+    resume: bool = True,
     offline: bool = True,
 ) -> Fit:
     """Train a LoRA and leave it as a PEFT folder in `out`, its checkpoints beside it.
@@ -68,6 +69,7 @@ def fit(
     :param pad: token that fills up rows
     :param on_step: called after every optimizer step, in the main process alone
     :param note: told what is worth a line
+    :param resume: whether the checkpoints in `out` are of this very training
     :raises SelfguideError: where a package is missing or memory does not suffice
     """
     check_installed()
@@ -114,8 +116,7 @@ def fit(
             max_seq_length=max(longest, 64),
         )
         rate = options.learning_rate or rate_for(shape.parameters)
-        per_epoch = math.ceil(math.ceil(len(rows) / options.batch_size / world_size()) / options.accumulation)
-        total = max(1, math.ceil(per_epoch * options.epochs))
+        total = total_steps(len(rows), options)
         config = SFTConfig(
             output_dir=str(out),
             per_device_train_batch_size=options.batch_size,
@@ -181,15 +182,18 @@ def fit(
         trainer = SFTTrainer(
             model=model,
             args=config,
-            train_dataset=Dataset.from_list([{"row": number} for number in range(len(rows))]),
-            data_collator=_Collator(rows, pad),
+            train_dataset=Dataset.from_list([{"input_ids": list(row.ids), "labels": row.labels} for row in rows]),
+            data_collator=_Collator(pad),
             processing_class=tokenizer,
             callbacks=[reporter],
         )
         for callback in (PrinterCallback, ProgressCallback):
             trainer.remove_callback(callback)
-        checkpoint = last_checkpoint(out)
-        resumed_at = int(checkpoint.name.removeprefix(_CHECKPOINT)) if checkpoint else 0
+        checkpoint = last_checkpoint(out) if resume else None
+        resumed_at = _step_of(checkpoint)
+        if checkpoint and is_main_process():
+            with muted.lifted():
+                note(f"going on from the checkpoint of step {resumed_at}")
         started = time.perf_counter()
         try:
             trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
@@ -238,6 +242,21 @@ def last_checkpoint(out: Path) -> Path | None:
     return None
 
 
+def checkpoint_step(out: Path) -> int:
+    """Return the step from which a training in this folder would go on, 0 for a fresh start."""
+    return _step_of(last_checkpoint(out))
+
+
+def _step_of(checkpoint: Path | None) -> int:
+    return int(checkpoint.name.removeprefix(_CHECKPOINT)) if checkpoint else 0
+
+
+def total_steps(rows: int, options: TrainOptions) -> int:
+    """Return the number of optimizer steps of a whole training."""
+    batches = math.ceil(math.ceil(rows / world_size()) / options.batch_size)
+    return max(1, math.ceil(math.ceil(batches / options.accumulation) * options.epochs))
+
+
 def is_main_process() -> bool:
     """Whether this process is the one that writes, under `torchrun` or `accelerate launch` as well as alone."""
     return int(os.environ.get("RANK", "0")) == 0
@@ -280,15 +299,15 @@ def _memory(cuda: bool, torch: Any) -> int:
 
 
 class _Collator:
-    """Makes padded batches of rows that are named by number."""
+    """Makes padded batches of examples."""
 
-    def __init__(self, rows: Sequence[Row], pad: int):
-        self._rows, self._pad = rows, pad
+    def __init__(self, pad: int):
+        self._pad = pad
 
-    def __call__(self, features: list[dict[str, int]]) -> dict[str, Any]:
+    def __call__(self, features: list[dict[str, list[int]]]) -> dict[str, Any]:
         import torch
 
-        rows = [self._rows[feature["row"]] for feature in features]
+        rows = [Row(tuple(feature["input_ids"]), feature["labels"].count(-100)) for feature in features]
         return {name: torch.tensor(values) for name, values in padded(rows, self._pad).items()}
 
 

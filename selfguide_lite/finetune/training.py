@@ -4,7 +4,7 @@ import hashlib
 import json
 import shutil
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -70,7 +70,7 @@ def train(
     :param base: Hugging Face folder or name to take the weights from, in place of the GGUF's own
     :raises SelfguideError: where there is nothing to learn, memory or packages are missing, or the model is unfit
     """
-    from selfguide_lite.finetune.lora import check_installed, fit, is_main_process
+    from selfguide_lite.finetune.lora import Fit, check_installed, checkpoint_step, fit, is_main_process, total_steps
     from selfguide_lite.gguf.reader import GgufFile
     from selfguide_lite.gguf.to_hf import geometry, hf_folder
     from selfguide_lite.gguf.tokenizer import pad_id
@@ -99,12 +99,37 @@ def train(
     model_hash = file_sha256(model)
     info = ModelInfo(model.stem, str(model), model_hash, architecture, shape.parameters)
     plan = _plan(rows, options, model_hash, base)
+    keep = _read(out / _PLAN) == plan  # checkpoints of another training are of no use
+
+    def run(on_step: Callable[[TrainStep], None]) -> Fit:
+        return fit(
+            base or str(hf_folder(model)),
+            rows.rows,
+            options,
+            out,
+            shape=shape,
+            pad=pad,
+            on_step=on_step,
+            note=listener.note,
+            resume=keep,
+            offline=base is None or Path(base).exists(),
+        )
+
     if not is_main_process():  # another process of the same launch keeps the books
-        fitted = fit(
-            base or str(hf_folder(model)), rows.rows, options, out, shape=shape, pad=pad,
-            on_step=lambda step: None, note=lambda message: None, offline=base is None or Path(base).exists(),
-        )  # fmt: skip
-        return TrainResult(out, 0, 0, len(rows.rows), rows.left_out, fitted.steps, fitted.loss, fitted.learning_rate, 0)
+        if (marker := _marker(out, plan)) is None:
+            fitted = run(lambda step: None)
+            return TrainResult(
+                out,
+                0,
+                0,
+                len(rows.rows),
+                rows.left_out,
+                fitted.steps,
+                fitted.loss,
+                fitted.learning_rate,
+                fitted.seconds,
+            )
+        return _result(out, marker)
 
     model_id = store.add_model(info)
     if done := _finished(store, task_id, model_id, out, plan):
@@ -113,26 +138,14 @@ def train(
     _make_room(out, plan)
     template = prompts.template("annotate")
     run_id = store.add_train_run(task_id, model_id, options.as_dict(), options.seed, plan["rows_sha256"], template)
-    if base is None:
-        weights = str(hf_folder(model))
-    else:
-        weights = base
-
-    begun = False
+    listener.start("train", total_steps(len(rows.rows), options), checkpoint_step(out))
 
     def on_step(step: TrainStep) -> None:
-        nonlocal begun
-        if not begun:
-            listener.start("train", step.total, step.step - 1)
-            begun = True
         store.add_train_step(run_id, step)
         listener.step(step)
 
     try:
-        fitted = fit(
-            weights, rows.rows, options, out, shape=shape, pad=pad,
-            on_step=on_step, note=listener.note, offline=base is None or Path(base).exists(),
-        )  # fmt: skip
+        fitted = run(on_step)
     except KeyboardInterrupt:
         store.finish_run(run_id, "interrupted")
         raise
@@ -225,18 +238,26 @@ def _read(path: Path) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def _finished(store: Store, task_id: int, model_id: int, out: Path, plan: dict[str, Any]) -> TrainResult | None:
+def _marker(out: Path, plan: dict[str, Any]) -> dict[str, Any] | None:
+    """Return what a finished training of this plan left behind."""
     marker = _read(out / MARKER)
-    if marker.get("plan") != plan or not (out / "adapter_model.safetensors").is_file():
+    return marker if marker.get("plan") == plan and (out / "adapter_model.safetensors").is_file() else None
+
+
+def _result(out: Path, marker: dict[str, Any]) -> TrainResult:
+    names = ("run_id", "model_id", "examples", "left_out", "steps", "loss", "learning_rate", "seconds")
+    return TrainResult(out, **{name: marker[name] for name in names}, skipped=True)
+
+
+def _finished(store: Store, task_id: int, model_id: int, out: Path, plan: dict[str, Any]) -> TrainResult | None:
+    marker = _marker(out, plan)
+    if marker is None:
         return None
     known = store.connection.execute(
         "SELECT 1 FROM run WHERE id = ? AND task_id = ? AND model_id = ? AND dataset_sha256 = ? AND reason = 'done'",
         (marker["run_id"], task_id, model_id, plan["rows_sha256"]),
     ).fetchone()
-    if known is None:
-        return None
-    names = ("run_id", "model_id", "examples", "left_out", "steps", "loss", "learning_rate", "seconds")
-    return TrainResult(out, **{name: marker[name] for name in names}, skipped=True)
+    return _result(out, marker) if known else None
 
 
 def _make_room(out: Path, plan: dict[str, Any]) -> None:

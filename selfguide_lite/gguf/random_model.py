@@ -29,6 +29,7 @@ _FILE_TYPES = {
     "q4_0": gguf.LlamaFileType.MOSTLY_Q4_0,
 }
 _NORMAL, _UNKNOWN, _CONTROL, _BYTE = 1, 2, 3, 6  # gguf.TokenType
+_WORDS: tuple[str, ...]
 _WORDS = ("the", "and", "is", "of", "to", "in", "it", "that", "yes", "no", "good", "bad", "user", "assistant")
 _WORDS += ("answer", "question", "hello", "world", "stop", "end", "one", "two")
 

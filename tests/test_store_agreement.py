@@ -72,7 +72,7 @@ def tasks(draw: st.DrawFn) -> Task:
     )
 
 
-EXAMPLES, INPUTS, OUTPUTS = 16, 160, 3.5  # 16 x 160 inputs with 3.5 outputs each on average: 11,520 rows
+EXAMPLES, INPUTS, OUTPUTS = 14, 160, 3.5  # 14 x 160 inputs with 3.5 outputs each on average: 10,080 rows
 
 
 @settings(max_examples=EXAMPLES)

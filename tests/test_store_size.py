@@ -17,7 +17,7 @@ from selfguide_lite.settings import Settings
 from selfguide_lite.store import NewInput, NewOutput, Store
 from selfguide_lite.task import Example, Task, fold
 
-INPUTS = int(os.environ.get("SELFGUIDE_BENCH_INPUTS", "3000"))
+INPUTS = int(os.environ.get("SELFGUIDE_BENCH_INPUTS", "2000"))
 SAMPLES = 10
 WORDS = [f"word{n}" for n in range(300)] + ["the", "of", "a", "input", "sun", "rain"]
 

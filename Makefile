@@ -7,7 +7,7 @@ VENV   ?= .venv
 PYTHON ?=
 CUDA   ?=
 TASK   ?= data/tasks/$(DEMO).yaml
-DEMO   ?= $(shell ls data/tasks/*.yaml 2>/dev/null | head -n 1 | xargs -r basename -s .yaml)
+DEMO   ?= who-was-there
 BIN    := $(VENV)/bin
 export PYTHONUNBUFFERED := 1
 

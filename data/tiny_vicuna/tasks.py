@@ -388,10 +388,10 @@ def generation_task(rng: Random) -> MadeTask:
     return MadeTask(frame, "generation", _sentence_case(instruction), (), _generation(template, draw), {}, brief)
 
 
-_DEMO_FORMS = {
-    "who-has-it": ("it is true that {person} {verb} the {thing} {place}.", "event-place"),
-    "thank-you": ("{other} thanks {person} for the {thing}.", "gift"),
-    "arrivals": ("{end} welcomes {person} who left {start}.", "travel"),
+_DEMO_FORMS: dict[str, tuple[str, Callable[[World], Sentence]]] = {
+    "who-has-it": ("it is true that {person} {verb} the {thing} {place}.", lambda world: world.event(place=True)),
+    "thank-you": ("{other} thanks {person} for the {thing}.", lambda world: world.gift()),
+    "who-was-there": ("{place} there was {person}.", lambda world: world.event(place=True)),
 }
 HELD_OUT_FORMS = frozenset(form for form, _ in _DEMO_FORMS.values())
 
@@ -404,8 +404,8 @@ def demo_tasks() -> list[MadeTask]:
         return MadeTask(name, "classification", instruction, (yes, no), make, remarks)
 
     def form(name: str, instruction: str) -> MadeTask:
-        template, frame = _DEMO_FORMS[name]
-        return MadeTask(name, "generation", instruction, (), _generation(template, _FRAMES[frame][1]), {})
+        template, draw = _DEMO_FORMS[name]
+        return MadeTask(name, "generation", instruction, (), _generation(template, draw), {})
 
     return [
         two_way(
@@ -417,5 +417,5 @@ def demo_tasks() -> list[MadeTask]:
         ),
         form("who-has-it", "Confirm what the sentence says, where it happened as well."),
         form("thank-you", "Write the thanks that the other person would say."),
-        form("arrivals", "Say who comes to which town and which town was left."),
+        form("who-was-there", "Say at which place there was who."),
     ]

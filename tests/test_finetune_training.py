@@ -21,6 +21,7 @@ from selfguide_lite.cli import main
 from selfguide_lite.finetune.handover import write_handover
 from selfguide_lite.finetune.rows import make_rows
 from selfguide_lite.gguf.adapter import read_adapter
+from selfguide_lite.gguf.to_hf import hf_folder
 from selfguide_lite.llm.chat import ChatFormat
 from selfguide_lite.llm.hashing import file_sha256
 from selfguide_lite.llm.native import Model
@@ -185,6 +186,19 @@ def test_nothing_to_learn_is_said(tmp_path: Path, pairs: int, words: str) -> Non
     assert done.exit_code == 1
     assert words in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("base", "words"), [("an-empty-folder", "no config.json"), ("another", "give the original weights")]
+)
+def test_wrong_weights_are_refused(tmp_path: Path, base: str, words: str) -> None:
+    folder = hf_folder(random_llama(tmp_path)) if base == "another" else tmp_path
+    db = filled(tmp_path / "colours.db", n=4)
+    done = subprocess.run(
+        command("train", "-d", db, "-m", EMBEDDED, "--base", folder, "-q"), cwd=ROOT, capture_output=True, text=True
+    )
+    assert done.returncode == 1
+    assert words in done.stderr and "Traceback" not in done.stderr
 
 
 def test_two_descriptions_of_the_prompt(tmp_path: Path) -> None:

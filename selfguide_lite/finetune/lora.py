@@ -95,15 +95,20 @@ def fit(
             checkpointing = shape.parameters >= _LARGE
         check_memory(options, shape, longest, bits=bits, checkpointing=checkpointing, cuda=cuda)
         dtype = _dtype(cuda, shape.parameters)
-        model, tokenizer = unsloth.FastLanguageModel.from_pretrained(
-            base,
-            max_seq_length=max(longest, 64),
-            dtype=dtype,
-            load_in_4bit=bits == 4,
-            load_in_8bit=bits == 8,
-            use_gradient_checkpointing=False,
-            local_files_only=offline,
-        )
+        try:
+            model, tokenizer = unsloth.FastLanguageModel.from_pretrained(
+                base,
+                max_seq_length=max(longest, 64),
+                dtype=dtype,
+                load_in_4bit=bits == 4,
+                load_in_8bit=bits == 8,
+                use_gradient_checkpointing=False,
+                local_files_only=offline,
+            )
+        except (OSError, ValueError, RuntimeError) as error:
+            first = next(iter(str(error).strip().splitlines()), type(error).__name__)
+            raise SelfguideError(f"{base}: these weights cannot be loaded: {first}") from error
+        _check_same(base, model.config, shape)
         model = unsloth.FastLanguageModel.get_peft_model(
             model,
             r=options.rank,
@@ -279,6 +284,17 @@ def _prepare_environment(offline: bool) -> None:
     if offline:
         os.environ["HF_HUB_OFFLINE"] = "1"
         os.environ["TRANSFORMERS_OFFLINE"] = "1"
+
+
+def _check_same(base: str, config: Any, shape: Shape) -> None:
+    """Refuse weights that are not of the model that the rows were made for."""
+    theirs = (config.num_hidden_layers, config.hidden_size, config.intermediate_size, config.vocab_size)
+    ours = (shape.layers, shape.width, shape.feed_forward, shape.vocabulary)
+    if theirs != ours:
+        raise SelfguideError(
+            f"{base}: has {theirs} layers, width, feed-forward width and tokens, and the GGUF has {ours}; "
+            "give the original weights of that very model"
+        )
 
 
 def _dtype(cuda: bool, parameters: int) -> Any:

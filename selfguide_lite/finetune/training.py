@@ -84,6 +84,8 @@ def train(
     pairs = store.pairs(task_id)
     _check_pairs(store, task_id, task, pairs)
     check_installed()
+    if base is not None and Path(base).is_dir() and not (Path(base) / "config.json").is_file():
+        raise SelfguideError(f"{base}: no Hugging Face model folder: it has no config.json")
     with GgufFile(model) as gguf:
         shape = _shape(gguf)
         geometry(gguf)

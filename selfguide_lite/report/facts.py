@@ -22,7 +22,7 @@ _CHANGES = 20
 class Sample:
     """A generated input and what became of it.
 
-    :param verdict: `pair`, `kept` (but no pair) or the reason for which it was dropped
+    :param verdict: `pair`, `balance` or `no answer` where a kept input is no pair, or the reason why it was dropped
     :param detail: of the reason
     :param answer: the consistent answer, None where there is none
     :param share: of the votes
@@ -266,10 +266,11 @@ def _samples(store: Store, task_id: int) -> list[Sample]:
         task_id,
     )
     step = max(1, math.ceil(len(rows) / SAMPLES))
-    return [
-        Sample(number, text, reason or ("pair" if pair else "kept"), detail or "", answer, share)
-        for number, text, reason, detail, answer, share, pair in rows[::step]
-    ]
+    made = []
+    for number, text, reason, detail, answer, share, pair in rows[::step]:
+        verdict = reason or ("pair" if pair else "no answer" if answer is None else "balance")
+        made.append(Sample(number, text, verdict, detail or "", answer, share))
+    return made
 
 
 def _steps(store: Store, task_id: int) -> list[TrainStep]:

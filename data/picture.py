@@ -3,6 +3,7 @@
 python -m data.picture cheer-or-grumble data/run.svg
 """
 
+import contextlib
 import io
 import sys
 import tempfile
@@ -26,8 +27,9 @@ def draw(task_name: str, out: Path) -> None:
     """
     task = load_task(resource(f"data/tasks/{task_name}.yaml"))
     display = LiveDisplay(Console(stderr=True), RUN_STAGES)
-    with tempfile.TemporaryDirectory() as folder, display:
-        result = run(task, Path(folder) / f"{task_name}.db", listener=display)
+    out = out.resolve()
+    with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder), display:  # its path is not for the picture
+        result = run(task, Path(f"{task_name}.db"), listener=display)
     console = Console(record=True, width=_WIDTH, file=io.StringIO(), force_terminal=True, color_system="truecolor")
     console.print(Text(f"$ selfguide run data/tasks/{task_name}.yaml", style="bold"))
     console.print(display)

@@ -100,7 +100,7 @@ def hub() -> Iterator[Hub]:
 
 
 def selfguide(hub: Hub | None, cache: Path, *words: str) -> "subprocess.CompletedProcess[str]":
-    environment = {key: value for key, value in os.environ.items() if key != "HF_HUB_OFFLINE"}
+    environment = {key: value for key, value in os.environ.items() if not key.endswith("_OFFLINE")}
     port = hub.port if hub else 9  # the discard port: nobody answers
     environment |= {
         "SELFGUIDE_CACHE": str(cache),

@@ -144,7 +144,7 @@ def dry_run(
         notes=(
             f"measured for a few seconds here: {per_input:.3g} s an input, {per_answer:.3g} s an input's answers",
             "counted as if the filters kept every input: fewer kept ones cost less",
-            "the time of the training is a guess within a factor of three, from the rate at which prompts are read",
+            "the time of the training is a rough guess, mostly too long, from the rate at which prompts are read",
         ),
     )
 

@@ -151,6 +151,7 @@ def test_two_at_once_on_one_database(place: Path, tmp_path: Path) -> None:
     db = tmp_path / "shared.db"
     first = begin(place, db, "generate")
     wait_for_rows(first, db, "input", 0)
+    first.send_signal(signal.SIGSTOP)  # else it may be done before the second has begun
     second = begin(place, db, "generate")
     _, said = second.communicate()
     first.kill()

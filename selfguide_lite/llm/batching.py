@@ -138,6 +138,8 @@ class Batcher:
                 if not (more or self._waiting or self._live or self._put_off):
                     return
         except KeyboardInterrupt:
+            self._live.clear()
+            self._cache.reset()
             yield from self._deliver()
             raise
         finally:

@@ -130,6 +130,14 @@ class Cache:
         self.free(self._held.pop(0).sequence)
         return True
 
+    def reset(self) -> None:
+        """Take every sequence back, kept prefixes too: after an interrupt nobody knows which one is half made."""
+        self._free = list(range(self.context.options.sequences - 1, -1, -1))
+        for number in self._free:
+            self.context.cut(number)
+        self._held.clear()
+        self.used = 0
+
     def clear(self) -> None:
         """Forget all kept prefixes (another adapter makes them wrong)."""
         while self.drop_oldest():

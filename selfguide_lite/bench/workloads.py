@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from selfguide_lite.evaluate.rows import load_eval
-from selfguide_lite.llm.base import Message, Request, ScoreRequest
+from selfguide_lite.llm.base import Request, ScoreRequest
 from selfguide_lite.prompts import Prompts
 from selfguide_lite.resources import resource
 from selfguide_lite.task import Task, load_task
@@ -108,8 +108,3 @@ def generate() -> list[list[Request]]:
             )
         rounds.append(requests)
     return rounds
-
-
-def messages_text(messages: tuple[Message, ...] | str) -> str:
-    """A prompt as one text, for contenders that know no chat format of ours."""
-    return messages if isinstance(messages, str) else "\n".join(message.content for message in messages)

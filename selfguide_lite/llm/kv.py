@@ -132,9 +132,8 @@ class Cache:
 
     def reset(self) -> None:
         """Take every sequence back, kept prefixes too: after an interrupt nobody knows which one is half made."""
+        self.context.clear()
         self._free = list(range(self.context.options.sequences - 1, -1, -1))
-        for number in self._free:
-            self.context.cut(number)
         self._held.clear()
         self.used = 0
 

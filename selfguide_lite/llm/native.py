@@ -157,13 +157,6 @@ class Model:
         """Bytes of weights."""
         return int(llama_cpp.llama_model_size(self.handle))
 
-    @property
-    def cell_bytes(self) -> int:
-        """Bytes of KV cache a token takes, at 16 bits a value."""
-        heads = max(1, int(llama_cpp.llama_model_n_head(self.handle)))
-        width = int(llama_cpp.llama_model_n_embd(self.handle)) // heads
-        return self.layers * 2 * 2 * width * max(1, int(llama_cpp.llama_model_n_head_kv(self.handle)))
-
     def close(self) -> None:
         """Free the weights. Contexts must be closed before."""
         if self._handle:

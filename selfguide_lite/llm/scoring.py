@@ -105,6 +105,10 @@ class Scorer:
                 later = max((common(job.prompt, other.prompt) for other in waiting), default=0)
                 yield from self._score(job, later)
             yield from self._flush()
+        except KeyboardInterrupt:
+            self._trees.clear()
+            self._cache.reset()
+            raise
         finally:
             for tree in self._trees:
                 for sequence in tree.sequences:

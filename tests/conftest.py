@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import robustness_counts
 from hypothesis import HealthCheck, settings
 
 # `make test` must be quick on two busy cores; `make fuzz` takes its time.
@@ -28,3 +29,9 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         patch.setenv("SELFGUIDE_THREADS", "1")  # small models gain nothing from more, and a busy machine loses much
         patch.delenv("SELFGUIDE_MODEL", raising=False)
         yield cache
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print what the robustness tests counted: the README's figures are these."""
+    if counted := robustness_counts.summary():
+        terminalreporter.write_line(f"robustness: {counted}")

@@ -116,6 +116,7 @@ def run(
                 options=TrainOptions.from_settings(wanted, seed=seed),
                 out=lora_dir(db, task.name),
                 listener=listener,
+                apart=True,
             )
             adapter = export(store, task_id, trained, local, adapter_path(db, task.name), listener)
             gain = None

@@ -137,6 +137,7 @@ def train_command(
             out=folder,
             listener=listener,
             base=base,
+            apart=True,
         )
         if not main:
             return

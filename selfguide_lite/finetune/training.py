@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from selfguide_lite.errors import SelfguideError
+from selfguide_lite.files import atomic_write
 from selfguide_lite.finetune.memory import Shape
 from selfguide_lite.finetune.options import TrainOptions
 from selfguide_lite.finetune.rows import Rows, make_rows
@@ -59,6 +60,7 @@ def train(
     out: Path,
     listener: Listener | None = None,
     base: str | None = None,
+    apart: bool = False,
 ) -> TrainResult:
     """Finetune a model on a task's dataset.
 
@@ -68,9 +70,20 @@ def train(
         the base
     :param out: folder for the LoRA and its checkpoints; those of other data or options in it are removed
     :param base: Hugging Face folder or name to take the weights from, in place of the GGUF's own
+    :param apart: train in a process of its own, so that a lack of memory does not end this one; several processes of
+        one launch are that already
     :raises SelfguideError: where there is nothing to learn, memory or packages are missing, or the model is unfit
     """
-    from selfguide_lite.finetune.lora import Fit, check_installed, checkpoint_step, fit, is_main_process, total_steps
+    from selfguide_lite.finetune.apart import fit_apart
+    from selfguide_lite.finetune.lora import (
+        Fit,
+        check_installed,
+        checkpoint_step,
+        fit,
+        is_main_process,
+        total_steps,
+        world_size,
+    )
     from selfguide_lite.gguf.reader import GgufFile
     from selfguide_lite.gguf.to_hf import geometry, hf_folder
     from selfguide_lite.gguf.tokenizer import pad_id
@@ -104,7 +117,7 @@ def train(
     keep = _read(out / _PLAN) == plan  # checkpoints of another training are of no use
 
     def run(on_step: Callable[[TrainStep], None]) -> Fit:
-        return fit(
+        return (fit_apart if apart and world_size() == 1 else fit)(
             base or str(hf_folder(model)),
             rows.rows,
             options,
@@ -163,7 +176,7 @@ def train(
         "learning_rate": fitted.learning_rate,
         "seconds": fitted.seconds,
     }
-    (out / MARKER).write_text(json.dumps(marker, indent=1) + "\n", encoding="utf-8")
+    _write(out / MARKER, marker)
     store.finish_run(run_id, "done")
     pace = f"{fitted.seconds:.0f} s on {fitted.device}"
     listener.done("train", f"{len(rows.rows)} pairs, {fitted.steps} steps, loss {fitted.loss:.3f}, {pace}")
@@ -240,6 +253,11 @@ def _read(path: Path) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
+def _write(path: Path, content: dict[str, Any]) -> None:
+    with atomic_write(path) as part:
+        part.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+
+
 def _marker(out: Path, plan: dict[str, Any]) -> dict[str, Any] | None:
     """Return what a finished training of this plan left behind."""
     marker = _read(out / MARKER)
@@ -268,6 +286,6 @@ def _make_room(out: Path, plan: dict[str, Any]) -> None:
         for checkpoint in out.glob("checkpoint-*"):
             shutil.rmtree(checkpoint, ignore_errors=True)
         out.mkdir(parents=True, exist_ok=True)
-        (out / _PLAN).write_text(json.dumps(plan, indent=1) + "\n", encoding="utf-8")
+        _write(out / _PLAN, plan)
     for name in (MARKER, "adapter_model.safetensors"):
         (out / name).unlink(missing_ok=True)

@@ -1,5 +1,6 @@
 """Files appear whole or not at all: written beside their place under another name, then renamed into it."""
 
+import fcntl
 import os
 import tempfile
 from collections.abc import Iterator
@@ -19,21 +20,47 @@ def atomic_write(path: Path) -> Iterator[Path]:
     :param path: where the file shall appear
     :raises SelfguideError: where the place cannot be written to (no such folder, no permission, disk full)
     """
+    with scratch(path) as temporary:
+        yield temporary
+        _settle(temporary, path)
+
+
+@contextmanager
+def scratch(path: Path) -> Iterator[Path]:
+    """Give a temporary path beside `path` that is gone at the end; what killed processes left there goes as well.
+
+    :raises SelfguideError: where the place cannot be written to (no such folder, no permission, disk full)
+    """
+    prefix = f".{path.name[:80]}."
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, name = tempfile.mkstemp(prefix=f".{path.name[:80]}.", suffix=".part", dir=path.parent)
-        os.close(descriptor)
+        _sweep(path.parent, prefix)
+        descriptor, name = tempfile.mkstemp(prefix=prefix, suffix=_SUFFIX, dir=path.parent)
     except OSError as error:
         raise SelfguideError(f"{path}: cannot write here: {error.strerror or error}") from error
     temporary = Path(name)
     try:
+        with suppress(OSError):  # some file systems have no locks: then nothing is swept there either
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         yield temporary
-        _settle(temporary, path)
     except OSError as error:
         raise SelfguideError(f"{path}: cannot write this file: {error.strerror or error}") from error
     finally:
+        os.close(descriptor)
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
+
+
+_SUFFIX = ".part"
+
+
+def _sweep(folder: Path, prefix: str) -> None:
+    """Remove the temporary files that nobody holds: half a model left by every crash would fill the disk."""
+    for left in folder.iterdir():
+        if left.name.startswith(prefix) and left.name.endswith(_SUFFIX):
+            with suppress(OSError), left.open("rb") as file:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                left.unlink()
 
 
 def _settle(temporary: Path, path: Path) -> None:

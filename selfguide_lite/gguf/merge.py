@@ -3,7 +3,6 @@
 import os
 import shutil
 import struct
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
@@ -12,7 +11,7 @@ import numpy as np
 from gguf.constants import GGMLQuantizationType
 
 from selfguide_lite.errors import SelfguideError
-from selfguide_lite.files import atomic_write
+from selfguide_lite.files import atomic_write, scratch
 from selfguide_lite.gguf.adapter import Adapter, check_adapter, read_adapter
 from selfguide_lite.gguf.quantize import FILE_TYPES, quantize
 from selfguide_lite.gguf.reader import FloatArray, GgufFile
@@ -52,8 +51,7 @@ def merge(base: Path, adapter: Path, out: Path, kind: str, *, chat_template: str
             if kind in _PLAIN:
                 _write(gguf, lora, part, plain, chat_template)
                 return out
-            with tempfile.TemporaryDirectory(dir=out.parent, prefix=".merging-") as work:
-                whole = Path(work) / "merged.gguf"
+            with scratch(out.with_name(f"{out.name}.{plain}")) as whole:
                 _write(gguf, lora, whole, plain, chat_template)
                 quantize(whole, part, kind)
     return out

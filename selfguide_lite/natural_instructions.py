@@ -17,12 +17,16 @@ from pydantic import ValidationError
 from selfguide_lite.errors import SelfguideError
 from selfguide_lite.evaluate.metrics import normalize
 from selfguide_lite.evaluate.rows import EvalRow
+from selfguide_lite.plain_json import plain_json
 from selfguide_lite.task import NOISE_TERMS, Example, Kind, Task, fold
 
 # A set of answers is a set of labels when it is small and each answer comes back again and again.
 _MAX_LABELS = 50
 _MAX_LABEL_CHARACTERS = 100
 _MIN_USES = 3
+# The benchmark's largest files are below both; a list or an object costs much more memory than its bytes in the file.
+_MAX_BYTES = 128 * 2**20
+_MAX_LISTS = 4_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,9 +92,14 @@ def read_natural_instructions(path: Path, *, examples: int = 3, kind: Kind | Non
 
 def _read_json(path: Path) -> dict[str, Any]:
     try:
-        data = json.loads(path.read_text(encoding="utf-8-sig"))
+        with path.open("rb") as file:
+            raw = file.read(_MAX_BYTES + 1)
     except OSError as error:
         raise SelfguideError(f"{path}: cannot read this file: {error.strerror}") from error
+    if len(raw) > _MAX_BYTES or raw.count(b"[") + raw.count(b"{") > _MAX_LISTS:
+        raise SelfguideError(f"{path}: larger than any task of the benchmark ({_MAX_BYTES // 2**20} MiB)")
+    try:
+        data = json.loads(raw.decode("utf-8-sig"))
     except (ValueError, RecursionError) as error:
         raise SelfguideError(f"{path}: not valid JSON: {str(error).splitlines()[0]}") from error
     if not isinstance(data, dict) or not isinstance(data.get("Instances"), list):
@@ -100,12 +109,15 @@ def _read_json(path: Path) -> dict[str, Any]:
 
 def _texts(value: object) -> list[str]:
     """The texts in a value that is a text, a number or a list of them; what is none of these becomes an empty text."""
-    if isinstance(value, list):
-        return [text for part in value for text in _texts(part)]
+    return [_text(part) for part in value] if isinstance(value, list) else [_text(value)]
+
+
+def _text(value: object) -> str:
     if isinstance(value, bool) or not isinstance(value, str | int | float):
-        return [""]
-    # A lone surrogate is no character: no file and no database can hold it.
-    return [str(value).encode("utf-8", "replace").decode("utf-8").replace("\r\n", "\n").strip()]
+        return ""
+    # A lone surrogate is no character, and a NUL ends texts: no file and no database can hold them.
+    whole = str(value).encode("utf-8", "replace").decode("utf-8").replace("\0", "\N{REPLACEMENT CHARACTER}")
+    return whole.replace("\r\n", "\n").strip()
 
 
 def _rows(data: dict[str, Any], path: Path, notes: list[str]) -> list[EvalRow]:
@@ -209,7 +221,7 @@ def eval_jsonl(rows: Iterable[EvalRow]) -> str:
     lines = []
     for row in rows:
         output = row.references[0] if len(row.references) == 1 else list(row.references)
-        lines.append(json.dumps({"input": row.input, "output": output}, ensure_ascii=False) + "\n")
+        lines.append(plain_json({"input": row.input, "output": output}) + "\n")
     return "".join(lines)
 
 

@@ -8,18 +8,19 @@ from pydantic import BaseModel, ConfigDict, Field
 Share = Annotated[float, Field(ge=0, le=1)]
 Temperature = Annotated[float, Field(ge=0, le=5)]
 Count = Annotated[int, Field(ge=1, le=1_000_000)]
+_MOST = 1_000_000  # more of anything than there can be; far below what a database's or an array's integers hold
 
 
 class Settings(BaseModel):
     """What a user may set. None: the default of the task's kind, see `resolve`."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     # generate
     rounds: Count = 40
     prompts_per_round: Count = 10
     input_temperature: Temperature = 0.8
-    input_top_k: Annotated[int, Field(ge=0)] = 40
+    input_top_k: Annotated[int, Field(ge=0, le=_MOST)] = 40
     input_max_tokens: Count = 500
     max_pool_inputs: Annotated[int, Field(ge=0, le=100)] = 10
     prompt_budget: Count = 3000
@@ -29,15 +30,15 @@ class Settings(BaseModel):
     method: Literal["score", "sample"] | None = None
     samples: Annotated[int, Field(ge=1, le=1000)] = 10
     output_temperature: Temperature = 0.2
-    output_top_k: Annotated[int, Field(ge=0)] = 10
+    output_top_k: Annotated[int, Field(ge=0, le=_MOST)] = 10
     output_max_tokens: Count = 500
     # filters (rows of the table `setting`, read by the views)
     noise_filter: bool = True
     input_length_filter: bool = True
     output_length_filter: bool | None = None
-    length_deviations: Annotated[float, Field(gt=0)] = 2.0
-    length_slack_share: Annotated[float, Field(ge=0)] = 0.25
-    length_slack_min: Annotated[int, Field(ge=0)] = 10
+    length_deviations: Annotated[float, Field(gt=0, le=_MOST)] = 2.0
+    length_slack_share: Annotated[float, Field(ge=0, le=_MOST)] = 0.25
+    length_slack_min: Annotated[int, Field(ge=0, le=_MOST)] = 10
     near_duplicate_threshold: Share | None = None
     consistency_filter: bool = True
     min_share: Share = 0.3
@@ -51,7 +52,7 @@ class Settings(BaseModel):
     accumulation: Count = 1
     max_length: Count = 2048
     lora_rank: Annotated[int, Field(ge=1, le=1024)] = 16
-    lora_alpha: Annotated[float, Field(gt=0)] = 32
+    lora_alpha: Annotated[float, Field(gt=0, le=_MOST)] = 32
     lora_dropout: Share = 0.0
 
     def changed(self, given: Mapping[str, Any]) -> "Settings":

@@ -10,16 +10,33 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationError,
+    model_validator,
+)
 
 from selfguide_lite.errors import SelfguideError
 from selfguide_lite.settings import Settings
+from selfguide_lite.yaml_file import Places, read_yaml
 
+
+def _without_nul(value: Any) -> Any:
+    if "\0" in str(value):
+        raise ValueError("holds a NUL character, which no file name and no database can hold; remove it")
+    return value
+
+
+_MOST = 1000  # examples, labels, noise terms: what looks at them all takes time for each
+_NoNul = AfterValidator(_without_nul)
 Kind = Literal["classification", "generation"]
-Text = Annotated[str, Field(min_length=1, max_length=100_000)]
+Text = Annotated[str, Field(min_length=1, max_length=100_000), _NoNul]
 # White space counts in a noise term: a blank line is one.
-NoiseTerm = Annotated[str, StringConstraints(min_length=1, max_length=1000, strip_whitespace=False)]
+NoiseTerm = Annotated[str, StringConstraints(min_length=1, max_length=1000, strip_whitespace=False), _NoNul]
 
 # Stock phrases of a chat assistant, and the marks that the prompts themselves use (arXiv 2407.12874, appendix).
 NOISE_TERMS: tuple[str, ...] = (
@@ -37,8 +54,9 @@ NOISE_TERMS: tuple[str, ...] = (
     "\n\n",
     "\\_",
 )
-MAX_TASK_BYTES = 4 * 2**20
-_MAX_DEPTH = 16
+_SHOWN = 80  # characters of a text or a field's name in a message
+_LONG = 1000  # characters from which `fold` looks for runs of combining marks
+_MARKS = 30  # combining marks in a row, as in Unicode's stream-safe format
 
 
 class _Model(BaseModel):
@@ -61,14 +79,14 @@ class Task(_Model):
     :param eval: JSONL file with `input` and `output` (a text, or a list of references), beside the task file
     """
 
-    name: Annotated[str, Field(min_length=1, max_length=200)]
+    name: Annotated[str, Field(min_length=1, max_length=200), _NoNul]
     kind: Kind
     instruction: Text
-    labels: tuple[Text, ...] = ()
-    examples: Annotated[tuple[Example, ...], Field(min_length=1)]
-    noise_terms: tuple[NoiseTerm, ...] | None = None
+    labels: Annotated[tuple[Text, ...], Field(max_length=_MOST)] = ()
+    examples: Annotated[tuple[Example, ...], Field(min_length=1, max_length=_MOST)]
+    noise_terms: Annotated[tuple[NoiseTerm, ...], Field(max_length=_MOST)] | None = None
     settings: Settings = Settings()
-    eval: Path | None = None
+    eval: Annotated[Path, _NoNul] | None = None
 
     @model_validator(mode="after")
     def _labels_fit(self) -> "Task":
@@ -83,13 +101,37 @@ class Task(_Model):
             raise ValueError("labels: two of them are the same after folding case and white space")
         for number, example in enumerate(self.examples):
             if fold(example.output) not in folded:
-                raise ValueError(f"examples.{number}.output: {example.output!r} is not one of the labels")
+                raise ValueError(f"examples.{number}.output: {_shown(example.output)!r} is not one of the labels")
         return self
 
 
 def fold(text: str) -> str:
     """Fold case, compatibility forms and white space, the way labels and duplicates are compared."""
+    if len(text) > _LONG:
+        text = _stream_safe(text)
     return " ".join(unicodedata.normalize("NFKC", text).casefold().split())
+
+
+def _stream_safe(text: str) -> str:
+    """Part long runs of combining marks: sorting them, as normalizing does, takes time with the square of their number.
+
+    Unicode's stream-safe text format (annex 15) does it so; no language writes such runs.
+    """
+    if text.isascii():
+        return text
+    parts: list[str] = []
+    run = 0
+    for character in text:
+        run = run + 1 if unicodedata.combining(character) else 0
+        if run > _MARKS:
+            parts.append("\N{COMBINING GRAPHEME JOINER}")
+            run = 1
+        parts.append(character)
+    return "".join(parts)
+
+
+def _shown(text: str) -> str:
+    return text if len(text) <= _SHOWN else text[: _SHOWN - 1] + "…"
 
 
 def last_label(text: str, labels: Sequence[str]) -> str | None:
@@ -146,9 +188,6 @@ class Problem:
         return f"line {self.line}, column {self.column}: {self.field or 'task'}: {self.message}"
 
 
-Places = dict[tuple[str, ...], tuple[int, int]]  # line and column of every field, both from 1
-
-
 def load_task(path: Path) -> Task:
     """Read and check a task file.
 
@@ -167,7 +206,12 @@ def read_task(path: Path) -> tuple[Task | None, Places, list[Problem]]:
     :returns: the task, or None where something is wrong; where its fields stand; the problems, in the file's order
     :raises SelfguideError: where the file cannot be read or is no YAML
     """
-    data, places, problems = _read_yaml(path)
+    document = read_yaml(path, "task file")
+    data, places = document.data, document.places
+    problems = [
+        Problem(line, column, _field(place), "is given twice; remove one")
+        for place, (line, column) in document.repeated
+    ]
     if not isinstance(data, dict):
         return None, places, [Problem(1, 1, "", "a task file is a mapping with name, kind, instruction and examples")]
     task: Task | None = None
@@ -201,65 +245,8 @@ def _problem(details: dict[str, Any], places: Places) -> Problem:
     elif message[:1].isupper():
         message = message[0].lower() + message[1:]
     line, column = next(places[location[:n]] for n in range(len(location), -1, -1) if location[:n] in places)
-    return Problem(line, column, ".".join(location), message)
+    return Problem(line, column, _field(location), message)
 
 
-class _TextLoader(yaml.SafeLoader):
-    """YAML in which every plain scalar but null is a text, so that labels such as yes, 5 or 2024-01-01 stay as written.
-
-    Numbers and switches of the settings are read from their text.
-    """
-
-
-_TextLoader.yaml_implicit_resolvers = {
-    first: [(tag, pattern) for tag, pattern in resolvers if tag == "tag:yaml.org,2002:null"]
-    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
-}
-
-
-def _read_yaml(path: Path) -> tuple[Any, Places, list[Problem]]:
-    """Return the file's content, the place of every field and what is given twice.
-
-    Aliases are refused: they can blow up in memory.
-    """
-    try:
-        if path.stat().st_size > MAX_TASK_BYTES:
-            raise SelfguideError(f"{path}: larger than {MAX_TASK_BYTES // 2**20} MiB; a task file holds a few examples")
-        raw = path.read_bytes().decode("utf-8-sig")
-    except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
-        raise SelfguideError(f"{path}: cannot read this task file: {reason}") from error
-    places: Places = {(): (1, 1)}
-    problems: list[Problem] = []
-
-    def walk(node: yaml.Node | None, place: tuple[str, ...], mark: yaml.Mark | None = None) -> None:
-        if node is None:
-            return
-        start = mark or node.start_mark  # a field is found by its name, an item of a list by itself
-        if place in places and place:
-            problems.append(Problem(start.line + 1, start.column + 1, ".".join(place), "is given twice; remove one"))
-        places[place] = (start.line + 1, start.column + 1)
-        if isinstance(node, yaml.MappingNode):
-            for key, value in node.value:
-                walk(value, (*place, str(key.value)), key.start_mark)
-        elif isinstance(node, yaml.SequenceNode):
-            for number, value in enumerate(node.value):
-                walk(value, (*place, str(number)))
-
-    try:
-        depth = 0
-        for event in yaml.parse(raw, Loader=_TextLoader):
-            if isinstance(event, yaml.AliasEvent):
-                raise SelfguideError(f"{path}: YAML aliases are not supported in a task file; write the text out")
-            depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
-            if depth > _MAX_DEPTH:  # the parser's time grows with the square of the depth
-                raise SelfguideError(f"{path}: nested too deep for a task file")
-        walk(yaml.compose(raw, Loader=_TextLoader), ())
-        data = yaml.load(raw, Loader=_TextLoader)  # a safe loader that makes fewer types still
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark
-        where = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
-        raise SelfguideError(f"{path}: {where}{error.problem or 'not valid YAML'}") from error
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise SelfguideError(f"{path}: not valid YAML: {(str(error) or 'nested too deep').splitlines()[0]}") from error
-    return data, places, problems
+def _field(location: Sequence[str]) -> str:
+    return ".".join(map(_shown, location))

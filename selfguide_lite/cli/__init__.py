@@ -8,6 +8,7 @@ import click
 
 from selfguide_lite import __version__
 from selfguide_lite.errors import SelfguideError, in_plain_words
+from selfguide_lite.report.text import neutral
 
 # command: module below this package; the function is named after the command, with `_command` at its end
 COMMANDS: dict[str, str] = {
@@ -51,7 +52,7 @@ class _Lazy(click.Group):
         try:
             return super().invoke(ctx)
         except SelfguideError as error:
-            click.echo(f"Error: {error}", err=True)
+            click.echo(f"Error: {neutral(str(error))}", err=True)
             sys.exit(1)
         except KeyboardInterrupt:
             click.echo("Interrupted. The same command goes on where this one stopped.", err=True)
@@ -62,7 +63,7 @@ class _Lazy(click.Group):
             words = in_plain_words(error)
             if words is None:
                 raise
-            click.echo(f"Error: {words}", err=True)
+            click.echo(f"Error: {neutral(words)}", err=True)
             sys.exit(1)
 
 

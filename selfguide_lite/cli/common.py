@@ -1,6 +1,5 @@
 """The options that several commands share, and the few steps from an option to what a command works with."""
 
-import json
 import signal
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -13,6 +12,7 @@ import click
 
 from selfguide_lite.errors import SelfguideError
 from selfguide_lite.places import default_db
+from selfguide_lite.plain_json import plain_json
 
 if TYPE_CHECKING:
     from selfguide_lite.llm.base import Engine
@@ -25,7 +25,10 @@ db_option = click.option(
     "-d", "--db", type=_FILE, metavar="FILE", help="The run's database.  [default: the task's name with .db]"
 )
 task_option = click.option("--task", "task_name", metavar="NAME", help="Which task, where the database holds several.")
-seed_option = click.option("--seed", type=int, default=42, show_default=True, help="Fixes every random choice.")
+# The libraries of training take no other seeds.
+seed_option = click.option(
+    "--seed", type=click.IntRange(0, 2**32 - 1), default=42, show_default=True, help="Fixes every random choice."
+)
 quiet_option = click.option("-q", "--quiet", is_flag=True, help="Say nothing but errors and the answer.")
 json_option = click.option("--json", "as_json", is_flag=True, help="Answer with JSON for a program to read.")
 prompts_option = click.option(
@@ -85,19 +88,18 @@ def given_settings(settings_file: Path | None, assignments: Sequence[str]) -> di
     :raises SelfguideError: where the file is wrong, naming it and the setting
     :raises click.BadParameter: where an assignment is wrong
     """
-    import yaml
+    from selfguide_lite.settings import Settings
+    from selfguide_lite.yaml_file import parse_yaml, read_yaml
 
     given: dict[str, Any] = {}
     if settings_file is not None:
-        try:
-            read = yaml.safe_load(settings_file.read_text(encoding="utf-8"))
-        except OSError as error:
-            raise SelfguideError(f"{settings_file}: cannot read these settings: {error.strerror}") from error
-        except (yaml.YAMLError, ValueError, RecursionError) as error:
-            raise SelfguideError(f"{settings_file}: not valid YAML: {_first_line(error)}") from error
-        if not isinstance(read, dict):
+        document = read_yaml(settings_file, "settings file")
+        if not isinstance(document.data, dict):
             raise SelfguideError(f"{settings_file}: must be a mapping of settings to values, such as rounds: 10")
-        given.update({str(key): value for key, value in read.items()})
+        if document.repeated:
+            place, (line, _) = document.repeated[0]
+            raise SelfguideError(f"{settings_file}: line {line}: {'.'.join(place)} is given twice; remove one")
+        given.update({str(key): value for key, value in document.data.items()})
         if problem := _problem(given):
             raise SelfguideError(f"{settings_file}: {problem}")
     for assignment in assignments:
@@ -105,13 +107,13 @@ def given_settings(settings_file: Path | None, assignments: Sequence[str]) -> di
         if not equals:
             raise click.BadParameter(f"{assignment!r} is not KEY=VALUE", param_hint="--set")
         try:
-            value = yaml.safe_load(text)
-        except yaml.YAMLError as error:
-            raise click.BadParameter(f"{assignment!r}: {_first_line(error)}", param_hint="--set") from error
+            value = parse_yaml(text, f"{assignment!r}: ", "setting").data
+        except SelfguideError as error:
+            raise click.BadParameter(str(error), param_hint="--set") from error
         if problem := _problem({key.strip(): value}):
             raise click.BadParameter(problem, param_hint="--set")
         given[key.strip()] = value
-    return given
+    return Settings.model_validate(given).model_dump(exclude_unset=True)
 
 
 def _problem(given: Mapping[str, Any]) -> str | None:
@@ -134,10 +136,6 @@ def _problem(given: Mapping[str, Any]) -> str | None:
             f"; did you mean {near[0]}?" if near else f"; there are {', '.join(Settings.model_fields)}"
         )
     return None
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).splitlines()[0] if str(error) else type(error).__name__
 
 
 def find_task_file(given: Path) -> Path:
@@ -191,7 +189,7 @@ def opened_engine(
 
 def print_json(value: object) -> None:
     """Write one line of JSON to standard output."""
-    click.echo(json.dumps(value, ensure_ascii=False, allow_nan=False))
+    click.echo(plain_json(value, allow_nan=False))
 
 
 class Terminated(KeyboardInterrupt):

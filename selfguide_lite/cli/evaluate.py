@@ -9,20 +9,17 @@ from selfguide_lite.cli.common import (
     db_option,
     find_db,
     find_task_file,
-    given_settings,
     json_option,
     model_option,
     print_json,
     prompts_option,
     quiet_option,
-    seed_option,
-    settings_options,
     stoppable,
 )
+from selfguide_lite.cli.how import How, how_options
 
 if TYPE_CHECKING:
     from selfguide_lite.evaluate import Evaluation
-    from selfguide_lite.store import Store
     from selfguide_lite.task import Task
 
 _PATH = click.Path(path_type=Path)
@@ -64,23 +61,20 @@ def evaluate_command(
       selfguide evaluate people.yaml --json
     """
     from selfguide_lite.evaluate.both import before_and_after
-    from selfguide_lite.lock import exclusive
     from selfguide_lite.prompts import Prompts
     from selfguide_lite.report.progress import listener_for
-    from selfguide_lite.store import Store
     from selfguide_lite.task import load_task
 
     task = load_task(find_task_file(task_file))
     place = find_db(db, task)
-    with stoppable(place), exclusive(place), Store.open(place) as store:
-        with listener_for(quiet or as_json, ("evaluate",)) as listener:
-            before, after = before_and_after(
-                store, task, model, adapter=adapter, eval_file=eval_file, prompts=Prompts(prompts), listener=listener
-            )
-        if as_json:
-            print_json(_evaluation_json(task, before, after))
-        else:
-            _show(task, before, after, examples, store)
+    with stoppable(place), listener_for(quiet or as_json, ("evaluate",)) as listener:
+        before, after = before_and_after(
+            task, place, model, adapter=adapter, eval_file=eval_file, prompts=Prompts(prompts), listener=listener
+        )
+    if as_json:
+        print_json(_evaluation_json(task, before, after))
+    else:
+        _show(task, before, after, examples, place)
 
 
 def _evaluation_json(task: "Task", before: "Evaluation", after: "Evaluation | None") -> dict[str, Any]:
@@ -105,12 +99,13 @@ def _evaluation_json(task: "Task", before: "Evaluation", after: "Evaluation | No
     }
 
 
-def _show(task: "Task", before: "Evaluation", after: "Evaluation | None", examples: int, store: "Store") -> None:
+def _show(task: "Task", before: "Evaluation", after: "Evaluation | None", examples: int, db: Path) -> None:
     from selfguide_lite.evaluate import changes, confusion
     from selfguide_lite.evaluate.tables import change_lines, confusion_text, points, scores, text_table
+    from selfguide_lite.report.text import neutral
 
     both = [evaluation for evaluation in (before, after) if evaluation is not None]
-    click.echo(f"{task.name}: {before.metric} on {len(before.scores)} rows, mean with its 95 % interval\n")
+    click.echo(f"{neutral(task.name)}: {before.metric} on {len(before.scores)} rows, mean with its 95 % interval\n")
     click.echo(text_table(["method", before.metric], [[one.method, scores(one)] for one in both]))
     if after is not None:
         gain = after.gain_over(before)
@@ -131,7 +126,7 @@ def _show(task: "Task", before: "Evaluation", after: "Evaluation | None", exampl
                 click.echo("\n".join(change_lines(change)) + "\n")
     last = both[-1].id
     click.echo(
-        f'All errors: selfguide sql -d {store.path} "SELECT input, text, score FROM prediction'
+        f'All errors: selfguide sql -d {db} "SELECT input, text, score FROM prediction'
         f' WHERE evaluation_id = {last} AND score < 1"'
     )
 
@@ -139,29 +134,20 @@ def _show(task: "Task", before: "Evaluation", after: "Evaluation | None", exampl
 @click.command("compare")
 @_TASK
 @db_option
-@model_option
 @_EVAL
 @click.option("--method", "methods", multiple=True, metavar="NAME", help="Only this one; may be given several times.")
 @click.option("--no-ablations", is_flag=True, help="Only the methods, no SELF-GUIDE without one of its parts.")
 @click.option("--curve", metavar="N,N,...", help="Also SELF-GUIDE with only so many pairs, such as 50,100,200,400.")
-@settings_options
-@prompts_option
-@seed_option
-@quiet_option
+@how_options(server=False)
 @json_option
 def compare_command(
     task_file: Path,
     db: Path | None,
-    model: Path | None,
     eval_file: Path | None,
     methods: tuple[str, ...],
     no_ablations: bool,
     curve: str | None,
-    settings_file: Path | None,
-    assignments: tuple[str, ...],
-    prompts: Path | None,
-    seed: int,
-    quiet: bool,
+    how: How,
     as_json: bool,
 ) -> None:
     """Compare zero-shot, few-shot, Self-ICL, few-shot finetuning and SELF-GUIDE, also without each of its parts.
@@ -179,25 +165,23 @@ def compare_command(
     from selfguide_lite.evaluate.methods import METHODS
     from selfguide_lite.evaluate.rows import eval_rows
     from selfguide_lite.evaluate.tables import comparison_text
-    from selfguide_lite.prompts import Prompts
     from selfguide_lite.report.progress import listener_for
     from selfguide_lite.task import load_task
 
-    given = given_settings(settings_file, assignments)
     task = load_task(find_task_file(task_file))
     rows = eval_rows(task, eval_file)
     place = find_db(db, task)
-    with stoppable(place), listener_for(quiet or as_json) as listener:
+    with stoppable(place), listener_for(how.quiet or as_json) as listener:
         comparison = compare(
             task,
             place,
-            model=model,
+            model=how.model,
             methods=methods or (METHODS if no_ablations else None),
             curve=_numbers(curve, "--curve"),
-            settings=given,
+            settings=how.settings,
             rows=rows,
-            prompts=Prompts(prompts),
-            seed=seed,
+            prompts=how.prompts,
+            seed=how.seed,
             listener=listener,
         )
     if as_json:
@@ -231,11 +215,7 @@ def _numbers(text: str | None, option: str) -> list[int]:
     show_default=True,
     help="Share of the evaluation rows that chooses; the others score what was chosen.",
 )
-@model_option
-@settings_options
-@prompts_option
-@seed_option
-@quiet_option
+@how_options(server=False)
 @json_option
 def search_command(
     task_files: tuple[Path, ...],
@@ -246,12 +226,7 @@ def search_command(
     epochs: tuple[float, ...],
     no_filters: bool,
     validation: float,
-    model: Path | None,
-    settings_file: Path | None,
-    assignments: tuple[str, ...],
-    prompts: Path | None,
-    seed: int,
-    quiet: bool,
+    how: How,
     as_json: bool,
 ) -> None:
     """Find one setting for all tasks: the one whose worst gain over few-shot prompting is the largest.
@@ -266,25 +241,23 @@ def search_command(
     """
     from selfguide_lite.evaluate.search import EPOCHS, FILTERS, TEMPERATURES, grid, search, write_settings
     from selfguide_lite.evaluate.tables import found_text
-    from selfguide_lite.prompts import Prompts
     from selfguide_lite.report.progress import listener_for
     from selfguide_lite.task import load_task
 
-    given = given_settings(settings_file, assignments)
     tasks = [load_task(find_task_file(path)) for path in task_files]
     candidates = grid(tasks, temperatures or TEMPERATURES, epochs or EPOCHS, FILTERS[:1] if no_filters else FILTERS)
     target = output or folder / "settings.yaml"
-    with stoppable(folder / "trainings.db"), listener_for(quiet or as_json) as listener:
+    with stoppable(folder / "trainings.db"), listener_for(how.quiet or as_json) as listener:
         found = search(
             tasks,
             folder,
-            model=model,
+            model=how.model,
             candidates=candidates,
             budget=budget,
             validation=validation,
-            settings=given,
-            prompts=Prompts(prompts),
-            seed=seed,
+            settings=how.settings,
+            prompts=how.prompts,
+            seed=how.seed,
             listener=listener,
         )
     write_settings(found, target)

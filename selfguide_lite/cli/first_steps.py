@@ -178,6 +178,7 @@ def import_ni_command(
       selfguide import-ni task738.json -o topics.yaml --eval topics.eval.jsonl
     """
     from selfguide_lite.natural_instructions import import_natural_instructions
+    from selfguide_lite.report.text import neutral
 
     task_path = task_path or Path(f"{source.stem}.yaml")
     eval_path = eval_path or task_path.with_name(f"{task_path.stem}.eval.jsonl")
@@ -186,8 +187,8 @@ def import_ni_command(
     )
     task = imported.task
     labels = f", labels {', '.join(task.labels)}" if task.labels else ""
-    click.echo(f"{task_path}: {task.kind}, {len(task.examples)} examples{labels}")
+    click.echo(neutral(f"{task_path}: {task.kind}, {len(task.examples)} examples{labels}"))
     click.echo(f"{eval_path}: {len(imported.rows)} evaluation rows")
     for note in imported.notes:
-        click.echo(f"Note: {note}")
+        click.echo(neutral(f"Note: {note}"))
     click.echo(f"Next: selfguide run {task_path}")

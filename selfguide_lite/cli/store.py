@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from selfguide_lite.store.life import Life, Origin
 
 _WIDEST_CELL = 60
+_WIDEST_COLUMN = 200
 
 
 @contextmanager
@@ -47,7 +48,8 @@ def _table(columns: Sequence[str], rows: Iterable[Sequence[Any]], indent: str = 
     cut = sys.stdout.isatty()
     shown = [[_cell(value, cut) for value in row] for row in rows]
     heads = [neutral(column) for column in columns]
-    widths = [max(map(_width, column)) for column in zip(heads, *shown, strict=True)]
+    # A single endless cell must not fill every line with blanks.
+    widths = [min(_WIDEST_COLUMN, max(map(_width, column))) for column in zip(heads, *shown, strict=True)]
     right = [all(_is_number(row[n]) for row in shown) and bool(shown) for n in range(len(heads))]
     for row in (heads, *shown):
         cells = [
@@ -287,7 +289,7 @@ def _show_life(found: "Life", prompt: Sequence[tuple[str, str]]) -> None:
         click.echo("\nvotes")
         _table(["answer", "votes", "share"], [(v.answer, v.n, f"{v.share:.1%}") for v in found.votes], "  ")
     if found.output is None:
-        click.echo(f"\nnot in the dataset: {found.why_not}")
+        click.echo(f"\nnot in the dataset: {neutral(found.why_not or '')}")
     else:
         click.echo("\nin the dataset as")
         click.echo(_indented(found.output))

@@ -14,6 +14,7 @@ from selfguide_lite.llm.base import Message
 from selfguide_lite.llm.chat import ChatFormat
 from selfguide_lite.llm.native import Model
 from selfguide_lite.prompts import Prompts
+from selfguide_lite.report.text import neutral
 from selfguide_lite.task import Task
 
 _MAX_TOKENS = 500
@@ -35,8 +36,11 @@ def write_handover(
         chat = ChatFormat.of(model)
         bos = chat.vocabulary.text(chat.vocabulary.bos) if chat.vocabulary.add_bos else ""
         mark = f"m{secrets.token_hex(16)}m"
-        messages = prompts.annotate(task, mark)
-        before, after = chat.written(messages).removeprefix(bos).split(mark)
+        # Both are files for people to read and for programs to run: no text in them may be obeyed by a terminal.
+        messages = tuple(
+            Message(message.role, neutral(message.content, keep_lines=True)) for message in prompts.annotate(task, mark)
+        )
+        before, after = neutral(chat.written(messages).removeprefix(bos), keep_lines=True).split(mark)
         modelfile = _modelfile(chat, bos, messages, mark, context, max_tokens)
     finally:
         model.close()
@@ -70,7 +74,7 @@ def _modelfile(
 ) -> str:
     """Everything below FROM: the chat format as Ollama writes templates, the examples as turns, greedy sampling."""
     turns = [Message("user", f"{mark}0"), Message("assistant", f"{mark}1"), Message("user", f"{mark}2")]
-    written = chat.written(turns).removeprefix(bos)
+    written = neutral(chat.written(turns).removeprefix(bos), keep_lines=True)
     first, answer, following, ask = re.split("|".join(re.escape(turn.content) for turn in turns), written)
     template = (
         "{{- range $i, $turn := .Messages }}"
@@ -84,7 +88,7 @@ def _modelfile(
     lines += [
         f'PARAMETER stop "{chat.vocabulary.text(token)}"'
         for token in sorted(chat.vocabulary.end_tokens)
-        if '"' not in chat.vocabulary.text(token)
+        if '"' not in chat.vocabulary.text(token) and chat.vocabulary.text(token).isprintable()
     ]
     shown = messages[: next(n for n, message in enumerate(messages) if mark in message.content)]
     lines += [f"MESSAGE {message.role} {_quoted(message.content)}" for message in shown]

@@ -23,6 +23,10 @@ FloatArray = npt.NDArray[np.float32]
 _SCALARS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}
 _STRING, _ARRAY = 8, 9
 _CHUNK_ELEMENTS = 4 * 2**20
+# Far above what any model has. A header is read into memory whole, so a damaged length must not name half a large file.
+_MAX_HEADER = 256 * 2**20
+_MAX_FIELDS, _MAX_TENSORS, _MAX_ITEMS, _MAX_DIMENSIONS = 65_536, 262_144, 8_000_000, 4
+_DAMAGE = (struct.error, UnicodeDecodeError, ValueError, TypeError, KeyError, OverflowError, MemoryError)
 _PLAIN = {GGMLQuantizationType.F32: "<f4", GGMLQuantizationType.F16: "<f2"}
 
 
@@ -80,7 +84,10 @@ class GgufFile:
         try:
             self._size = path.stat().st_size
             self._read_header()
-        except (struct.error, UnicodeDecodeError, ValueError, KeyError, OverflowError, MemoryError) as error:
+        except OSError as error:
+            self._file.close()
+            raise SelfguideError(f"{path}: cannot read this model: {error.strerror}") from error
+        except _DAMAGE as error:
             self._file.close()
             raise SelfguideError(f"{path}: this GGUF file is damaged or cut short; get it again ({error})") from error
         except BaseException:
@@ -147,6 +154,8 @@ class GgufFile:
     def _take(self, count: int) -> bytes:
         if count > self._size:
             raise ValueError(f"a length of {count:,} bytes in a file of {self._size:,}")
+        if self._file.tell() + count > _MAX_HEADER:
+            raise ValueError(f"a header of more than {_MAX_HEADER // 2**20} MiB")
         data = self._file.read(count)
         if len(data) < count:
             raise ValueError("it ends in the middle of its header")
@@ -164,12 +173,16 @@ class GgufFile:
             return self._string()
         if kind == _ARRAY:
             inner, count = self._scalar("I"), self._scalar("Q")
+            if count > _MAX_ITEMS:
+                raise ValueError(f"an array of {count:,} items")
             if inner in _SCALARS:
                 data = self._take(count * struct.calcsize(f"<{_SCALARS[inner]}"))
                 return list(struct.unpack(f"<{count}{_SCALARS[inner]}", data))
-            if count > self._size:
-                raise ValueError(f"an array of {count:,} items")
-            return [self._value(inner) for _ in range(count)]
+            if inner != _STRING:
+                raise ValueError(f"an array of values of type {inner}")
+            return [self._string() for _ in range(count)]
+        if kind not in _SCALARS:
+            raise ValueError(f"a value of type {kind}")
         return self._scalar(_SCALARS[kind])
 
     def _read_header(self) -> None:
@@ -179,26 +192,32 @@ class GgufFile:
         if version not in (2, 3):
             raise SelfguideError(f"{self.path}: GGUF version {version} is not supported, only 2 and 3 (little-endian)")
         tensor_count, field_count = self._scalar("Q"), self._scalar("Q")
+        if tensor_count > _MAX_TENSORS or field_count > _MAX_FIELDS:
+            raise ValueError(f"{tensor_count:,} tensors and {field_count:,} fields")
         for _ in range(field_count):
             start = self._file.tell()
             key = self._string()
+            if key in self.metadata:
+                raise ValueError(f"the field {key[:80]!r} twice")
             self.metadata[key] = self._value(self._scalar("I"))
             self.spans[key] = (start, self._file.tell())
         raw: list[tuple[str, tuple[int, ...], GGMLQuantizationType, int]] = []
         for _ in range(tensor_count):
             name = self._string()
             dimensions = self._scalar("I")
+            if dimensions > _MAX_DIMENSIONS:
+                raise ValueError(f"a tensor of {dimensions:,} dimensions")
             shape = tuple(reversed([self._scalar("Q") for _ in range(dimensions)]))
             raw.append((name, shape or (1,), GGMLQuantizationType(self._scalar("I")), self._scalar("Q")))
-        alignment = int(self.metadata.get("general.alignment", 32))
-        if alignment <= 0:
-            raise ValueError(f"an alignment of {alignment}")
+        alignment = self.metadata.get("general.alignment", 32)
+        if not isinstance(alignment, int) or alignment <= 0:
+            raise ValueError(f"an alignment of {str(alignment)[:80]!r}")
         data_start = -(-self._file.tell() // alignment) * alignment
         for name, shape, kind, offset in raw:
             info = TensorInfo(name, shape, kind, data_start + offset)
             if info.shape[-1] % GGML_QUANT_SIZES[kind][0]:
-                raise ValueError(f"tensor {name} of {kind.name} has rows of {info.shape[-1]}")
+                raise ValueError(f"tensor {name[:80]!r} of {kind.name} has rows of {info.shape[-1]}")
             if info.offset + info.bytes > self._size:
                 missing = info.offset + info.bytes - self._size
-                raise ValueError(f"at least {missing:,} bytes are missing at its end, in tensor {name}")
+                raise ValueError(f"at least {missing:,} bytes are missing at its end, in tensor {name[:80]!r}")
             self.tensors[name] = info

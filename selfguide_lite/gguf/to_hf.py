@@ -101,7 +101,7 @@ def geometry(gguf: GgufFile) -> Geometry:
             rope_base=float(gguf.get("rope.freq_base", 10000.0)),
             tied="output.weight" not in gguf.tensors,
         )
-    except (TypeError, ValueError, KeyError, ZeroDivisionError) as error:
+    except (TypeError, ValueError, KeyError, ArithmeticError) as error:
         raise SelfguideError(f"{gguf.path}: its metadata is incomplete ({error}); get the file again") from error
 
 

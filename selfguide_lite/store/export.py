@@ -1,16 +1,16 @@
 """The dataset as a file: JSONL, CSV or Parquet; as pairs, as chat messages, or in Alpaca's form.
 
-A file appears whole or not at all. JSONL and Parquet hold the texts as they are; in CSV a cell that a spreadsheet would
-run as a formula gets an apostrophe in front.
+A file appears whole or not at all. JSONL and Parquet hold the texts as they are; a CSV is for people and spreadsheets:
+a cell that one would run as a formula gets an apostrophe in front, and control codes are replaced.
 """
 
-import json
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import IO, Any, Literal
 
 from selfguide_lite.errors import SelfguideError
 from selfguide_lite.files import atomic_write
+from selfguide_lite.plain_json import plain_json
 from selfguide_lite.store.query import csv_lines
 from selfguide_lite.store.rows import Pair
 from selfguide_lite.task import Task
@@ -57,7 +57,7 @@ def export(task: Task, pairs: Iterable[Pair], path: Path, form: Form = "pairs") 
 
 def write_json_lines(rows: Iterable[dict[str, Any]], handle: IO[str]) -> None:
     """Write each record as a line of JSON."""
-    handle.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+    handle.writelines(plain_json(row) + "\n" for row in rows)
 
 
 def _columns(form: Form) -> list[str]:
@@ -65,7 +65,7 @@ def _columns(form: Form) -> list[str]:
 
 
 def _cells(record: dict[str, Any]) -> list[str]:
-    return [value if isinstance(value, str) else json.dumps(value, ensure_ascii=False) for value in record.values()]
+    return [value if isinstance(value, str) else plain_json(value) for value in record.values()]
 
 
 def _write_parquet(rows: Iterator[dict[str, Any]], path: Path, form: Form) -> None:

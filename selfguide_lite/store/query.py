@@ -5,8 +5,8 @@ The file is opened read-only, so SQLite itself refuses every write; attaching an
 
 import csv
 import io
-import json
 import math
+import re
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from selfguide_lite.errors import SelfguideError
+from selfguide_lite.plain_json import plain_json
 from selfguide_lite.store.store import Store
 
 _PRAGMAS = frozenset(
@@ -94,7 +95,7 @@ def plain(value: Any) -> Any:
 def json_lines(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> Iterator[str]:
     """Yield each row as an object on a line."""
     for row in rows:
-        yield json.dumps(dict(zip(columns, map(plain, row), strict=True)), ensure_ascii=False) + "\n"
+        yield plain_json(dict(zip(columns, map(plain, row), strict=True))) + "\n"
 
 
 def json_array(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> Iterator[str]:
@@ -119,11 +120,18 @@ def csv_lines(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> Iterator
     yield buffer.getvalue()
 
 
-_FORMULA = tuple("=+-@\t\r\n＝＋－＠")
+_FORMULA = tuple("=+-@\t\n＝＋－＠")
+# Control codes, direction overrides and isolates: a terminal obeys the first, and both show another text than there is.
+_OBEYED = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 
 
 def harmless(value: Any) -> Any:
-    """Return a cell that no spreadsheet takes for a formula: an apostrophe goes before = + - @, tab and line breaks."""
-    if isinstance(value, str) and value.lstrip(" ").startswith(_FORMULA):
-        return "'" + value
-    return value
+    """Return a cell that no spreadsheet takes for a formula and no terminal obeys.
+
+    An apostrophe goes before = + - @, tab and line breaks. CSV has no escapes, so control codes and direction overrides
+    become U+FFFD, and every line break becomes a newline; JSON and Parquet have texts as they are.
+    """
+    if not isinstance(value, str):
+        return value
+    text = _OBEYED.sub("\N{REPLACEMENT CHARACTER}", value.replace("\r\n", "\n").replace("\r", "\n"))
+    return "'" + text if text.lstrip(" ").startswith(_FORMULA) else text

@@ -1,0 +1,19 @@
+"""JSON as it is printed and written: texts as they are, but for what a terminal would obey, which is escaped.
+
+JSON itself escapes the control codes below U+0020 only.
+"""
+
+import json
+import re
+from typing import Any
+
+# DEL and the C1 codes, direction marks and overrides, line separators, the byte order mark, lone surrogates.
+_OBEYED = re.compile("[\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff]")
+
+
+def plain_json(value: Any, **options: Any) -> str:
+    """Return a value as JSON that any terminal, file and program can take; it reads back the very same.
+
+    :param options: further ones of `json.dumps`
+    """
+    return _OBEYED.sub(lambda found: f"\\u{ord(found[0]):04x}", json.dumps(value, ensure_ascii=False, **options))

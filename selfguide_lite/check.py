@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import combinations
 from pathlib import Path
 from statistics import fmean, pstdev
 from typing import Literal, Protocol
@@ -11,7 +10,8 @@ from selfguide_lite.errors import SelfguideError
 from selfguide_lite.llm.base import Message
 from selfguide_lite.prompts import Prompts
 from selfguide_lite.settings import Settings
-from selfguide_lite.task import NOISE_TERMS, Places, Task, fold, read_task
+from selfguide_lite.task import NOISE_TERMS, Task, fold, read_task
+from selfguide_lite.yaml_file import Places
 
 _NEAR_CONTEXT = 0.75  # a prompt that fills more of the context than this leaves too little for the answer
 _WANTED_EXAMPLES = 3
@@ -96,8 +96,10 @@ def _examples(task: Task) -> Iterator[_Found]:
             f"only {count} example{'s' if count > 1 else ''}: the method was measured with about {_WANTED_EXAMPLES}; "
             "fewer make the data less varied",
         )
-    for (i, one), (j, other) in combinations(enumerate(task.examples), 2):
-        if fold(one.input) == fold(other.input):
+    first: dict[str, int] = {}
+    for j, example in enumerate(task.examples):
+        i = first.setdefault(fold(example.input), j)
+        if i < j:
             yield "warning", f"examples.{j}.input", f"the same input as example {i}: it adds nothing"
     if task.kind == "generation" and count > 1 and len({fold(example.output) for example in task.examples}) == 1:
         yield "warning", "examples", "all outputs are the same: the model will learn to answer only that"
@@ -161,13 +163,16 @@ def _noise(task: Task, settings: Settings) -> Iterator[_Found]:
         return
     terms = NOISE_TERMS if task.noise_terms is None else task.noise_terms
     advice = "; take it off with a noise_terms list of your own"
+    labels = [label.casefold() for label in task.labels]
+    texts = [(example.input.casefold(), example.output.casefold()) for example in task.examples]
     for term in terms:
-        for i, label in enumerate(task.labels):
-            if term.casefold() in label.casefold():
+        sought = term.casefold()
+        for i, label in enumerate(labels):
+            if sought in label:
                 yield "error", f"labels.{i}", f"the noise term {term!r} drops every answer with this label{advice}"
-        for i, example in enumerate(task.examples):
-            for column, text in (("input", example.input), ("output", example.output)):
-                if term.casefold() in text.casefold() and not (column == "output" and task.labels):
+        for i, both in enumerate(texts):
+            for column, text in zip(("input", "output"), both, strict=True):
+                if sought in text and not (column == "output" and task.labels):
                     yield (
                         "warning",
                         f"examples.{i}.{column}",
@@ -188,28 +193,20 @@ def _settings(task: Task, settings: Settings) -> Iterator[_Found]:
 def _evaluation(task: Task) -> Iterator[_Found]:
     if task.eval is None:
         return
-    from selfguide_lite.evaluate.rows import load_eval
+    from selfguide_lite.evaluate.rows import eval_rows, unseen_labels, without_leaks
 
     try:
-        rows = load_eval(task.eval)
+        rows = eval_rows(task)
     except SelfguideError as error:
         yield "error", "eval", str(error)
         return
-    seeds = {fold(example.input) for example in task.examples}
-    leaks = sum(fold(row.input) in seeds for row in rows)
-    if leaks:
-        yield "warning", "eval", f"{leaks} of its inputs are seed examples: they are left out of every score"
-    if task.labels:
-        labels = {fold(label) for label in task.labels}
-        strange = [row for row in rows if not any(fold(reference) in labels for reference in row.references)]
-        if strange:
-            first = strange[0].references[0]
-            yield (
-                "warning",
-                "eval",
-                f"{len(strange)} of {len(rows)} rows have an answer that is no label ({first[:60]!r}): "
-                "they count as errors",
-            )
+    clean, leaks = without_leaks(rows, [example.input for example in task.examples])
+    if not clean:
+        yield "error", "eval", "all of its inputs are seed examples: nothing is left to evaluate"
+    elif leaks:
+        yield "warning", "eval", f"{len(leaks)} of its inputs are seed examples: they are left out of every score"
+    if clean and (missing := unseen_labels(task, clean)):
+        yield "warning", "eval", f"none of its rows has the answer {', '.join(missing)}: errors on it will not show"
 
 
 def _prompts(task: Task, settings: Settings, prompts: Prompts, counter: TokenCounter) -> Iterator[_Found]:

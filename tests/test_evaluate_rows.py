@@ -82,7 +82,7 @@ def test_labels_are_checked(tmp_path):
     rows = eval_rows(TASK, path)
     assert unseen_labels(TASK, rows) == ["no", "maybe so"]
     path.write_text(json.dumps({"input": "a", "output": "perhaps"}) + "\n", encoding="utf-8")
-    with pytest.raises(SelfguideError, match="row 1: the answer 'perhaps' is not a label"):
+    with pytest.raises(SelfguideError, match="line 1: the answer 'perhaps' is not a label"):
         eval_rows(TASK, path)
 
 

@@ -1,31 +1,24 @@
 """The main job, and its first two stages one by one."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from selfguide_lite.cli.common import (
     db_option,
-    engine_options,
     find_db,
     find_task_file,
-    given_settings,
     json_option,
     opened_engine,
     print_json,
-    prompts_option,
-    quiet_option,
-    seed_option,
-    settings_options,
     stoppable,
     task_option,
 )
+from selfguide_lite.cli.how import How, how_options
 
 if TYPE_CHECKING:
-    from selfguide_lite.llm.base import Engine
     from selfguide_lite.pipeline import RunResult
-    from selfguide_lite.prompts import Prompts
     from selfguide_lite.task import Task
 
 _TASK = click.argument("task_file", metavar="TASK.yaml", type=click.Path(path_type=Path, dir_okay=False))
@@ -34,10 +27,7 @@ _TASK = click.argument("task_file", metavar="TASK.yaml", type=click.Path(path_ty
 @click.command("run")
 @_TASK
 @db_option
-@engine_options
-@settings_options
-@prompts_option
-@seed_option
+@how_options()
 @click.option(
     "--dry-run", "only_plan", is_flag=True, help="Show every prompt and what a run would cost; write nothing."
 )
@@ -51,23 +41,8 @@ _TASK = click.argument("task_file", metavar="TASK.yaml", type=click.Path(path_ty
     "scores higher; the others score the best. (Rounds of prompts: --set rounds=N.)",
     metavar="N",
 )
-@quiet_option
 @json_option
-def run_command(
-    task_file: Path,
-    db: Path | None,
-    model: Path | None,
-    server: str | None,
-    server_model: str | None,
-    settings_file: Path | None,
-    assignments: tuple[str, ...],
-    prompts: Path | None,
-    seed: int,
-    only_plan: bool,
-    times: int,
-    quiet: bool,
-    as_json: bool,
-) -> None:
+def run_command(task_file: Path, db: Path | None, how: How, only_plan: bool, times: int, as_json: bool) -> None:
     """The whole job: write data for a task, finetune on it, measure the gain.
 
     Everything goes into one database as it is made. A run that was stopped goes on where it stopped when the same
@@ -83,72 +58,68 @@ def run_command(
       selfguide run people.yaml --json | tail -n 1
     """
     from selfguide_lite.pipeline import run
-    from selfguide_lite.prompts import Prompts
     from selfguide_lite.report.progress import RUN_STAGES, listener_for
     from selfguide_lite.task import load_task
 
-    given = given_settings(settings_file, assignments)
     task = load_task(find_task_file(task_file))
     if only_plan:
-        task = task.model_copy(update={"settings": task.settings.changed(given)})
-        with opened_engine(model, server, server_model) as engine:
-            _show_plan(task, engine, Prompts(prompts), seed, as_json)
+        _show_plan(how.set_for(task), how, as_json)
         return
     place = find_db(db, task)
     if times > 1:
-        if server is not None:
+        if how.server is not None:
             raise click.UsageError("--rounds needs a model file, since every round is written by another model")
-        _run_rounds(task, place, times, model, given, Prompts(prompts), seed, quiet, as_json)
+        _run_rounds(task, place, times, how, as_json)
         return
-    with stoppable(place), listener_for(quiet, RUN_STAGES if task.eval else RUN_STAGES[:-1]) as listener:
+    with stoppable(place), listener_for(how.quiet, RUN_STAGES if task.eval else RUN_STAGES[:-1]) as listener:
         result = run(
             task,
             place,
-            model=model,
-            server=server,
-            server_model=server_model,
-            settings=given,
-            prompts=Prompts(prompts),
-            seed=seed,
+            model=how.model,
+            server=how.server,
+            server_model=how.server_model,
+            settings=how.settings,
+            prompts=how.prompts,
+            seed=how.seed,
             listener=listener,
         )
-    if not quiet:
+    if not how.quiet:
         click.echo(_summary(result), err=as_json)
     if as_json:
         print_json(result.as_json())
 
 
-def _run_rounds(
-    task: "Task",
-    db: Path,
-    times: int,
-    model: Path | None,
-    given: dict[str, Any],
-    prompts: "Prompts",
-    seed: int,
-    quiet: bool,
-    as_json: bool,
-) -> None:
+def _run_rounds(task: "Task", db: Path, times: int, how: How, as_json: bool) -> None:
     """Run several rounds and print what each gained."""
     from selfguide_lite.evaluate.again import run_rounds
     from selfguide_lite.evaluate.tables import rounds_text
     from selfguide_lite.report.progress import RUN_STAGES, listener_for
 
-    with stoppable(db), listener_for(quiet, RUN_STAGES) as listener:
-        done = run_rounds(task, db, times, model=model, settings=given, prompts=prompts, seed=seed, listener=listener)
-    if not quiet:
+    with stoppable(db), listener_for(how.quiet, RUN_STAGES) as listener:
+        done = run_rounds(
+            task,
+            db,
+            times,
+            model=how.model,
+            settings=how.settings,
+            prompts=how.prompts,
+            seed=how.seed,
+            listener=listener,
+        )
+    if not how.quiet:
         click.echo(rounds_text(done), err=as_json)
     if as_json:
         print_json(done.as_json())
 
 
-def _show_plan(task: "Task", engine: "Engine", prompts: "Prompts", seed: int, as_json: bool) -> None:
+def _show_plan(task: "Task", how: How, as_json: bool) -> None:
     """Print what a run would ask and cost."""
     from selfguide_lite.dry_run import dry_run
-    from selfguide_lite.evaluate import load_eval
+    from selfguide_lite.evaluate import eval_rows
 
-    rows = len(load_eval(task.eval)) if task.eval is not None else 0
-    plan = dry_run(task, task.settings, engine, prompts, seed=seed, eval_rows=rows)
+    rows = len(eval_rows(task)) if task.eval is not None else 0
+    with opened_engine(how.model, how.server, how.server_model) as engine:
+        plan = dry_run(task, task.settings, engine, how.prompts, seed=how.seed, eval_rows=rows)
     if as_json:
         print_json(plan.as_json())
         return
@@ -181,23 +152,8 @@ def _summary(result: "RunResult") -> str:
 @click.command("generate")
 @_TASK
 @db_option
-@engine_options
-@settings_options
-@prompts_option
-@seed_option
-@quiet_option
-def generate_command(
-    task_file: Path,
-    db: Path | None,
-    model: Path | None,
-    server: str | None,
-    server_model: str | None,
-    settings_file: Path | None,
-    assignments: tuple[str, ...],
-    prompts: Path | None,
-    seed: int,
-    quiet: bool,
-) -> None:
+@how_options()
+def generate_command(task_file: Path, db: Path | None, how: How) -> None:
     """Write new inputs for a task, in rounds; the first stage of `run`.
 
     More rounds than before add to what is there.
@@ -209,42 +165,27 @@ def generate_command(
       selfguide generate people.yaml --server http://127.0.0.1:8080/v1
     """
     from selfguide_lite.lock import exclusive
-    from selfguide_lite.prompts import Prompts
     from selfguide_lite.report.progress import listener_for
     from selfguide_lite.store import Store
     from selfguide_lite.synthesis import generate
     from selfguide_lite.task import load_task
 
-    given = given_settings(settings_file, assignments)
-    task = load_task(find_task_file(task_file))
-    task = task.model_copy(update={"settings": task.settings.changed(given)})
+    task = how.set_for(load_task(find_task_file(task_file)))
     place = find_db(db, task)
     with stoppable(place), exclusive(place), Store.open(place) as store:
         task_id = store.add_task(task)
-        with listener_for(quiet, ("generate",)) as listener, opened_engine(model, server, server_model) as engine:
-            generate(store, task_id, engine, Prompts(prompts), task.settings, seed, listener)
+        with (
+            listener_for(how.quiet, ("generate",)) as listener,
+            opened_engine(how.model, how.server, how.server_model) as engine,
+        ):
+            generate(store, task_id, engine, how.prompts, task.settings, how.seed, listener)
 
 
 @click.command("annotate")
 @db_option
 @task_option
-@engine_options
-@settings_options
-@prompts_option
-@seed_option
-@quiet_option
-def annotate_command(
-    db: Path | None,
-    task_name: str | None,
-    model: Path | None,
-    server: str | None,
-    server_model: str | None,
-    settings_file: Path | None,
-    assignments: tuple[str, ...],
-    prompts: Path | None,
-    seed: int,
-    quiet: bool,
-) -> None:
+@how_options()
+def annotate_command(db: Path | None, task_name: str | None, how: How) -> None:
     """Answer the inputs that passed the filters; the second stage of `run`.
 
     \b
@@ -253,17 +194,17 @@ def annotate_command(
       selfguide annotate -d people.db --set method=sample --set samples=20
     """
     from selfguide_lite.lock import exclusive
-    from selfguide_lite.prompts import Prompts
     from selfguide_lite.report.progress import listener_for
     from selfguide_lite.store import Store
     from selfguide_lite.synthesis import annotate
 
-    given = given_settings(settings_file, assignments)
     place = find_db(db)
     with stoppable(place), exclusive(place), Store.open(place, create=False) as store:
         task_id = store.only_task_id(task_name)
-        task = store.task(task_id)
-        task = task.model_copy(update={"settings": task.settings.changed(given)})
+        task = how.set_for(store.task(task_id))
         store.add_task(task)
-        with listener_for(quiet, ("annotate",)) as listener, opened_engine(model, server, server_model) as engine:
-            annotate(store, task_id, engine, Prompts(prompts), task.settings, seed, listener)
+        with (
+            listener_for(how.quiet, ("annotate",)) as listener,
+            opened_engine(how.model, how.server, how.server_model) as engine,
+        ):
+            annotate(store, task_id, engine, how.prompts, task.settings, how.seed, listener)

@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from selfguide_lite.errors import SelfguideError
-from selfguide_lite.evaluate.comparison import opened
-from selfguide_lite.evaluate.evaluation import Evaluation, evaluate
+from selfguide_lite.evaluate.evaluation import Evaluation
 from selfguide_lite.evaluate.methods import FEW_SHOT, SELFGUIDE
 from selfguide_lite.evaluate.rows import EvalRow, eval_rows, split_rows
 from selfguide_lite.evaluate.statistics import Gain
+from selfguide_lite.evaluate.tools import Tools
 from selfguide_lite.places import files_dir
-from selfguide_lite.progress import Listener, Silent
+from selfguide_lite.progress import Listener
 from selfguide_lite.prompts import Prompts
 from selfguide_lite.store import Store
 from selfguide_lite.task import Task
@@ -101,41 +101,37 @@ def run_rounds(
     :raises SelfguideError: where the task has no evaluation set, or a round cannot be done
     """
     from selfguide_lite.gguf.merge import merge
-    from selfguide_lite.llm import model_path
     from selfguide_lite.pipeline import run
 
-    listener = listener or Silent()
-    prompts = prompts or Prompts()
     chosen, rest = split_rows(eval_rows(task), validation, seed)
+    tools = Tools.of(model, settings, prompts, seed, listener, engine_options)
     unscored = task.model_copy(update={"eval": None})
-    base = model_path(model)
-    options = {"prompts": prompts, "listener": listener, **engine_options}
 
     def before(rows: list[EvalRow]) -> Evaluation:
-        return _scored(db, task.name, base, None, rows, **options)
+        return _scored(tools, db, task.name, tools.model, None, rows)
 
     done: list[Round] = []
     best: Round | None = None
     last: Evaluation | None = None
-    current = base
+    current = tools.model
     for number in range(1, rounds + 1):
         place = db if number == 1 else files_dir(db) / f"round-{number}.db"
         try:
             result = run(
-                unscored, place, model=current, settings=settings, prompts=prompts, seed=seed + number - 1,
-                listener=listener, **engine_options,
+                unscored, place, model=current, settings=tools.changes, prompts=tools.prompts, seed=seed + number - 1,
+                listener=tools.listener, **engine_options,
             )  # fmt: skip
         except SelfguideError as error:
             if best is None:
                 raise
-            listener.note(f"round {number} came to nothing: {error}")
+            tools.listener.note(f"round {number} came to nothing: {error}")
             break
         assert result.adapter is not None  # a run with a local model has one
-        score = _scored(place, task.name, current, result.adapter, chosen, **options)
+        score = _scored(tools, place, task.name, current, result.adapter, chosen)
         rise = score.gain_over(last or before(chosen))
         this = Round(number, place, current, result.adapter, result.pairs, rise)
         done.append(this)
-        listener.note(f"round {number}: validation score {score.mean:.3f}, {100 * rise.gain:+.1f} points")
+        tools.listener.note(f"round {number}: validation score {score.mean:.3f}, {100 * rise.gain:+.1f} points")
         if best is not None and rise.gain <= 0:
             break
         best, last = this, score
@@ -143,28 +139,17 @@ def run_rounds(
             merged = files_dir(db) / f"round-{number}.gguf"
             current = merge(current, result.adapter, merged, _KIND)
     assert best is not None
-    after = _scored(best.db, task.name, best.model, best.adapter, rest, **options)
+    after = _scored(tools, best.db, task.name, best.model, best.adapter, rest)
     return Rounds(task.name, tuple(done), best, after.gain_over(before(rest)))
 
 
 def _scored(
-    db: Path,
-    task_name: str,
-    model: Path,
-    adapter: Path | None,
-    rows: list[EvalRow],
-    prompts: Prompts,
-    listener: Listener,
-    **options: Any,
+    tools: Tools, db: Path, task_name: str, model: Path, adapter: Path | None, rows: list[EvalRow]
 ) -> Evaluation:
-    with Store.open(db) as store, opened(model, **options) as engine:
+    with Store.open(db) as store, tools.opened(model) as engine:
         task_id = store.only_task_id(task_name)
-        known = None
-        if adapter is not None:
-            engine.set_adapter(adapter)
-            known = store.latest_adapter(task_id)
-        return evaluate(
-            store, task_id, engine, rows,
-            method=FEW_SHOT if adapter is None else SELFGUIDE,
-            adapter_id=known.id if known else None, prompts=prompts, listener=listener,
-        )  # fmt: skip
+        if adapter is None:
+            return tools.score(store, task_id, engine, rows, FEW_SHOT)
+        engine.set_adapter(adapter)
+        known = store.latest_adapter(task_id)
+        return tools.score(store, task_id, engine, rows, SELFGUIDE, adapter_id=known.id if known else None)

@@ -3,10 +3,11 @@
 from pathlib import Path
 
 from selfguide_lite.errors import SelfguideError
-from selfguide_lite.evaluate.comparison import opened
-from selfguide_lite.evaluate.evaluation import Evaluation, evaluate
+from selfguide_lite.evaluate.evaluation import Evaluation
 from selfguide_lite.evaluate.methods import FEW_SHOT, SELFGUIDE
 from selfguide_lite.evaluate.rows import eval_rows
+from selfguide_lite.evaluate.tools import Tools
+from selfguide_lite.lock import exclusive
 from selfguide_lite.progress import Listener
 from selfguide_lite.prompts import Prompts
 from selfguide_lite.store import Adapter, Store
@@ -14,8 +15,8 @@ from selfguide_lite.task import Task
 
 
 def before_and_after(
-    store: Store,
     task: Task,
+    db: Path,
     model: Path | None = None,
     *,
     adapter: Path | None = None,
@@ -25,21 +26,19 @@ def before_and_after(
 ) -> tuple[Evaluation, Evaluation | None]:
     """Evaluate the plain model and, where there is one, the adapter.
 
-    :param adapter: GGUF file; None: the store's latest for the task, or none at all
+    :param db: the run's database; made where there is none, once nothing is wrong with the files
+    :param adapter: GGUF file; None: the database's latest for the task, or none at all
     :param eval_file: evaluation set in place of the task's own
     :return: (before, after); after is None without an adapter
     :raises SelfguideError: where a file is missing or does not fit
     """
-    from selfguide_lite.llm import model_path
-
     rows = eval_rows(task, eval_file)
-    path = model_path(model)
+    tools = Tools.of(model, None, prompts, 0, listener, {})  # greedy answers need no seed
     if adapter is not None and not adapter.is_file():
         raise SelfguideError(f"{adapter}: no such adapter file; `selfguide run` or `selfguide export` makes one")
-    task_id = store.add_task(task)
-    prompts = prompts or Prompts()
-    with opened(path) as engine:
-        before = evaluate(store, task_id, engine, rows, method=FEW_SHOT, prompts=prompts, listener=listener)
+    with exclusive(db), Store.open(db) as store, tools.opened() as engine:
+        task_id = store.add_task(task)
+        before = tools.score(store, task_id, engine, rows, FEW_SHOT)
         known = _known(store, task_id, engine.info.sha256, adapter)
         place = adapter or (Path(known.path) if known else None)
         if place is None:
@@ -49,10 +48,7 @@ def before_and_after(
                 f"{place}: the run's adapter is gone; make it again with `selfguide export`, or use -a"
             )
         engine.set_adapter(place)
-        after = evaluate(
-            store, task_id, engine, rows,
-            method=SELFGUIDE, adapter_id=known.id if known else None, prompts=prompts, listener=listener,
-        )  # fmt: skip
+        after = tools.score(store, task_id, engine, rows, SELFGUIDE, adapter_id=known.id if known else None)
         return before, after
 
 

@@ -1,6 +1,6 @@
 """The paper's table on any task: prompting, finetuning on the examples, SELF-GUIDE, and SELF-GUIDE without its parts.
 
-What two methods share is computed once: all ablations but one see the same generations through other filters, and two
+What two methods share is computed once: all ablations but one see the same inputs through other filters, and two
 methods whose pairs come out the same share one finetune. Everything that was done is in the store or beside it, so the
 same call goes on where it was stopped.
 """
@@ -8,13 +8,12 @@ same call goes on where it was stopped.
 import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from selfguide_lite.errors import SelfguideError
-from selfguide_lite.evaluate.evaluation import Evaluation, evaluate
+from selfguide_lite.evaluate.evaluation import Evaluation
 from selfguide_lite.evaluate.methods import (
     ABLATIONS,
     FEW_SHOT,
@@ -24,25 +23,26 @@ from selfguide_lite.evaluate.methods import (
     SELFGUIDE,
     ZERO_SHOT,
     Ablation,
-    Chosen,
     LeaveOneOut,
     WhatIf,
     icl_examples,
     in_turn,
     seed_pairs,
     self_icl,
+    unanswered_copy,
     variant_db,
     zero_shot,
 )
 from selfguide_lite.evaluate.rows import EvalRow, eval_rows, without_leaks
 from selfguide_lite.evaluate.statistics import Gain
+from selfguide_lite.evaluate.tools import Tools, pairs_key
 from selfguide_lite.llm.base import Engine
 from selfguide_lite.lock import exclusive
 from selfguide_lite.places import adapter_path, files_dir, lora_dir
-from selfguide_lite.progress import Listener, Silent
+from selfguide_lite.progress import Listener
 from selfguide_lite.prompts import Prompts
 from selfguide_lite.settings import Settings
-from selfguide_lite.store import Adapter, Pair, Store
+from selfguide_lite.store import FILTER_SETTINGS, Adapter, Pair, Store
 from selfguide_lite.task import Task
 
 
@@ -156,14 +156,11 @@ def compare(
     :param engine_options: further arguments of `open_engine`, such as `n_ctx`
     :raises SelfguideError: where something is wrong that the user can mend, in one line
     """
-    from selfguide_lite.llm import model_path
-
-    listener = listener or Silent()
-    model = model_path(model)
-    wanted_methods = _wanted(task, methods, curve)
+    wanted = _wanted(task, methods, curve)
+    rows = list(rows) if rows is not None else eval_rows(task)
+    tools = Tools.of(model, settings, prompts, seed, listener, engine_options)
     with exclusive(db), Store.open(db) as store:
-        job = _Job(store, db, task, model, dict(settings or {}), prompts or Prompts(), seed, listener, engine_options)
-        return job.run(wanted_methods, curve, list(rows) if rows is not None else eval_rows(task))
+        return _Job(store, db, task, tools).run(wanted, curve, rows)
 
 
 def _wanted(task: Task, methods: Iterable[str] | None, curve: Sequence[int]) -> list[str]:
@@ -181,21 +178,9 @@ def _wanted(task: Task, methods: Iterable[str] | None, curve: Sequence[int]) -> 
 class _Job:
     """One comparison: first everything that the plain model does, then the trainings, then what came of them."""
 
-    def __init__(
-        self,
-        store: Store,
-        db: Path,
-        task: Task,
-        model: Path,
-        changes: dict[str, Any],
-        prompts: Prompts,
-        seed: int,
-        listener: Listener,
-        engine_options: Mapping[str, Any],
-    ):
-        self.store, self.db, self.model, self.prompts = store, db, model, prompts
-        self.seed, self.listener, self.engine_options = seed, listener, engine_options
-        self.task = task.model_copy(update={"settings": task.settings.changed(changes)})
+    def __init__(self, store: Store, db: Path, task: Task, tools: Tools):
+        self.store, self.db, self.tools = store, db, tools
+        self.task = tools.set_for(task)
         self.task_id = store.add_task(self.task)
         self.settings = self.task.settings.resolve(task.kind)
         self.folder = files_dir(db) / "compare"
@@ -204,8 +189,9 @@ class _Job:
 
     def run(self, methods: Sequence[str], curve: Sequence[int], rows: Sequence[EvalRow]) -> Comparison:
         done: dict[str, Evaluation] = {}
-        with opened(self.model, **self.engine_options) as engine:
-            self._synthesize(engine)
+        with self.tools.opened() as engine:
+            self.tools.write(self.store, self.task_id, engine, self.settings)
+            self.tools.answer(self.store, self.task_id, engine, self.settings)
             variants = {
                 ablation.name: self._variant(ablation, engine) for ablation in ABLATIONS if ablation.name in methods
             }
@@ -215,7 +201,7 @@ class _Job:
         adapters = self._train(plans)
         same: dict[str, str] = {}
         if plans:
-            with opened(self.model, **self.engine_options) as engine:
+            with self.tools.opened() as engine:
                 self._finetuned(engine, plans, adapters, rows, done, same)
         baseline = done[FEW_SHOT]
         pairs = {plan.method: len(plan.pairs) for plan in plans} | self.shown
@@ -230,33 +216,42 @@ class _Job:
             for method in methods
             if method in done
         )
-        return Comparison(self.task.name, self.db, self.seed, lines, tuple(self.skipped))
+        return Comparison(self.task.name, self.db, self.tools.seed, lines, tuple(self.skipped))
 
     # --- what the plain model does
 
-    def _synthesize(self, engine: Engine) -> None:
-        from selfguide_lite.synthesis import annotate, generate
-
-        generate(self.store, self.task_id, engine, self.prompts, self.settings, self.seed, self.listener)
-        annotate(self.store, self.task_id, engine, self.prompts, self.settings, self.seed, self.listener)
-
     def _variant(self, ablation: Ablation, engine: Engine) -> list[Pair]:
         """Return an ablation's pairs, answering or writing the inputs that only it has."""
-        from selfguide_lite.synthesis import annotate, generate
-
         settings = self.settings.model_copy(update=dict(ablation.changes))
-        self.listener.note(f"{ablation.name}: its inputs and answers")
-        if not ablation.regenerates:
-            view = WhatIf(self.store, ablation.changes)
-            annotate(view, self.task_id, engine, self.prompts, settings, self.seed, self.listener)
-            return view.pairs(self.task_id)
-        self.folder.mkdir(parents=True, exist_ok=True)
-        with Store.open(variant_db(self.folder, ablation.name)) as other:
-            changed = self.task.settings.changed(ablation.changes)
-            task_id = other.add_task(self.task.model_copy(update={"settings": changed}))
-            generate(other, task_id, engine, self.prompts, settings, self.seed, self.listener)
-            annotate(other, task_id, engine, self.prompts, settings, self.seed, self.listener)
-            return other.pairs(task_id)
+        self.tools.listener.note(f"{ablation.name}: its inputs and answers")
+        if ablation.regenerates:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            with Store.open(variant_db(self.folder, ablation.name)) as other:
+                task_id = other.add_task(self.tools.set_for(self.task, ablation.changes))
+                self._same_filters(other, task_id)
+                self.tools.write(other, task_id, engine, settings)
+                self.tools.answer(other, task_id, engine, settings)
+                return other.pairs(task_id)
+        filters = {key: value for key, value in ablation.changes.items() if key in FILTER_SETTINGS}
+        if ablation.samples and self.settings.method == "score":
+            with Store.open(unanswered_copy(self.store, self.folder)) as other:
+                return self._seen(other, filters, engine, settings.model_copy(update={"method": "sample"}))
+        return self._seen(self.store, filters, engine, settings)
+
+    def _same_filters(self, other: Store, task_id: int) -> None:
+        """Give another database the thresholds and noise terms that are in force in the run's, edited ones too."""
+        for key, value in self.store.settings(self.task_id).items():
+            if key in FILTER_SETTINGS:
+                other.set_setting(task_id, key, value)
+        mine, others = set(self.store.noise_terms(self.task_id)), set(other.noise_terms(task_id))
+        other.change_noise_terms(task_id, add=mine - others, drop=others - mine)
+
+    def _seen(self, store: Store, filters: Mapping[str, Any], engine: Engine, settings: Settings) -> list[Pair]:
+        """Return the pairs of the run's inputs as other filters show them."""
+        view = WhatIf(store, filters)
+        task_id = view.only_task_id(self.task.name)
+        self.tools.answer(view, task_id, engine, settings)
+        return view.pairs(task_id)
 
     def _unseen(self, rows: Sequence[EvalRow]) -> list[EvalRow]:
         """Leave out what any variant's generation holds, so that all methods are scored on the same rows."""
@@ -266,7 +261,7 @@ class _Job:
                 known += [text for (text,) in other.connection.execute("SELECT text FROM input")]
         clean, leaked = without_leaks(rows, known)
         if leaked:
-            self.listener.note(f"left out {len(leaked)} evaluation rows that occur in an ablation's generation")
+            self.tools.listener.note(f"left out {len(leaked)} evaluation rows that occur in an ablation's generation")
         if not clean:
             raise SelfguideError(f"task {self.task.name!r}: every evaluation row is among the generated inputs")
         return clean
@@ -275,30 +270,27 @@ class _Job:
         self, engine: Engine, methods: Sequence[str], rows: Sequence[EvalRow], done: dict[str, Evaluation]
     ) -> None:
         def ask(method: str, **how: Any) -> None:
-            done[method] = evaluate(
-                self.store, self.task_id, engine, rows,
-                method=method, prompts=self.prompts, listener=self.listener, **how,
-            )  # fmt: skip
+            done[method] = self.tools.score(self.store, self.task_id, engine, rows, method, **how)
 
         ask(FEW_SHOT)
         if ZERO_SHOT in methods:
-            ask(ZERO_SHOT, ask=zero_shot(self.prompts))
+            ask(ZERO_SHOT, ask=zero_shot(self.tools.prompts))
         if SELF_ICL in methods:
             pairs = self.store.pairs(self.task_id)
             try:
                 inputs = [row.input for row in rows]
-                examples = icl_examples(self.task, pairs, engine, self.prompts, inputs, self.seed)
+                examples = icl_examples(self.task, pairs, engine, self.tools.prompts, inputs, self.tools.seed)
             except SelfguideError as error:
                 self._skip(SELF_ICL, str(error))
                 return
             self.shown[SELF_ICL] = len(examples) - len(self.task.examples)
             shown = json.dumps([[example.input, example.output] for example in examples], ensure_ascii=False)
             details = {"pairs": self.shown[SELF_ICL], "examples": hashlib.sha256(shown.encode()).hexdigest()}
-            ask(SELF_ICL, ask=self_icl(self.prompts, examples), details=details)
+            ask(SELF_ICL, ask=self_icl(self.tools.prompts, examples), details=details)
 
     def _skip(self, method: str, reason: str) -> None:
         self.skipped.append((method, reason))
-        self.listener.note(f"{method} left out: {reason}")
+        self.tools.listener.note(f"{method} left out: {reason}")
 
     # --- the finetunes
 
@@ -307,17 +299,17 @@ class _Job:
     ) -> Iterator[_Plan]:
         pairs = self.store.pairs(self.task_id)
         if SELFGUIDE in methods:
-            yield _Plan(SELFGUIDE, tuple(pairs), self.prompts)
+            yield _Plan(SELFGUIDE, tuple(pairs), self.tools.prompts)
         if FEW_SHOT_FINETUNING in methods:
-            yield _Plan(FEW_SHOT_FINETUNING, tuple(seed_pairs(self.task)), LeaveOneOut.like(self.prompts))
+            yield _Plan(FEW_SHOT_FINETUNING, tuple(seed_pairs(self.task)), LeaveOneOut.like(self.tools.prompts))
         for name, changed in variants.items():
-            yield _Plan(name, tuple(changed), self.prompts)
-        ordered = in_turn(pairs, self.seed, self.task)
+            yield _Plan(name, tuple(changed), self.tools.prompts)
+        ordered = in_turn(pairs, self.tools.seed, self.task)
         for count in curve:
             if count <= len(pairs):
                 chosen = {pair.input_id for pair in ordered[:count]}
                 part = tuple(pair for pair in pairs if pair.input_id in chosen)
-                yield _Plan(curve_name(count), part, self.prompts)
+                yield _Plan(curve_name(count), part, self.tools.prompts)
             else:
                 self._skip(curve_name(count), f"the dataset has {len(pairs)} pairs")
 
@@ -331,17 +323,20 @@ class _Job:
         for plan in list(plans):
             key = _key(plan)
             try:
+                if not plan.pairs and plan.method != SELFGUIDE:
+                    raise SelfguideError("no pair survived its filters")
                 if key not in trained:
-                    self.listener.note(f"{plan.method}: {len(plan.pairs)} pairs")
+                    self.tools.listener.note(f"{plan.method}: {len(plan.pairs)} pairs")
                     if plan.method == SELFGUIDE:
                         own = self._own_adapter()
                         trained[key] = Path(own.path), own.id
                     else:
                         place = self.folder / key[:16]
-                        trained[key] = train_beside(
-                            self.folder / "trainings.db", self.task, plan.pairs, place, model=self.model,
-                            prompts=plan.prompts, settings=self.settings, seed=self.seed, listener=self.listener,
-                        ), None  # fmt: skip
+                        trainings = self.folder / "trainings.db"
+                        adapter = self.tools.train_beside(
+                            trainings, self.task, plan.pairs, place, self.settings, plan.prompts
+                        )
+                        trained[key] = adapter, None
                 adapters[plan.method] = trained[key]
             except SelfguideError as error:
                 if plan.method == SELFGUIDE:
@@ -355,13 +350,13 @@ class _Job:
         from selfguide_lite.finetune import TrainOptions, train
         from selfguide_lite.pipeline import export
 
-        name = self.task.name
+        name, tools = self.task.name, self.tools
         result = train(
-            self.store, self.task_id, model=self.model, prompts=self.prompts,
-            options=TrainOptions.from_settings(self.settings, seed=self.seed), out=lora_dir(self.db, name),
-            listener=self.listener,
+            self.store, self.task_id, model=tools.model, prompts=tools.prompts,
+            options=TrainOptions.from_settings(self.settings, seed=tools.seed), out=lora_dir(self.db, name),
+            listener=tools.listener,
         )  # fmt: skip
-        return export(self.store, self.task_id, result, self.model, adapter_path(self.db, name), self.listener)
+        return export(self.store, self.task_id, result, tools.model, adapter_path(self.db, name), tools.listener)
 
     def _finetuned(
         self,
@@ -378,9 +373,9 @@ class _Job:
             engine.set_adapter(path)
             twin = first.setdefault(path, plan.method)
             own = plan.method == SELFGUIDE
-            done[plan.method] = evaluate(
-                self.store, self.task_id, engine, rows,
-                method=plan.method, adapter_id=adapter_id, prompts=self.prompts, listener=self.listener,
+            done[plan.method] = self.tools.score(
+                self.store, self.task_id, engine, rows, plan.method,
+                adapter_id=adapter_id,
                 details=None if own else {"pairs": len(plan.pairs), "dataset": _key(plan)},
                 same_as=None if twin == plan.method else done[twin],
             )  # fmt: skip
@@ -392,55 +387,3 @@ def _key(plan: _Plan) -> str:
     """What decides a training beside model, options and seed: its pairs and how they are asked for."""
     own_way = "leave one out " if isinstance(plan.prompts, LeaveOneOut) else ""
     return hashlib.sha256((own_way + pairs_key(plan.pairs)).encode()).hexdigest()
-
-
-def pairs_key(pairs: Sequence[Pair]) -> str:
-    """SHA-256 of what pairs teach: their texts in their order."""
-    content = [[pair.input, pair.output] for pair in pairs]
-    return hashlib.sha256(json.dumps(content, ensure_ascii=False).encode()).hexdigest()
-
-
-@contextmanager
-def opened(model: Path, **options: Any) -> Iterator[Any]:
-    """Open a model's engine, which can change adapters, and close it at the end."""
-    from selfguide_lite.llm import open_engine
-
-    engine = open_engine(model, **options)
-    try:
-        yield engine
-    finally:
-        engine.close()
-
-
-def train_beside(
-    db: Path,
-    task: Task,
-    pairs: Sequence[Pair],
-    place: Path,
-    *,
-    model: Path,
-    prompts: Prompts,
-    settings: Settings,
-    seed: int,
-    listener: Listener,
-) -> Path:
-    """Finetune on given pairs and return the GGUF adapter; a finetune that was finished before is not done again.
-
-    :param db: a database that keeps this training's steps, apart from a run's own
-    :param place: folder for the LoRA, its checkpoints and the adapter
-    :raises SelfguideError: where there is nothing to learn or the model cannot be trained
-    """
-    from selfguide_lite.finetune import TrainOptions, train
-    from selfguide_lite.gguf.adapter import write_adapter
-
-    place.mkdir(parents=True, exist_ok=True)
-    adapter = place / "adapter.gguf"
-    with Store.open(db) as store:
-        task_id = store.add_task(task.model_copy(update={"settings": Settings()}))
-        result = train(
-            Chosen(store, pairs), task_id, model=model, prompts=prompts,
-            options=TrainOptions.from_settings(settings, seed=seed), out=place / "lora", listener=listener,
-        )  # fmt: skip
-        if not (result.skipped and adapter.is_file()):
-            write_adapter(result.folder, model, adapter)
-    return adapter

@@ -3,14 +3,19 @@
 A filter is a view, so an ablation needs no data of its own: `WhatIf` shows the same generations under other settings.
 """
 
+import hashlib
+import json
 import random
+import sqlite3
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from selfguide_lite.errors import SelfguideError
 from selfguide_lite.evaluate.evaluation import Ask
+from selfguide_lite.files import atomic_write
 from selfguide_lite.llm.base import Engine, Message
 from selfguide_lite.prompts import Prompts
 from selfguide_lite.store import FILTER_SETTINGS, Pair, Store
@@ -30,19 +35,23 @@ class Ablation:
 
     :param changes: settings that leave the part out
     :param regenerates: whether its inputs must be written anew; otherwise they are seen through other filters
+    :param samples: whether it is about sampled answers: where a run scores labels, which is exact and leaves nothing
+        to vote on, its inputs are answered anew
     :param kinds: the kinds of task that have this part
     """
 
     name: str
     changes: Mapping[str, Any] = field(default_factory=dict)
     regenerates: bool = False
+    samples: bool = False
     kinds: tuple[Kind, ...] = ("classification", "generation")
 
 
 ABLATIONS: tuple[Ablation, ...] = (
     Ablation("no noise filter", {"noise_filter": False}),
     Ablation("no length filter", {"input_length_filter": False, "output_length_filter": False}),
-    Ablation("no self-consistency", {"consistency_filter": False}),
+    Ablation("sampled answers", samples=True, kinds=("classification",)),
+    Ablation("no self-consistency", {"consistency_filter": False}, samples=True),
     Ablation("no label condition", {"label_condition": False}, regenerates=True, kinds=("classification",)),
     Ablation("random labels", {"random_labels": True}, kinds=("classification",)),
 )
@@ -159,6 +168,32 @@ def in_turn(pairs: Sequence[Pair], seed: int, task: Task) -> list[Pair]:
     groups = [[pair for pair in shuffled if pair.output == label] for label in task.labels]
     longest = max(map(len, groups), default=0)
     return [group[place] for place in range(longest) for group in groups if place < len(group)]
+
+
+def unanswered_copy(store: Store, folder: Path) -> Path:
+    """Return a copy of a run's database without its answers; inputs, filters and thresholds are the run's.
+
+    Named by what was copied: when the run has gone on, or a filter was changed, another one is made.
+    """
+    rows = [
+        store.connection.execute(f"SELECT * FROM {what}").fetchall()
+        for what in (
+            "(SELECT id, text FROM input ORDER BY id)",
+            "(SELECT * FROM setting ORDER BY task_id, key)",
+            "(SELECT * FROM noise_term ORDER BY task_id, term)",
+            "(SELECT name, sql FROM sqlite_master WHERE type = 'view' ORDER BY name)",
+        )
+    ]
+    content = hashlib.sha256(json.dumps(rows, ensure_ascii=False).encode()).hexdigest()
+    path = folder / f"sampled-{content[:16]}.db"
+    if not path.exists():
+        with atomic_write(path) as temporary, closing(sqlite3.connect(temporary)) as copy:
+            store.connection.backup(copy)
+            copy.execute("DELETE FROM output")
+            copy.commit()
+            copy.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            copy.execute("PRAGMA journal_mode = DELETE")  # one file, that can be renamed
+    return path
 
 
 def variant_db(folder: Path, name: str) -> Path:

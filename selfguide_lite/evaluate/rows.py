@@ -3,7 +3,7 @@
 import hashlib
 import json
 import random
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,9 @@ from typing import Any
 from selfguide_lite.errors import SelfguideError
 from selfguide_lite.evaluate.metrics import normalize
 from selfguide_lite.task import Task, fold
+
+_MAX_LINE = 4 * 2**20  # characters
+_MAX_FILE = 256 * 2**20
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,12 +32,23 @@ def load_eval(path: Path) -> list[EvalRow]:
 
     :raises SelfguideError: naming the file, the line and what is wrong with it
     """
-    rows: list[EvalRow] = []
+    return list(_numbered(path).values())
+
+
+def _numbered(path: Path) -> dict[int, EvalRow]:
+    """Return the rows by the number of their line, from 1."""
+    rows: dict[int, EvalRow] = {}
     try:
         with path.open(encoding="utf-8-sig") as file:
-            for number, line in enumerate(file, 1):
+            read = 0
+            for number, line in enumerate(iter(lambda: file.readline(_MAX_LINE + 1), ""), 1):
+                read += len(line)
+                if len(line) > _MAX_LINE:
+                    raise SelfguideError(f"{path}: line {number}: longer than {_MAX_LINE:,} characters")
+                if read > _MAX_FILE:
+                    raise SelfguideError(f"{path}: larger than {_MAX_FILE // 2**20} MiB; some hundred rows are enough")
                 if line.strip():
-                    rows.append(_row(line, f"{path}: line {number}"))
+                    rows[number] = _row(line, f"{path}: line {number}")
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
         raise SelfguideError(f"{path}: cannot read this evaluation set: {reason}") from error
@@ -52,7 +66,8 @@ def _row(line: str, where: str) -> EvalRow:
         raise SelfguideError(f"{where}: not a JSON object with input and output")
     for field in ("input", "output"):
         if field not in data:
-            raise SelfguideError(f"{where}: has no {field!r}; it has {', '.join(map(repr, data)) or 'nothing'}")
+            there = ", ".join(repr(name[:40]) for name in list(data)[:10]) or "nothing"
+            raise SelfguideError(f"{where}: has no {field!r}; it has {there}")
     answers = data["output"] if isinstance(data["output"], list) else [data["output"]]
     if not answers:
         raise SelfguideError(f"{where}: 'output' is an empty list; give at least one right answer")
@@ -82,21 +97,26 @@ def eval_rows(task: Task, path: Path | None = None) -> list[EvalRow]:
         raise SelfguideError(
             f"task {task.name!r} has no evaluation set; name one as `eval:` in its file or with --eval"
         )
-    rows = load_eval(source)
+    rows = _numbered(source)
     if task.kind == "classification":
         _check_labels(task, rows, source)
-    return rows
+    return list(rows.values())
 
 
-def _check_labels(task: Task, rows: Sequence[EvalRow], source: Path) -> None:
+def _check_labels(task: Task, rows: Mapping[int, EvalRow], source: Path) -> None:
     known = {normalize(label) for label in task.labels} | {fold(label) for label in task.labels}
-    for number, row in enumerate(rows, 1):
-        if not any(normalize(text) in known or fold(text) in known for text in row.references):
-            listed = ", ".join(task.labels[:10])
-            raise SelfguideError(
-                f"{source}: row {number}: the answer {row.references[0][:80]!r} is not a label of task "
-                f"{task.name!r} ({listed})"
-            )
+    strange = {
+        number: row.references[0]
+        for number, row in rows.items()
+        if not any(normalize(text) in known or fold(text) in known for text in row.references)
+    }
+    if strange:
+        number, answer = next(iter(strange.items()))
+        more = f", nor are those of {len(strange) - 1} other lines" if len(strange) > 1 else ""
+        listed = ", ".join(task.labels[:10]) + (", ..." if len(task.labels) > 10 else "")
+        raise SelfguideError(
+            f"{source}: line {number}: the answer {answer[:80]!r} is not a label of task {task.name!r} ({listed}){more}"
+        )
 
 
 def unseen_labels(task: Task, rows: Sequence[EvalRow]) -> list[str]:

@@ -15,15 +15,15 @@ from pathlib import Path
 from typing import Any
 
 from selfguide_lite.errors import SelfguideError
-from selfguide_lite.evaluate.comparison import opened, pairs_key, train_beside
-from selfguide_lite.evaluate.evaluation import Evaluation, evaluate
-from selfguide_lite.evaluate.methods import FEW_SHOT, WhatIf
+from selfguide_lite.evaluate.evaluation import Evaluation
+from selfguide_lite.evaluate.methods import FEW_SHOT, SELFGUIDE, WhatIf
 from selfguide_lite.evaluate.rows import EvalRow, eval_rows, split_rows
 from selfguide_lite.evaluate.statistics import Gain
+from selfguide_lite.evaluate.tools import Tools, pairs_key
 from selfguide_lite.files import atomic_write
 from selfguide_lite.lock import exclusive
 from selfguide_lite.places import slug
-from selfguide_lite.progress import Listener, Silent
+from selfguide_lite.progress import Listener
 from selfguide_lite.prompts import Prompts
 from selfguide_lite.settings import Settings
 from selfguide_lite.store import Pair, Store
@@ -206,30 +206,20 @@ def search(
     :param engine_options: further arguments of `open_engine`, such as `n_ctx`
     :raises SelfguideError: where a task has no evaluation set, or every candidate failed
     """
-    from selfguide_lite.llm import model_path
-
     if not tasks:
         raise SelfguideError("a search needs at least one task")
     if len({slug(task.name) for task in tasks}) < len(tasks):
         raise SelfguideError("two of the tasks have the same name; give each its own")
     everything = list(candidates or grid(tasks))
-    folder.mkdir(parents=True, exist_ok=True)
-    job = _Search(
-        folder,
-        model_path(model),
-        dict(settings or {}),
-        prompts or Prompts(),
-        seed,
-        listener or Silent(),
-        engine_options,
-    )
     split = {task.name: split_rows(eval_rows(task), validation, seed) for task in tasks}
+    job = _Search(folder, Tools.of(model, settings, prompts, seed, listener, engine_options))
+    folder.mkdir(parents=True, exist_ok=True)
     with exclusive(folder / "search.db"):
         trials = []
         for candidate in within_budget(everything, budget, seed):
             trial = job.trial(candidate, tasks, {name: rows[0] for name, rows in split.items()})
             trials.append(trial)
-            job.listener.note(f"{candidate}: worst gain {trial.worst:+.3f} ({trial.worst_task})")
+            job.tools.listener.note(f"{candidate}: worst gain {trial.worst:+.3f} ({trial.worst_task})")
         best = max(trials, key=lambda trial: trial.worst)
         if best.failures:
             name, reason = next(iter(best.failures.items()))
@@ -241,19 +231,14 @@ def search(
 @dataclass(frozen=True, slots=True)
 class _Search:
     folder: Path
-    model: Path
-    changes: Mapping[str, Any]
-    prompts: Prompts
-    seed: int
-    listener: Listener
-    engine_options: Mapping[str, Any]
+    tools: Tools
 
     def trial(self, candidate: Candidate, tasks: Sequence[Task], rows: Mapping[str, Sequence[EvalRow]]) -> Trial:
         """Return a candidate's gains on the given rows: what the plain model does, the finetunes, their scores."""
         failures: dict[str, str] = {}
         before: dict[str, Evaluation] = {}
         pairs: dict[str, list[Pair]] = {}
-        with opened(self.model, **self.engine_options) as engine:
+        with self.tools.opened() as engine:
             for task in tasks:
                 try:
                     pairs[task.name], before[task.name] = self._written(candidate, task, rows[task.name], engine)
@@ -268,17 +253,15 @@ class _Search:
             except SelfguideError as error:
                 failures[task.name] = str(error)
         gains: dict[str, Gain] = {}
-        with opened(self.model, **self.engine_options) as engine:
+        with self.tools.opened() as engine:
             for task in tasks:
                 if task.name not in adapters:
                     continue
                 engine.set_adapter(adapters[task.name])
                 with Store.open(self._db(candidate, task)) as store:
-                    after = evaluate(
-                        store, store.only_task_id(task.name), engine, rows[task.name],
-                        method="selfguide", prompts=self.prompts, listener=self.listener,
-                        details={**candidate.changes, "pairs": len(pairs[task.name])},
-                    )  # fmt: skip
+                    details = {**candidate.changes, "pairs": len(pairs[task.name])}
+                    task_id = store.only_task_id(task.name)
+                    after = self.tools.score(store, task_id, engine, rows[task.name], SELFGUIDE, details=details)
                 gains[task.name] = after.gain_over(before[task.name])
         return Trial(candidate, gains, failures)
 
@@ -289,31 +272,24 @@ class _Search:
         self, candidate: Candidate, task: Task, rows: Sequence[EvalRow], engine: Any
     ) -> tuple[list[Pair], Evaluation]:
         """Return a task's pairs under a candidate's filters and the few-shot baseline."""
-        from selfguide_lite.synthesis import annotate, generate
-
-        usual = task.settings.changed({**self.changes, "input_temperature": candidate.input_temperature})
-        settings = usual.changed(candidate.changes).resolve(task.kind)
+        usual = self.tools.set_for(task, {"input_temperature": candidate.input_temperature})
+        settings = usual.settings.changed(candidate.changes).resolve(task.kind)
+        filters = {
+            "input_length_filter": settings.input_length_filter,
+            "output_length_filter": settings.output_length_filter,
+        }
         with Store.open(self._db(candidate, task)) as store:
-            task_id = store.add_task(task.model_copy(update={"settings": usual}))
-            generate(store, task_id, engine, self.prompts, usual.resolve(task.kind), self.seed, self.listener)
-            filters = {
-                "input_length_filter": settings.input_length_filter,
-                "output_length_filter": settings.output_length_filter,
-            }
+            task_id = store.add_task(usual)
+            self.tools.write(store, task_id, engine, usual.settings.resolve(task.kind))
             view = WhatIf(store, filters)
-            annotate(view, task_id, engine, self.prompts, settings, self.seed, self.listener)
-            before = evaluate(
-                store, task_id, engine, rows, method=FEW_SHOT, prompts=self.prompts, listener=self.listener
-            )
+            self.tools.answer(view, task_id, engine, settings)
+            before = self.tools.score(store, task_id, engine, rows, FEW_SHOT)
             return view.pairs(task_id), before
 
     def _trained(self, candidate: Candidate, task: Task, pairs: Sequence[Pair]) -> Path:
-        settings = task.settings.changed({**self.changes, **candidate.changes}).resolve(task.kind)
+        settings = self.tools.set_for(task, candidate.changes).settings.resolve(task.kind)
         place = self.folder / "adapters" / f"{slug(task.name)}-{pairs_key(pairs)[:16]}-e{candidate.epochs:g}"
-        return train_beside(
-            self.folder / "trainings.db", task, pairs, place,
-            model=self.model, prompts=self.prompts, settings=settings, seed=self.seed, listener=self.listener,
-        )  # fmt: skip
+        return self.tools.train_beside(self.folder / "trainings.db", task, pairs, place, settings)
 
 
 def write_settings(found: Found, path: Path) -> None:

@@ -1,10 +1,11 @@
-"""Unsloth against plain PEFT and `Trainer`: the same rows, steps, seed and LoRA, each in a process of its own.
+"""This training against plain PEFT and `Trainer`: the same rows, steps, seed and LoRA, each in a process of its own.
 
 `python -m selfguide_lite.finetune.bench [MODEL.gguf]` prints a table and last a line of JSON.
 """
 
 import json
 import os
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -23,7 +24,7 @@ from selfguide_lite.gguf.to_hf import hf_folder
 from selfguide_lite.gguf.tokenizer import pad_id
 from selfguide_lite.progress import TrainStep
 
-_ROUNDS = 2  # of each contender in turn; the better one counts
+_ROUNDS = 3  # of each contender in turn; the medians count
 _PAIRS = 160
 
 
@@ -33,37 +34,45 @@ class Result:
 
     :param seconds: of the wall clock, from the first step's end to the last's
     :param cpu_seconds: of all processors, the same steps; tells more where other work shares the machine
-    :param loss: of the last step
+    :param loss: mean over all steps
+    :param last_loss: of the last step
     """
 
     tokens: int
     seconds: float
     cpu_seconds: float
     loss: float
+    last_loss: float
     memory: int
 
 
-def compare(model: Path, pairs: int = _PAIRS) -> dict[str, float]:
-    """Return ratios of speed (by wall clock and by processor time) and of loss, Unsloth's over plain.
+def compare(model: Path, pairs: int = _PAIRS, rounds: int = _ROUNDS) -> dict[str, float]:
+    """Return ratios of speed (by wall clock and by processor time), plain's time over ours, and how far losses differ.
 
+    :param model: a GGUF
+    :param pairs: rows of a demo task to train on, once
+    :param rounds: trainings of each contender, in turn
     :raises SelfguideError: where a contender fails
     """
-    best: dict[str, Result] = {}
-    for _ in range(_ROUNDS):
-        for name in ("unsloth", "plain"):
-            found = _contend(name, model, pairs)
-            if name not in best or found.cpu_seconds < best[name].cpu_seconds:
-                best[name] = found
-    ours, theirs = best["unsloth"], best["plain"]
+    found: dict[str, list[Result]] = {"ours": [], "plain": []}
+    for _ in range(rounds):
+        for name, results in found.items():
+            results.append(_contend(name, model, pairs))
+
+    def median(name: str, field: str) -> float:
+        return statistics.median(float(getattr(result, field)) for result in found[name])
+
+    ours, plain = found["ours"][0], found["plain"][0]  # losses are the same in every round
     return {
-        "vs_plain": theirs.seconds / ours.seconds,
-        "vs_plain_cpu": theirs.cpu_seconds / ours.cpu_seconds,
+        "vs_plain": median("plain", "seconds") / median("ours", "seconds"),
+        "vs_plain_cpu": median("plain", "cpu_seconds") / median("ours", "cpu_seconds"),
         "loss": ours.loss,
-        "loss_plain": theirs.loss,
-        "tokens_per_second": ours.tokens / ours.seconds,
-        "tokens_per_cpu_second": ours.tokens / ours.cpu_seconds,
-        "memory": float(ours.memory),
-        "memory_plain": float(theirs.memory),
+        "loss_plain": plain.loss,
+        "loss_difference": abs(ours.loss / plain.loss - 1),
+        "last_loss_difference": abs(ours.last_loss / plain.last_loss - 1),
+        "tokens_per_second": ours.tokens / median("ours", "seconds"),
+        "memory": median("ours", "memory"),
+        "memory_plain": median("plain", "memory"),
     }
 
 
@@ -75,7 +84,7 @@ def _contend(name: str, model: Path, pairs: int) -> Result:
         check=False,
     )
     if done.returncode:
-        raise SelfguideError(f"the contender {name} failed with exit status {done.returncode}")
+        raise SelfguideError(f"train: the contender {name} failed with exit status {done.returncode}")
     return Result(**json.loads(done.stdout.splitlines()[-1]))
 
 
@@ -110,18 +119,20 @@ class _Clock:
     def __init__(self) -> None:
         self.first: tuple[float, float] | None = None
         self.last = (0.0, 0.0)
-        self.loss = 0.0
+        self.losses: list[float] = []
         self.memory = 0
 
     def tick(self, loss: float, memory: int) -> None:
         times = os.times()
         self.last = (time.perf_counter(), times.user + times.system)
         self.first = self.first or self.last
-        self.loss, self.memory = loss, memory
+        self.losses.append(loss)
+        self.memory = memory
 
     def result(self, tokens: int) -> Result:
         assert self.first is not None
-        return Result(tokens, self.last[0] - self.first[0], self.last[1] - self.first[1], self.loss, self.memory)
+        seconds, cpu_seconds = self.last[0] - self.first[0], self.last[1] - self.first[1]
+        return Result(tokens, seconds, cpu_seconds, statistics.fmean(self.losses), self.losses[-1], self.memory)
 
 
 def _run(name: str, model: Path, pairs: int) -> Result:
@@ -129,7 +140,7 @@ def _run(name: str, model: Path, pairs: int) -> Result:
     options = TrainOptions(epochs=1)
     clock = _Clock()
     with tempfile.TemporaryDirectory() as out:
-        if name == "unsloth":
+        if name == "ours":
             with GgufFile(model) as gguf:
                 shape, pad = _shape(gguf), pad_id(gguf)
 

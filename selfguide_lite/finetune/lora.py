@@ -22,6 +22,7 @@ from selfguide_lite.cache import cache_dir
 from selfguide_lite.errors import SelfguideError
 from selfguide_lite.finetune.memory import Shape, check_memory, choose_bits
 from selfguide_lite.finetune.options import Bits, TrainOptions, rate_for
+from selfguide_lite.finetune.prefix import share_prefix
 from selfguide_lite.finetune.rows import Row, padded
 from selfguide_lite.llm.native import cores
 from selfguide_lite.progress import TrainStep
@@ -120,6 +121,9 @@ def fit(
             random_state=options.seed,
             max_seq_length=max(longest, 64),
         )
+        # On CUDA Unsloth has an attention of its own. Dropout should fall differently on every row.
+        if not cuda and options.dropout == 0:
+            share_prefix(model.get_base_model())
         rate = options.learning_rate or rate_for(shape.parameters)
         total = total_steps(len(rows), options)
         config = SFTConfig(

@@ -93,10 +93,11 @@ def read_natural_instructions(path: Path, *, examples: int = 3, kind: Kind | Non
 def _read_json(path: Path) -> dict[str, Any]:
     try:
         with path.open("rb") as file:
-            raw = file.read(_MAX_BYTES + 1)
+            size = path.stat().st_size  # of a pipe or a device it is 0
+            raw = file.read(_MAX_BYTES + 1) if size <= _MAX_BYTES else b""
     except OSError as error:
         raise SelfguideError(f"{path}: cannot read this file: {error.strerror}") from error
-    if len(raw) > _MAX_BYTES or raw.count(b"[") + raw.count(b"{") > _MAX_LISTS:
+    if max(size, len(raw)) > _MAX_BYTES or raw.count(b"[") + raw.count(b"{") > _MAX_LISTS:
         raise SelfguideError(f"{path}: larger than any task of the benchmark ({_MAX_BYTES // 2**20} MiB)")
     try:
         data = json.loads(raw.decode("utf-8-sig"))

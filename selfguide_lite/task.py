@@ -31,6 +31,13 @@ def _without_nul(value: Any) -> Any:
     return value
 
 
+def _short_enough(path: Path) -> Path:
+    if len(str(path)) > _LONGEST_PATH:
+        raise ValueError(f"longer than {_LONGEST_PATH:,} characters")
+    return path
+
+
+_LONGEST_PATH = 1000
 _MOST = 1000  # examples, labels, noise terms: what looks at them all takes time for each
 _NoNul = AfterValidator(_without_nul)
 Kind = Literal["classification", "generation"]
@@ -86,7 +93,7 @@ class Task(_Model):
     examples: Annotated[tuple[Example, ...], Field(min_length=1, max_length=_MOST)]
     noise_terms: Annotated[tuple[NoiseTerm, ...], Field(max_length=_MOST)] | None = None
     settings: Settings = Settings()
-    eval: Annotated[Path, _NoNul] | None = None
+    eval: Annotated[Path, _NoNul, AfterValidator(_short_enough)] | None = None
 
     @model_validator(mode="after")
     def _labels_fit(self) -> "Task":
@@ -218,12 +225,19 @@ def read_task(path: Path) -> tuple[Task | None, Places, list[Problem]]:
     try:
         task = Task.model_validate(data)
     except ValidationError as error:
-        problems += [_problem(dict(details), places) for details in error.errors()]
+        problems += [_problem(details, places) for details in _causes(error)]
     if problems or task is None:
         return None, places, sorted(problems, key=lambda problem: (problem.line, problem.column))
     if task.eval is not None:
         task = task.model_copy(update={"eval": (path.parent / task.eval)})
     return task, places, []
+
+
+def _causes(error: ValidationError) -> list[dict[str, Any]]:
+    """Leave out that a list is too short where that is so because an item of it is wrong."""
+    found: list[dict[str, Any]] = [dict(details) for details in error.errors()]
+    wrong = {tuple(details["loc"])[:n] for details in found for n in range(len(details["loc"]))}
+    return [details for details in found if details["type"] != "too_short" or tuple(details["loc"]) not in wrong]
 
 
 def _problem(details: dict[str, Any], places: Places) -> Problem:

@@ -115,6 +115,10 @@ class _Loader(yaml.SafeLoader):
             self._depth -= 1
         return node
 
+    def construct_text(self, node: yaml.ScalarNode) -> str:
+        """Join the two halves of a character that JSON writes as two escapes; a lone half stays, to be told of."""
+        return str(self.construct_scalar(node)).encode("utf-16", "surrogatepass").decode("utf-16", "surrogatepass")
+
     def flatten_mapping(self, node: yaml.MappingNode) -> None:
         """Merge nothing: a merge key is one more tag that is not read here."""
 
@@ -130,8 +134,9 @@ _Loader.yaml_implicit_resolvers = {
 _Loader.yaml_constructors = {
     tag: constructor
     for tag, constructor in yaml.SafeLoader.yaml_constructors.items()
-    if tag is None or tag.rpartition(":")[2] in ("null", "str", "seq", "map")
+    if tag is None or tag.rpartition(":")[2] in ("null", "seq", "map")
 }
+_Loader.add_constructor("tag:yaml.org,2002:str", _Loader.construct_text)
 
 
 @contextmanager

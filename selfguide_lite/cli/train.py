@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Iterator
+from io import TextIOWrapper
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -303,13 +304,14 @@ def models_command(context: click.Context, as_json: bool) -> None:
     if context.invoked_subcommand is not None:
         return
     from selfguide_lite.models import KNOWN, cached_models, models_dir
+    from selfguide_lite.report.text import neutral
 
     found = cached_models()
     if as_json:
         print_json([{"name": m.name, "kind": m.kind, "path": str(m.path), "bytes": m.bytes} for m in found])
         return
     for model in found:
-        click.echo(f"{model.kind:5} {model.bytes / 2**20:9.1f} MiB  {model.name}")
+        click.echo(f"{model.kind:5} {model.bytes / 2**20:9.1f} MiB  {neutral(model.name)}")
     if not found:
         click.echo(f"No models in {models_dir().parent} yet.")
     click.echo(f"`selfguide models pull NAME` gets one: {', '.join(KNOWN)} or owner/repository/file.gguf")
@@ -364,6 +366,8 @@ def _base_of(store: "Store", task_id: int, model: Path | None, adapter: Path) ->
 
 
 def _lines() -> Iterator[str]:
+    if isinstance(sys.stdin, TextIOWrapper):
+        sys.stdin.reconfigure(errors="replace")  # one broken byte is no reason to lose all other answers
     for line in sys.stdin:
         if text := line.strip():
             yield text

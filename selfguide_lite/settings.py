@@ -1,14 +1,34 @@
-"""Every setting of a run with its default, by kind of task: the paper's where it has one (arXiv 2407.12874)."""
+"""Every setting of a run with its default, by kind of task: the paper's where it has one (arXiv 2407.12874).
+
+The four that `selfguide search` chooses have theirs in a file that ships with the tool, written as `search` writes it.
+"""
 
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from selfguide_lite.resources import resource
+from selfguide_lite.yaml_file import read_yaml
+
 Share = Annotated[float, Field(ge=0, le=1)]
 Temperature = Annotated[float, Field(ge=0, le=5)]
 Count = Annotated[int, Field(ge=1, le=1_000_000)]
 _MOST = 1_000_000  # more of anything than there can be; far below what a database's or an array's integers hold
+
+
+class _Chosen(BaseModel):
+    """What the shipped default settings file says."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    input_temperature: Temperature
+    epochs: Annotated[float, Field(gt=0, le=1000)]
+    input_length_filter: bool
+    output_length_filter: bool | None = None
+
+
+_CHOSEN = _Chosen.model_validate(read_yaml(resource("data/settings/default.yaml"), "settings file").data)
 
 
 class Settings(BaseModel):
@@ -19,7 +39,7 @@ class Settings(BaseModel):
     # generate
     rounds: Count = 40
     prompts_per_round: Count = 10
-    input_temperature: Temperature = 0.8
+    input_temperature: Temperature = _CHOSEN.input_temperature
     input_top_k: Annotated[int, Field(ge=0, le=_MOST)] = 40
     input_max_tokens: Count = 500
     max_pool_inputs: Annotated[int, Field(ge=0, le=100)] = 10
@@ -34,8 +54,8 @@ class Settings(BaseModel):
     output_max_tokens: Count = 500
     # filters (rows of the table `setting`, read by the views)
     noise_filter: bool = True
-    input_length_filter: bool = True
-    output_length_filter: bool | None = None
+    input_length_filter: bool = _CHOSEN.input_length_filter
+    output_length_filter: bool | None = _CHOSEN.output_length_filter
     length_deviations: Annotated[float, Field(gt=0, le=_MOST)] = 2.0
     length_slack_share: Annotated[float, Field(ge=0, le=_MOST)] = 0.25
     length_slack_min: Annotated[int, Field(ge=0, le=_MOST)] = 10
@@ -46,7 +66,7 @@ class Settings(BaseModel):
     random_labels: bool = False
     dataset_seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
     # finetune
-    epochs: Annotated[float, Field(gt=0, le=1000)] = 3
+    epochs: Annotated[float, Field(gt=0, le=1000)] = _CHOSEN.epochs
     learning_rate: Annotated[float, Field(gt=0, le=1)] | None = None
     batch_size: Count = 8
     accumulation: Count = 1

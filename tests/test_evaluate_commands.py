@@ -7,8 +7,12 @@ import pytest
 from click.testing import CliRunner
 
 from selfguide_lite.cli import main
+from selfguide_lite.cli.common import given_settings
+from selfguide_lite.evaluate import Gain
 from selfguide_lite.evaluate.methods import WhatIf, unanswered_copy
+from selfguide_lite.evaluate.search import Found, Trial, grid, write_settings
 from selfguide_lite.resources import resource
+from selfguide_lite.settings import Settings
 from selfguide_lite.store import NewInput, NewOutput, Store
 from selfguide_lite.task import Task, load_task
 
@@ -158,3 +162,31 @@ def test_self_consistency_is_left_out_of_sampled_answers(folder: Path) -> None:
 def methods_of_answers(db: Path) -> list[str]:
     with Store.open(db, read_only=True) as store:
         return [method for (method,) in store.connection.execute("SELECT DISTINCT method FROM output")]
+
+
+def test_the_shipped_default_is_what_runs_start_from(folder: Path) -> None:
+    shipped = given_settings(Path("default"), ())
+    assert shipped == given_settings(resource("data/settings/default.yaml"), ())
+    usual = Settings().model_dump()
+    assert {key: usual[key] for key in shipped} == shipped
+    for kind in ("classification", "generation"):
+        assert Settings(**shipped).resolve(kind) == Settings().resolve(kind)
+
+
+@pytest.mark.parametrize("name", sorted(path.stem for path in resource("data/settings").glob("*.yaml")))
+def test_shipped_settings_go_by_their_names(folder: Path, name: str) -> None:
+    (folder / "e.jsonl").write_text(rows(("a", "happy")), encoding="utf-8")
+    status, said = call("run", "shop.yaml", "--settings", name, "--dry-run", "--json")
+    assert status == 0, said
+    status, said = call("run", "shop.yaml", "--settings", "nameless")
+    assert status == 1 and said.strip().endswith("nameless: cannot read this settings file: No such file or directory")
+
+
+def test_what_search_writes_can_be_shipped(folder: Path) -> None:
+    gain = Gain("exact match", 9, 0.5, 0.6, 0.0, 0.2)
+    for candidate in grid([load_task(resource("data/tasks/thank-you.yaml")), load_task(folder / "shop.yaml")]):
+        trial = Trial(candidate, {"a": gain}, {})
+        write_settings(Found(trial, (trial,), {}, 42, 75), folder / "found.yaml")
+        written = given_settings(folder / "found.yaml", ())
+        assert written == candidate.changes
+        assert set(written) <= {"input_temperature", "epochs", "input_length_filter", "output_length_filter"}

@@ -37,7 +37,13 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_wheel_holds_what_a_run_needs_and_no_more(wheel: Path) -> None:
     names = zipfile.ZipFile(wheel).namelist()
     inner = {name.removeprefix("selfguide_lite/") for name in names if name.startswith("selfguide_lite/")}
-    assert {"py.typed", "data/tiny-vicuna.gguf", "prompts/annotate.j2", "report/report.html.j2"} <= inner
+    assert {
+        "py.typed",
+        "data/tiny-vicuna.gguf",
+        "data/settings/default.yaml",
+        "prompts/annotate.j2",
+        "report/report.html.j2",
+    } <= inner
     assert any(name.startswith("data/tasks/") and name.endswith(".yaml") for name in inner)
     assert any(name.startswith("store/views/") for name in inner)
     assert not [name for name in names if name.startswith(("tests", "data/")) or name.endswith((".db", ".pyc"))]

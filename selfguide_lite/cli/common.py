@@ -73,7 +73,11 @@ def settings_options(command: Command) -> Command:
             help="Change one setting, such as --set rounds=10; may be given several times.",
         ),
         click.option(
-            "--settings", "settings_file", type=_FILE, metavar="FILE", help="YAML of settings, as `search` writes it."
+            "--settings",
+            "settings_file",
+            type=_FILE,
+            metavar="FILE",
+            help="YAML of settings, as `search` writes it, or the name of a shipped one.",
         ),
     ):
         command = option(command)
@@ -93,6 +97,7 @@ def given_settings(settings_file: Path | None, assignments: Sequence[str]) -> di
 
     given: dict[str, Any] = {}
     if settings_file is not None:
+        settings_file = _shipped(settings_file, "data/settings")
         document = read_yaml(settings_file, "settings file")
         if not isinstance(document.data, dict):
             raise SelfguideError(f"{settings_file}: must be a mapping of settings to values, such as rounds: 10")
@@ -140,12 +145,17 @@ def _problem(given: Mapping[str, Any]) -> str | None:
 
 def find_task_file(given: Path) -> Path:
     """Return the task file that is meant: the path itself, or the demo task of that name."""
+    return _shipped(given, "data/tasks")
+
+
+def _shipped(given: Path, folder: str) -> Path:
+    """Return the file itself, or the shipped one of that bare name."""
     if given.exists() or given.suffix or len(given.parts) > 1:
         return given
     from selfguide_lite.resources import resource
 
     try:
-        return resource(f"data/tasks/{given.name}.yaml")
+        return resource(f"{folder}/{given.name}.yaml")
     except FileNotFoundError:
         return given
 

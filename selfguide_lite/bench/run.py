@@ -23,6 +23,8 @@ TARGETS = {
     ("score", "vs_sample"): 5.0,
     ("generate", "vs_loop"): 4.0,
     ("growth", "time"): 11.0,
+    ("train", "vs_plain"): 1.0,
+    ("train", "loss_difference"): 0.01,
 }
 
 
@@ -58,6 +60,7 @@ def run_bench(
     *,
     random: str | None = None,
     rows: Sequence[str] = ROWS,
+    training: Callable[[Path], dict[str, float]] | None = None,
     say: Callable[[str], None] = lambda _: None,
 ) -> Report:
     """Measure each workload, every contender in its own process.
@@ -65,6 +68,7 @@ def run_bench(
     :param model: the GGUF file; None: the default model
     :param random: a size of `SIZES`: `annotate` and `growth` run on a random-weight llama of that size, made first; the
         other workloads need a model that has learnt something and run on `model`
+    :param training: measures the finetune of a model, for a row `train`
     :param say: told what is being measured
     """
     trained = model_path(model)
@@ -87,6 +91,12 @@ def run_bench(
 
     for row in rows:
         report.rows[row] = _MEASURES[row](measure, heavy, trained)
+    if training is not None:
+        say("measuring train")
+        try:
+            report.rows["train"] = {name: float(f"{value:.4g}") for name, value in training(trained).items()}
+        except SelfguideError as error:
+            report.missing["train"] = str(error)
     return report
 
 

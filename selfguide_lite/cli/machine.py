@@ -62,11 +62,26 @@ def doctor_command(model: Path | None, as_json: bool) -> None:
     help="Measure annotation and growth on a random-weight llama of this size, made in the cache first.",
 )
 @click.option(
-    "--only", type=click.Choice(_WORKLOADS), multiple=True, help="Measure only this; may be given repeatedly."
+    "--only",
+    type=click.Choice([*_WORKLOADS, "train"]),
+    multiple=True,
+    help="Measure only this; may be given repeatedly.",
 )
+@click.option("--train", is_flag=True, help="Measure a finetune too, against plain PEFT with Trainer; takes a minute.")
+@click.option("--train-pairs", type=click.IntRange(16), default=160, show_default=True, help="Rows to train on, once.")
+@click.option("--train-rounds", type=click.IntRange(1), default=3, show_default=True, help="Trainings of each kind.")
 @json_option
 @quiet_option
-def bench_command(model: Path | None, size: str | None, only: tuple[str, ...], as_json: bool, quiet: bool) -> None:
+def bench_command(
+    model: Path | None,
+    size: str | None,
+    only: tuple[str, ...],
+    train: bool,
+    train_pairs: int,
+    train_rounds: int,
+    as_json: bool,
+    quiet: bool,
+) -> None:
     """Measure the engine on this machine, against the ways in use today.
 
     Every contender runs in its own process, one after the other, for a few minutes in all. Prints a table and, last,
@@ -77,7 +92,10 @@ def bench_command(model: Path | None, size: str | None, only: tuple[str, ...], a
       selfguide bench
       selfguide bench --random 160m
       selfguide bench -m vicuna-7b-v1.5.Q4_K_M.gguf --only annotate
+      selfguide bench --only train
     """
+    from functools import partial
+
     from rich.console import Console
 
     from selfguide_lite.bench.run import run_bench
@@ -89,7 +107,13 @@ def bench_command(model: Path | None, size: str | None, only: tuple[str, ...], a
         if not silent:
             click.echo(f"{step} ...", err=True)
 
-    report = run_bench(model, random=size, rows=only or _WORKLOADS, say=say)
+    training = None
+    if train or "train" in only:
+        from selfguide_lite.finetune.bench import compare
+
+        training = partial(compare, pairs=train_pairs, rounds=train_rounds)
+    rows = [name for name in only if name != "train"] if only else _WORKLOADS
+    report = run_bench(model, random=size, rows=rows, training=training, say=say)
     if not as_json:
         Console().print(_table(report))
         for name, reason in report.missing.items():
@@ -115,9 +139,13 @@ def _table(report: "Report") -> "Table":
     for row, numbers in report.rows.items():
         for name, value in numbers.items():
             aim = TARGETS.get((row, name), math.nan)
-            most = name in ("waste", "time")
+            most = name in ("waste", "time", "loss_difference")
             shown = "" if math.isnan(aim) else f"{'at most' if most else 'at least'} {aim:g}"
             missed = not math.isnan(aim) and (value > aim if most else value < aim)
-            table.add_row(row, name.replace("_", " "), Text(f"{value:,.2f}", style="red" if missed else ""), shown)
+            table.add_row(row, name.replace("_", " "), Text(_number(value), style="red" if missed else ""), shown)
         table.add_section()
     return table
+
+
+def _number(value: float) -> str:
+    return f"{value:,.2f}" if value == 0 or abs(value) >= 0.01 else f"{value:.1e}"

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from selfguide_lite.errors import SelfguideError
-from selfguide_lite.finetune.lora import _Collator, _prepare_environment, fit
+from selfguide_lite.finetune.lora import _Collator, _prepare_environment, check_installed, fit
 from selfguide_lite.finetune.options import TrainOptions, rate_for
 from selfguide_lite.finetune.rows import Row, make_rows
 from selfguide_lite.finetune.training import _shape
@@ -52,8 +52,9 @@ def compare(model: Path, pairs: int = _PAIRS, rounds: int = _ROUNDS) -> dict[str
     :param model: a GGUF
     :param pairs: rows of a demo task to train on, once
     :param rounds: trainings of each contender, in turn
-    :raises SelfguideError: where a contender fails
+    :raises SelfguideError: where packages are missing or a contender fails
     """
+    check_installed()
     found: dict[str, list[Result]] = {"ours": [], "plain": []}
     for _ in range(rounds):
         for name, results in found.items():
@@ -71,20 +72,21 @@ def compare(model: Path, pairs: int = _PAIRS, rounds: int = _ROUNDS) -> dict[str
         "loss_difference": abs(ours.loss / plain.loss - 1),
         "last_loss_difference": abs(ours.last_loss / plain.last_loss - 1),
         "tokens_per_second": ours.tokens / median("ours", "seconds"),
-        "memory": median("ours", "memory"),
-        "memory_plain": median("plain", "memory"),
+        "memory_mib": median("ours", "memory") / 2**20,
+        "memory_mib_plain": median("plain", "memory") / 2**20,
     }
 
 
 def _contend(name: str, model: Path, pairs: int) -> Result:
     done = subprocess.run(
         [sys.executable, "-m", "selfguide_lite.finetune.bench", str(model), name, str(pairs)],
-        stdout=subprocess.PIPE,
+        capture_output=True,
         text=True,
         check=False,
     )
     if done.returncode:
-        raise SelfguideError(f"train: the contender {name} failed with exit status {done.returncode}")
+        words = (done.stderr.strip() or f"status {done.returncode}").splitlines()[-1]
+        raise SelfguideError(f"the contender {name} failed: {words}")
     return Result(**json.loads(done.stdout.splitlines()[-1]))
 
 

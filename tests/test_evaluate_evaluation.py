@@ -256,7 +256,7 @@ def test_comparison_end_to_end(tmp_path, model):
     assert again.exit_code == 0, again.output
     assert connection.execute("SELECT max(id) FROM prediction").fetchone() == made
     connection.close()
-    assert "no length filter" in again.output and "(same pairs)" in again.output
+    assert "no length filter" in again.output and "(same pairs as selfguide)" in again.output
     assert "left out: selfguide, 1000 pairs: the dataset has 18 pairs" in again.output
 
     shown = CliRunner().invoke(main, ["evaluate", str(tmp_path / "mood.yaml"), "-d", str(db), "-m", str(model)])

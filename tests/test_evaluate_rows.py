@@ -101,3 +101,11 @@ def test_the_split_is_stable_and_complete():
     with pytest.raises(SelfguideError, match="cannot be split"):
         split_rows(rows[:1], 0.5)
     assert rows_hash(validation) != rows_hash(test)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_the_split_has_every_label_in_proportion(seed):
+    rows = [EvalRow(f"row {number}", ("Rare." if number % 5 == 0 else "often",)) for number in range(60)]
+    validation, test = split_rows(rows, 0.2, seed)
+    assert len(validation) == 12 and sum(row.references == ("Rare.",) for row in validation) in (2, 3)
+    assert sorted(validation + test, key=rows.index) == rows

@@ -34,6 +34,8 @@ COMPARISON = Comparison(
         Compared("few-shot", None, evaluation("few-shot", 0.5), None),
         Compared("selfguide", 280, evaluation("selfguide", 0.75), gain(0.5, 0.75, 0.05)),
         Compared("no noise filter", 280, evaluation("no noise filter", 0.75), gain(0.5, 0.75, 0.05), "selfguide"),
+        Compared("sampled answers", 90, evaluation("sampled answers", 0.6), gain(0.5, 0.6, 0.05)),
+        Compared("no self-consistency", 90, evaluation("x", 0.6), gain(0.5, 0.6, 0.05), "sampled answers"),
         Compared("random labels", 280, evaluation("random labels", 0.48), gain(0.5, 0.48, 0.05)),
     ),
     (("self-icl", "no room"),),
@@ -44,9 +46,9 @@ def test_comparison():
     text = comparison_text(COMPARISON)
     assert "\x1b" not in text
     assert text.splitlines()[-1] == "left out: self-icl: no room"
-    columns = text.splitlines()[2:8]
+    columns = text.splitlines()[2:10]
     assert len({len(line) for line in columns}) == 1 and columns[3].split()[:4] == ["selfguide", "280", "75.0", "%"]
-    assert "+25.0 (+20.0 to +30.0) (same pairs)" in columns[4] and columns[2].endswith("baseline")
+    assert "+25.0 (+20.0 to +30.0) (same pairs as selfguide)" in columns[4] and columns[2].endswith("baseline")
 
 
 def test_markdown_of_several_tasks():
@@ -57,6 +59,8 @@ def test_markdown_of_several_tasks():
         "| few-shot | 50.0 | 50.0 |",
         "| selfguide | 75.0 (**+25.0**) | 75.0 (**+25.0**) |",
         "| no noise filter | 75.0 (**+25.0**) = |  |",
+        "| sampled answers | 60.0 (**+10.0**) |  |",
+        "| no self-consistency | 60.0 (**+10.0**) = sampled answers |  |",
         "| random labels | 48.0 (-2.0) |  |",
     ]
 

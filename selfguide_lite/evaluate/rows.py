@@ -141,14 +141,22 @@ def without_leaks(rows: Sequence[EvalRow], known: Iterable[str]) -> tuple[list[E
 
 
 def split_rows(rows: Sequence[EvalRow], share: float, seed: int = 42) -> tuple[list[EvalRow], list[EvalRow]]:
-    """Part rows at random into a validation part and the rest; the same rows and seed give the same parts.
+    """Part rows at random into a validation part and the rest, every answer's rows in the same proportion.
+
+    The same rows and seed give the same parts.
 
     :param share: of the rows that go to validation, at least one row on each side
     :raises SelfguideError: where there are fewer than two rows
     """
     if len(rows) < 2:
         raise SelfguideError("an evaluation set of one row cannot be split into validation and test rows")
-    order = sorted(range(len(rows)), key=lambda place: (_key(rows[place], seed), place))
+    groups: dict[str, list[int]] = {}
+    for place in sorted(range(len(rows)), key=lambda place: (_key(rows[place], seed), place)):
+        groups.setdefault(normalize(rows[place].references[0]), []).append(place)
+    # By how far down its answer's rows a row stands: a fifth of all is a fifth of every label. Where no answer comes
+    # twice all stand in the middle, and their keys alone decide.
+    depth = {place: (rank + 0.5) / len(group) for group in groups.values() for rank, place in enumerate(group)}
+    order = sorted(range(len(rows)), key=lambda place: (depth[place], _key(rows[place], seed), place))
     cut = min(len(rows) - 1, max(1, round(len(rows) * share)))
     chosen = set(order[:cut])
     return (

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from selfguide_lite.evaluate.again import Rounds
 from selfguide_lite.evaluate.comparison import Compared, Comparison
 from selfguide_lite.evaluate.evaluation import Change, Evaluation
+from selfguide_lite.evaluate.methods import SELFGUIDE
 from selfguide_lite.evaluate.search import Found
 from selfguide_lite.evaluate.statistics import Gain
 from selfguide_lite.report.text import neutral
@@ -52,7 +53,7 @@ def comparison_rows(comparison: Comparison) -> tuple[list[str], list[list[str]]]
         evaluation = line.evaluation
         gain = points(line.gain) if line.gain else "baseline"
         if line.same_as:
-            gain += " (same pairs)"
+            gain += f" (same pairs as {line.same_as})"
         interval = f"{100 * evaluation.low:.1f} to {100 * evaluation.high:.1f}"
         pairs = "" if line.pairs is None else str(line.pairs)
         rows.append([line.method, pairs, percent(evaluation.mean), interval, gain])
@@ -63,7 +64,7 @@ def comparisons_markdown(comparisons: Sequence[Comparison]) -> str:
     """Return several tasks' comparisons as one Markdown table: a line for each method, a column for each task.
 
     A cell is the score and the gain over few-shot prompting in percentage points, bold where the 95 % interval of the
-    paired gain leaves out zero; `=` marks the very same pairs as SELF-GUIDE's own.
+    paired gain leaves out zero; `=` marks the very same pairs as SELF-GUIDE's own, or as those of the method named.
     """
     methods = list(dict.fromkeys(line.method for comparison in comparisons for line in comparison.lines))
     rows = []
@@ -84,7 +85,8 @@ def _cell(line: Compared) -> str:
         return score
     gain = f"{100 * line.gain.gain:+.1f}"
     clear = line.gain.low > 0 or line.gain.high < 0
-    return f"{score} ({f'**{gain}**' if clear else gain}){' =' if line.same_as else ''}"
+    same = {None: "", SELFGUIDE: " ="}.get(line.same_as, f" = {line.same_as}")
+    return f"{score} ({f'**{gain}**' if clear else gain}){same}"
 
 
 def comparison_text(comparison: Comparison) -> str:

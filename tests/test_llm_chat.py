@@ -170,6 +170,6 @@ def test_wrong_files_are_one_clear_line(tmp_path: Path) -> None:
     cut = tmp_path / "cut.gguf"
     whole = write_random_llama(tmp_path / "whole.gguf", vocabulary="bpe")
     cut.write_bytes(whole.read_bytes()[:5000])
-    for path, reason in ((text, "not a GGUF"), (cut, "cannot load"), (tmp_path / "none.gguf", "cannot read")):
+    for path, reason in ((text, "not a GGUF"), (cut, "cut short"), (tmp_path / "none.gguf", "cannot read")):
         with pytest.raises(SelfguideError, match=reason):
             Model(path)

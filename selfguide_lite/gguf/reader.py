@@ -69,10 +69,11 @@ class GgufFile:
     """An open GGUF file; a context manager.
 
     :param path: the file
+    :param tensors: whether to read where the tensors lie too, and that the file holds them whole
     :raises SelfguideError: where it is missing, no GGUF, damaged or cut short
     """
 
-    def __init__(self, path: Path):
+    def __init__(self, path: Path, *, tensors: bool = True):
         self.path = path
         self.metadata: dict[str, Any] = {}
         self.spans: dict[str, tuple[int, int]] = {}  # where a field of the metadata begins and ends in the file
@@ -83,7 +84,7 @@ class GgufFile:
             raise SelfguideError(f"{path}: cannot read this model: {error.strerror}") from error
         try:
             self._size = path.stat().st_size
-            self._read_header()
+            self._read_header(tensors)
         except OSError as error:
             self._file.close()
             raise SelfguideError(f"{path}: cannot read this model: {error.strerror}") from error
@@ -185,7 +186,7 @@ class GgufFile:
             raise ValueError(f"a value of type {kind}")
         return self._scalar(_SCALARS[kind])
 
-    def _read_header(self) -> None:
+    def _read_header(self, tensors: bool) -> None:
         if self._file.read(4) != b"GGUF":
             raise SelfguideError(f"{self.path}: not a GGUF model file")
         version = self._scalar("I")
@@ -201,6 +202,10 @@ class GgufFile:
                 raise ValueError(f"the field {key[:80]!r} twice")
             self.metadata[key] = self._value(self._scalar("I"))
             self.spans[key] = (start, self._file.tell())
+        if tensors:
+            self._read_tensors(tensor_count)
+
+    def _read_tensors(self, tensor_count: int) -> None:
         raw: list[tuple[str, tuple[int, ...], GGMLQuantizationType, int]] = []
         for _ in range(tensor_count):
             name = self._string()

@@ -21,6 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from selfguide_lite.errors import SelfguideError
+from selfguide_lite.gguf.vocabulary import check_vocabulary
 
 Tokens = npt.NDArray[np.int32]
 Logits = npt.NDArray[np.float32]
@@ -102,6 +103,7 @@ class Model:
             raise SelfguideError(f"{path}: cannot read this model: {error.strerror}") from error
         if magic != b"GGUF":
             raise SelfguideError(f"{path}: this is not a GGUF file; give a llama.cpp model (.gguf)")
+        check_vocabulary(path)
         with _quietly():
             llama_cpp.llama_backend_init()
             params = llama_cpp.llama_model_default_params()

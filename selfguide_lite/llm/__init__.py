@@ -68,8 +68,15 @@ def open_engine(
         if adapter is not None:
             raise SelfguideError("an adapter cannot be used with --server; start the server with it instead")
         return ServerEngine(server, model=server_model, n_ctx=n_ctx)
+    from selfguide_lite.gguf.check import check_model
     from selfguide_lite.llm.tuning import open_tuned
 
+    path = model_path(model)
+    check_model(path)
+    if adapter is not None and adapter.is_file():
+        from selfguide_lite.gguf.adapter import check_adapter
+
+        check_adapter(adapter, path)
     return open_tuned(
-        model_path(model), n_ctx=n_ctx, adapter=adapter, adapter_scale=adapter_scale, measure=tune, overrides=overrides
+        path, n_ctx=n_ctx, adapter=adapter, adapter_scale=adapter_scale, measure=tune, overrides=overrides
     )

@@ -5,9 +5,11 @@ endpoint.
 """
 
 import hashlib
+import math
 import os
+import threading
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass
 from typing import Any, cast
 from urllib.parse import urlsplit
@@ -34,6 +36,30 @@ class ServerOptions:
     timeout: float = 600.0
     retries: int = 5
 
+    @classmethod
+    def from_environment(cls) -> "ServerOptions":
+        """Return the options with what `SELFGUIDE_SERVER_TIMEOUT` and `SELFGUIDE_SERVER_RETRIES` change.
+
+        :raises SelfguideError: where one of them is no number
+        """
+        return cls(
+            timeout=_number("SELFGUIDE_SERVER_TIMEOUT", cls().timeout, 0.001),
+            retries=int(_number("SELFGUIDE_SERVER_RETRIES", cls().retries, 0)),
+        )
+
+
+def _number(variable: str, default: float, least: float) -> float:
+    given = os.environ.get(variable)
+    if not given:
+        return default
+    try:
+        value = float(given)
+    except ValueError:
+        value = math.nan
+    if not least <= value < 1e6:
+        raise SelfguideError(f"{variable}: {given!r} is no number of at least {least:g}")
+    return value
+
 
 class ServerEngine:
     """A model on an OpenAI-compatible server. An API key is read from the environment only.
@@ -59,7 +85,7 @@ class ServerEngine:
                 f"--server: keep keys out of the URL; set {KEY_VARIABLES[0]} in the environment instead"
             )
         self._openai = openai
-        self._options = options or ServerOptions()
+        self._options = options or ServerOptions.from_environment()
         self._url = url.rstrip("/")
         key = next((os.environ[name] for name in KEY_VARIABLES if os.environ.get(name)), "none")
         self._client = openai.OpenAI(
@@ -106,32 +132,25 @@ class ServerEngine:
         :raises SelfguideError: where the server cannot be reached any more; what came back before was yielded
         """
         source = ((request, sample) for request in requests for sample in range(request.n))
-        pool = ThreadPoolExecutor(self._options.concurrency, thread_name_prefix="selfguide-server")
         under_way: set[Future[Completion]] = set()
-        try:
-            more = True
-            while True:
-                while more and len(under_way) < self._options.concurrency:
-                    work = next(source, None)
-                    if work is None:
-                        more = False
-                    else:
-                        under_way.add(pool.submit(self._one, *work))
-                if not under_way:
-                    return
-                done, under_way = wait(under_way, return_when=FIRST_COMPLETED)
-                failed = [future for future in done if future.exception() is not None]
-                yield from (future.result() for future in done if future.exception() is None)
-                if failed:
-                    for future in wait(under_way, timeout=self._options.timeout).done:
-                        if future.exception() is None:
-                            yield future.result()
-                    under_way = set()
-                    failed[0].result()
-        finally:
-            for future in under_way:
-                future.cancel()
-            pool.shutdown(wait=False, cancel_futures=True)
+        more = True
+        while True:
+            while more and len(under_way) < self._options.concurrency:
+                work = next(source, None)
+                if work is None:
+                    more = False
+                else:
+                    under_way.add(self._begin(*work))
+            if not under_way:
+                return
+            done, under_way = wait(under_way, return_when=FIRST_COMPLETED)
+            failed = [future for future in done if future.exception() is not None]
+            yield from (future.result() for future in done if future.exception() is None)
+            if failed:
+                for future in wait(under_way, timeout=self._options.timeout).done:
+                    if future.exception() is None:
+                        yield future.result()
+                failed[0].result()
 
     def score(self, requests: Iterable[ScoreRequest]) -> Iterator[Scores]:
         """Refuse: no common interface gives the probability of a text after a chat.
@@ -158,6 +177,19 @@ class ServerEngine:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    def _begin(self, request: Request, sample: int) -> "Future[Completion]":
+        """Ask in a thread that the end of the process does not wait for: a server may hang for minutes."""
+        future: Future[Completion] = Future()
+
+        def work() -> None:
+            try:
+                future.set_result(self._one(request, sample))
+            except BaseException as error:
+                future.set_exception(error)
+
+        threading.Thread(target=work, name="selfguide-server", daemon=True).start()
+        return future
+
     def _one(self, request: Request, sample: int) -> Completion:
         openai = self._openai
         try:
@@ -167,6 +199,8 @@ class ServerEngine:
             return Completion(request.key, sample, "", "error", 0, 0, float("nan"), f"{self._url}: {_line(error)}")
         except openai.OpenAIError as error:
             raise self._failure(error) from error
+        except ValueError as error:  # a body that is no JSON at all
+            raise SelfguideError(f"{self._url}: the server's answer cannot be read: {_line(error)}") from error
 
     def _ask(self, request: Request, sample: int) -> Completion:
         options: dict[str, Any] = {
@@ -197,25 +231,38 @@ class ServerEngine:
     def _send(self, request: Request, sample: int, options: dict[str, Any]) -> Completion:
         if isinstance(request.messages, str):
             reply: Any = self._client.completions.create(prompt=request.messages, **options)
-            choice = reply.choices[0] if reply.choices else None
-            text = choice.text if choice else ""
         else:
             turns = [{"role": message.role, "content": message.content} for message in request.messages]
             reply = self._client.chat.completions.create(messages=cast(Any, turns), **options)
-            choice = reply.choices[0] if reply.choices else None
-            text = ((choice.message.content or "") if choice else "").strip()
-        reason = choice.finish_reason if choice else None
+        try:
+            return self._read(request, sample, reply)
+        except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+            raise SelfguideError(
+                f"{self._url}: the server's answer is no completion; is it OpenAI-compatible?"
+            ) from error
+
+    def _read(self, request: Request, sample: int, reply: Any) -> Completion:
+        """Read a reply; the client passes on whatever the server sent, of whatever form."""
+        choice = reply.choices[0] if reply.choices else None
+        text = "" if choice is None else choice.text if isinstance(request.messages, str) else choice.message.content
+        text = ("" if text is None else text).encode("utf-8", "surrogatepass").decode("utf-8", "replace")
+        reason = None if choice is None else choice.finish_reason
         finish: FinishReason = "stop" if reason == "stop" else "length" if reason == "length" else "error"
         error = None if finish != "error" else f"{self._url}: the server ended the answer ({reason or 'no choice'})"
         usage = reply.usage
-        prompt, answer = (usage.prompt_tokens, usage.completion_tokens) if usage else (0, 0)
+        prompt, answer = (int(usage.prompt_tokens), int(usage.completion_tokens)) if usage else (0, 0)
+        if not isinstance(request.messages, str):
+            text = text.strip()
         return Completion(request.key, sample, text, finish, prompt, answer, float("nan"), error)
 
     def _failure(self, error: Exception) -> SelfguideError:
         openai = self._openai
         tries = self._options.retries + 1
         if isinstance(error, openai.APITimeoutError):
-            why = f"no answer within {self._options.timeout:g} s; is the server overloaded?"
+            why = (
+                f"no answer within {self._options.timeout:g} s, tried {tries} times; is the server overloaded? "
+                "SELFGUIDE_SERVER_TIMEOUT sets the seconds. The same command goes on later"
+            )
         elif isinstance(error, openai.APIConnectionError):
             why = f"cannot connect, tried {tries} times; is the server running? The same command goes on later"
         elif isinstance(error, openai.AuthenticationError | openai.PermissionDeniedError):

@@ -295,7 +295,7 @@ def test_search_end_to_end(tmp_path, model):
     assert found["worst"] == max(trial["worst"] for trial in found["trials"])
     assert found["scores"]["mood"]["n"] == 8  # 12 rows, 4 of them chose
     again = CliRunner().invoke(main, arguments)
-    assert again.exit_code == 0 and "Chosen: temperature 0.8, epochs 1" in again.output, again.output
+    assert again.exit_code == 0 and "Chosen (2 tried of 4): temperature 0.8, epochs 1" in again.output, again.output
     written = given_settings(folder / "settings.yaml", ())
     assert written == found["best"] and written["input_temperature"] == 0.8
 

@@ -12,6 +12,7 @@ from selfguide_lite.evaluate.tables import (
     comparison_text,
     comparisons_markdown,
     confusion_text,
+    found_markdown,
     found_text,
     rounds_text,
     text_table,
@@ -88,6 +89,9 @@ def test_search_and_rounds():
     text = found_text(found)
     assert "temperature 0.8, epochs 3, length filters: inputs on, outputs by kind" in text
     assert "failed" in text and "+12.0 (+7.0 to +17.0)" in text
+    lines = found_markdown(found).splitlines()
+    assert lines[2] == f"| {candidates[0]} | +10.0 | t |" and lines[3].endswith("| failed | t |")
+    assert lines[5].startswith("Chosen (2 tried of 60): temperature 0.8") and lines[-1].endswith("(+7.0 to +17.0) |")
     assert found.settings_yaml().splitlines()[-3:] == [
         "input_temperature: 0.8",
         "epochs: 3",

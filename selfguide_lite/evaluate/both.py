@@ -47,6 +47,7 @@ def before_and_after(
             raise SelfguideError(
                 f"{place}: the run's adapter is gone; make it again with `selfguide export`, or use -a"
             )
+        check_adapter(place, path)
         engine.set_adapter(place)
         after = tools.score(store, task_id, engine, rows, SELFGUIDE, adapter_id=known.id if known else None)
         return before, after

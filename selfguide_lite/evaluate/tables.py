@@ -41,7 +41,7 @@ def text_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 def markdown_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """Return a Markdown table."""
-    lines = [head, ["---"] * len(head), *rows]
+    lines = [list(head), ["---"] * len(head), *map(list, rows)]
     return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
 
 
@@ -97,25 +97,38 @@ def comparison_text(comparison: Comparison) -> str:
     return "\n".join([title, "", text_table(*comparison_rows(comparison)), *left_out])
 
 
-def found_text(found: Found) -> str:
-    """Return a search as a table of its trials, the best first, and the chosen setting's scores."""
+def _found_rows(found: Found) -> tuple[list[list[str]], list[list[str]]]:
+    """Return the trials, the best first, and the chosen setting's scores."""
     trials = [
         [str(trial.candidate), "failed" if trial.failures else f"{100 * trial.worst:+.1f}", neutral(trial.worst_task)]
         for trial in sorted(found.trials, key=lambda trial: -trial.worst)
     ]
-    rows = [
+    scored = [
         [neutral(name), gain.metric, str(gain.n), percent(gain.before), percent(gain.after), points(gain)]
         for name, gain in found.scores.items()
     ]
-    return "\n".join(
-        [
-            text_table(["setting, tried on the validation rows", "worst gain", "on task"], trials),
-            "",
-            f"Chosen: {found.best.candidate}. On the other rows:",
-            "",
-            text_table(["task", "metric", "rows", "few-shot", "selfguide", "gain"], rows),
-        ]
-    )
+    return trials, scored
+
+
+_TRIALS = ("setting, tried on the validation rows", "worst gain", "on task")
+_SCORED = ("task", "metric", "rows", "few-shot", "selfguide", "gain")
+
+
+def _chosen(found: Found) -> str:
+    tried = f"{len(found.trials)} tried of {found.grid}"
+    return f"Chosen ({tried}): {found.best.candidate}. On the rows that did not choose:"
+
+
+def found_text(found: Found) -> str:
+    """Return a search as a table of its trials, the best first, and the chosen setting's scores."""
+    trials, scored = _found_rows(found)
+    return "\n\n".join([text_table(_TRIALS, trials), _chosen(found), text_table(_SCORED, scored)])
+
+
+def found_markdown(found: Found) -> str:
+    """Return a search as two Markdown tables."""
+    trials, scored = _found_rows(found)
+    return "\n\n".join([markdown_table(_TRIALS, trials), _chosen(found), markdown_table(_SCORED, scored)])
 
 
 def rounds_text(done: Rounds) -> str:

@@ -27,9 +27,11 @@ def _problem(gguf: GgufFile) -> str | None:
         return None
     if not isinstance(tokens, list) or not all(isinstance(token, str) for token in tokens):
         return "its tokens are no texts"
-    if len(set(tokens)) < len(tokens):
+    # As llama.cpp takes them: up to a NUL, and an empty one gets a name of its own.
+    taken = [token.partition("\0")[0] or f"[EMPTY_{number}]" for number, token in enumerate(tokens)]
+    if len(set(taken)) < len(taken):
         seen: set[str] = set()
-        for token in tokens:
+        for token in taken:
             if token in seen:
                 return f"the token {token[:40]!r} is there twice"
             seen.add(token)

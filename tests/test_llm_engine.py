@@ -91,8 +91,8 @@ def test_samples_follow_the_models_own_distribution(engine: LlamaEngine) -> None
 def _logprobs(engine: LlamaEngine, prompt: str) -> np.ndarray:
     """Log-probabilities of the next token, computed with bare calls."""
     ids = engine.prompt_tokens(prompt)
-    context = engine._context
-    engine._cache.clear()
+    context = engine._workers[0].context
+    engine.forget()
     context.token[: len(ids)] = ids
     context.pos[: len(ids)] = np.arange(len(ids))
     context.seq[: len(ids)] = 0
@@ -124,8 +124,8 @@ def test_greedy_is_what_bare_calls_give(engine: LlamaEngine) -> None:
 
 
 def _row(engine: LlamaEngine, ids: list[int]) -> np.ndarray:
-    context = engine._context
-    engine._cache.clear()
+    context = engine._workers[0].context
+    engine.forget()
     context.token[: len(ids)] = ids
     context.pos[: len(ids)] = np.arange(len(ids))
     context.seq[: len(ids)] = 0
@@ -138,7 +138,7 @@ def _row(engine: LlamaEngine, ids: list[int]) -> np.ndarray:
 
 
 def test_shared_prefixes_are_computed_once(engine: LlamaEngine) -> None:
-    engine._cache.clear()
+    engine.forget()
     before = engine.stats.prompt_tokens
     requests = [ask(f"k{n}", "the and is of " * 10 + f"question {n}", n=3) for n in range(12)]
     list(engine.complete(requests))

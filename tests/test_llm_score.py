@@ -60,7 +60,7 @@ def test_one_request_at_a_time_gives_the_same(engine: LlamaEngine) -> None:
 
 
 def test_prompts_are_computed_once_for_all_labels(engine: LlamaEngine) -> None:
-    engine._cache.clear()
+    engine.forget()
     requests = [
         ScoreRequest(f"k{n}", (Message("user", "the and is of " * 8 + f"question {n}"),), ("yes", "no", "good"))
         for n in range(20)

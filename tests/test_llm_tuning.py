@@ -42,13 +42,13 @@ def test_measured_once_and_kept(cache: Path, path: Path, monkeypatch: pytest.Mon
 def test_a_busy_machine_is_not_believed(cache: Path, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tuning, "_QUIET", 100.0)
     with tuning.open_tuned(path) as engine:
-        assert engine.tuning == Tuning()
+        assert engine.tuning == tuning.unmeasured(engine._model)
         assert tuning.kept(path, engine._model) is None
 
 
 def test_another_model_or_machine_is_measured_anew(cache: Path, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     model = Model(path)
-    entry = tuning.Measured(Tuning(parallel=5), 100.0, 50.0)
+    entry = tuning.Measured(Tuning(parallel=5), 100.0, 50.0, 2.0)
     tuning.keep(path, model, [entry])
     assert tuning.kept(path, model) == [entry]
     monkeypatch.setenv("SELFGUIDE_THREADS", "7")
@@ -69,9 +69,23 @@ def test_a_broken_cache_is_no_error(cache: Path, path: Path, content: str) -> No
 
 
 def test_the_faster_way_is_chosen() -> None:
-    prompts = tuning.Measured(Tuning(flash=True), prefill=2000, decode=100)
-    answers = tuning.Measured(Tuning(flash=False), prefill=1000, decode=400)
+    prompts = tuning.Measured(Tuning(flash=True), prefill=2000, decode=100, own=10)
+    answers = tuning.Measured(Tuning(flash=False), prefill=1000, decode=400, own=10)
+    apart = tuning.Measured(Tuning(workers=2), prefill=1000, decode=300, own=30)
     assert tuning.choose([prompts, answers]) == answers.tuning
+    assert tuning.choose([prompts, answers, apart]) == apart.tuning
+
+
+def test_workers_are_measured_where_there_are_cores(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SELFGUIDE_THREADS", "2")
+    model = Model(path)
+    found = list(tuning.measure_all(model, 128))
+    assert {(entry.tuning.workers, entry.tuning.threads) for entry in found} == {(1, 2), (2, 1)}
+    assert all(min(entry.prefill, entry.decode, entry.own) > 0 for entry in found)
+    monkeypatch.setattr(tuning, "_MEMORY", 0.0)  # no memory for more than one cache
+    assert {entry.tuning.workers for entry in tuning.measure_all(model, 128)} == {1}
+    assert tuning.unmeasured(model).workers == 1
+    model.close()
 
 
 def test_hashes_follow_the_file(cache: Path, tmp_path: Path) -> None:

@@ -48,24 +48,28 @@ def tune(path: Path) -> Result:
 
 
 def annotate_engine(path: Path) -> Result:
-    """This engine on the annotate workload, the shared prefix computed within the time."""
+    """This engine on the annotate workload. As for all contenders, one request has left the shared prefix behind."""
     engine = open_tuned(path, measure=False)
     requests = workloads.annotate(engine.count_tokens)
-    _warm(engine)
+    before = [replace(r, key=f"before/{r.key}", n=1, max_tokens=2) for r in requests[: 2 * engine.tuning.workers]]
+    list(engine.complete([replace(r, messages=f"{r.messages} and") for r in before]))
+    had = engine.stats
     began = time.perf_counter()
     done = list(engine.complete(requests))
     seconds = time.perf_counter() - began
     tokens = sum(c.completion_tokens for c in done)
     prompts = [engine.prompt_tokens(request.messages) for request in requests]
-    needed = _distinct(prompts) + engine.stats.branch_tokens - engine.stats.repeated_tokens
-    computed = engine.stats.prompt_tokens + engine.stats.branch_tokens
+    prefix = min(_common(prompts[0], prompt) for prompt in prompts)
+    stats = engine.stats
+    answers = stats.branch_tokens - had.branch_tokens
+    needed = _distinct(prompts) - prefix + answers - (stats.repeated_tokens - had.repeated_tokens)
     return {
         "rate": tokens / seconds,
         "tokens": tokens,
         "seconds": seconds,
-        "compute_share": engine.stats.compute_seconds / seconds,
-        "waste": computed / needed,
-        "steps": engine.stats.steps,
+        "compute_share": (stats.compute_seconds - had.compute_seconds) / seconds / engine.tuning.workers,
+        "waste": (stats.prompt_tokens - had.prompt_tokens + answers) / needed,
+        "steps": stats.steps - had.steps,
     }
 
 
@@ -74,7 +78,7 @@ def annotate_loop(path: Path) -> Result:
     llama = _llama(path)
     requests = _annotate_requests(path)
     prompts = [str(request.messages) for request in requests]
-    llama.create_completion(prompts[0][:40], max_tokens=2)
+    llama.create_completion(prompts[0], max_tokens=2)
     tokens, began = 0, time.perf_counter()
     for prompt in prompts:
         for sample in range(workloads.SAMPLES):
@@ -98,7 +102,7 @@ def annotate_server(path: Path) -> Result:
     try:
         _wait_for(server, f"{base}/models")
         work = [(prompt, sample) for prompt in prompts for sample in range(workloads.SAMPLES)]
-        _post(f"{base}/completions", {"prompt": prompts[0][:40], "max_tokens": 2})
+        _post(f"{base}/completions", {"prompt": prompts[0], "max_tokens": 2})
         began = time.perf_counter()
 
         def one(item: tuple[str, int]) -> int:
@@ -129,60 +133,68 @@ def annotate_ceiling(path: Path) -> Result:
     model, _ = load(path)
     measured = kept(path, model) or []
     best: Result = {"rate": 0.0}
-    tunings = sorted(measured, key=lambda m: -m.decode)[:1]
-    flash = tunings[0].tuning.flash if tunings else False
-    threads = tunings[0].tuning.threads if tunings else cores()
-    parallels = sorted({10, 20, 30, 40, *(m.tuning.parallel for m in tunings)})
-    requests = workloads.annotate(lambda text: len(model.vocabulary.tokenize(text)))
-    prompts = [model.vocabulary.tokenize(str(request.messages)) for request in requests]
-    prefix = min(_common(prompts[0], prompt) for prompt in prompts)
-    context = Context(model, ContextOptions(4096, 512, flash, threads, 64))
-    try:
-        _bare(context, [0], [prompts[0][:prefix]], 0)
+    ways = {(m.tuning.workers, m.tuning.threads, m.tuning.flash): m.tuning.parallel for m in measured}
+    for (workers, threads, flash), parallel in (ways or {(1, cores(), False): 16}).items():
+        requests = workloads.annotate(lambda text: len(model.vocabulary.tokenize(text)))
+        prompts = [model.vocabulary.tokenize(str(request.messages)) for request in requests]
+        prefix = min(_common(prompts[0], prompt) for prompt in prompts)
+        contexts = [Context(model, ContextOptions(4096, 512, flash, threads, 64)) for _ in range(workers)]
         falling = 0
-        for parallel in parallels:
-            if falling > 1:
-                break
-            rate = _wave(context, prompts, prefix, parallel)
-            falling = falling + 1 if rate < best["rate"] else 0
-            if rate > best["rate"]:
-                best = {"rate": rate, "parallel": parallel, "flash": flash}
-    finally:
-        context.close()
-        model.close()
+        try:
+            for context in contexts:
+                _bare(context, [0], [prompts[0][:prefix]], 0)
+            for together in sorted({10, 20, 30, 40, parallel}):
+                rate = _wave(contexts, prompts, prefix, together)
+                falling = falling + 1 if rate < best["rate"] else 0
+                if rate > best["rate"]:
+                    best = {"rate": rate, "workers": workers, "parallel": together, "flash": flash}
+                if falling > 1:
+                    break
+        finally:
+            for context in contexts:
+                context.close()
+    model.close()
     return best
 
 
-def _wave(context: Context, prompts: list[list[int]], prefix: int, parallel: int) -> float:
-    """Run `parallel` sequences, ten of each prompt, to their end; return tokens a second, own prompts included."""
-    rng = np.random.default_rng(0)
+def _wave(contexts: list[Context], prompts: list[list[int]], prefix: int, parallel: int) -> float:
+    """Run `parallel` sequences in each context, ten of each prompt, to their end.
+
+    :return: tokens a second of all contexts, their prompts' own tokens computed within the time
+    """
     waves = max(1, 40 // parallel)
-    began = time.perf_counter()
-    for wave in range(waves):
-        sequence, lengths = 1, {}
-        groups = -(-parallel // workloads.SAMPLES)
-        for group in range(groups):
-            prompt = prompts[(wave * groups + group) % len(prompts)]
-            context.copy(0, sequence, prefix)
-            _bare(context, [sequence], [prompt[prefix:]], prefix)
-            lengths[sequence] = len(prompt)
-            members = min(workloads.SAMPLES, parallel - group * workloads.SAMPLES)
-            for twin in range(sequence + 1, sequence + members):
-                context.copy(sequence, twin, len(prompt))
-                lengths[twin] = len(prompt)
-            sequence += members
-        numbers = np.array(list(lengths), np.int32)
-        positions = np.array(list(lengths.values()), np.int32)
-        context.seq[:parallel] = numbers
-        context.output[:parallel] = 1
-        for step in range(workloads.LENGTH - 1):
-            context.token[:parallel] = rng.integers(3, context.model.vocabulary.size, parallel)
-            context.pos[:parallel] = positions + step
-            context.decode(parallel)
-            context.synchronize()
-        for number in numbers.tolist():
-            context.cut(number)
-    return waves * parallel * workloads.LENGTH / (time.perf_counter() - began)
+
+    def work(context: Context) -> None:
+        rng = np.random.default_rng(0)
+        for wave in range(waves):
+            sequence, lengths = 1, {}
+            groups = -(-parallel // workloads.SAMPLES)
+            for group in range(groups):
+                prompt = prompts[(wave * groups + group) % len(prompts)]
+                context.copy(0, sequence, prefix)
+                _bare(context, [sequence], [prompt[prefix:]], prefix)
+                lengths[sequence] = len(prompt)
+                members = min(workloads.SAMPLES, parallel - group * workloads.SAMPLES)
+                for twin in range(sequence + 1, sequence + members):
+                    context.copy(sequence, twin, len(prompt))
+                    lengths[twin] = len(prompt)
+                sequence += members
+            numbers = np.array(list(lengths), np.int32)
+            positions = np.array(list(lengths.values()), np.int32)
+            context.seq[:parallel] = numbers
+            context.output[:parallel] = 1
+            for step in range(workloads.LENGTH - 1):
+                context.token[:parallel] = rng.integers(3, context.model.vocabulary.size, parallel)
+                context.pos[:parallel] = positions + step
+                context.decode(parallel)
+                context.synchronize()
+            for number in numbers.tolist():
+                context.cut(number)
+
+    with ThreadPoolExecutor(len(contexts)) as pool:
+        began = time.perf_counter()
+        list(pool.map(work, contexts))
+        return len(contexts) * waves * parallel * workloads.LENGTH / (time.perf_counter() - began)
 
 
 def _bare(context: Context, sequences: list[int], texts: list[list[int]], position: int) -> None:
@@ -201,29 +213,38 @@ def _bare(context: Context, sequences: list[int], texts: list[list[int]], positi
 
 
 def tree(path: Path) -> Result:
-    """The sample tree against the same engine without it, in turns."""
-    requests = workloads.tree()
+    """The sample tree against the same engine without it, in turns.
+
+    `bound` is what the tree could save at most: tokens computed without it for each one computed with it.
+    """
+    stages = workloads.tree()
+    seconds, computed = {True: 0.0, False: 0.0}, {True: 0, False: 0}
+    texts: dict[bool, dict[tuple[str, int], str]] = {True: {}, False: {}}
+    tokens = nodes = 0
     with open_tuned(path, measure=False) as engine:
         _warm(engine)
         tuning = engine.tuning
-        seconds = {True: 0.0, False: 0.0}
-        texts: dict[bool, dict[tuple[str, int], str]] = {}
-        tokens = nodes = 0
-        for shared in (True, False):
-            engine.tuning = replace(tuning, tree=shared)
-            before = engine.stats.branch_tokens
-            began = time.perf_counter()
-            done = list(engine.complete(requests))
-            seconds[shared] = time.perf_counter() - began
-            texts[shared] = {(c.key, c.sample): c.text for c in done}
-            if shared:
-                tokens = sum(c.completion_tokens for c in done)
-                nodes = engine.stats.branch_tokens - before
+        for requests in stages:
+            for shared in (True, False):
+                engine.forget()
+                engine.tuning = replace(tuning, tree=shared)
+                before = engine.stats
+                began = time.perf_counter()
+                done = list(engine.complete(requests))
+                seconds[shared] += time.perf_counter() - began
+                texts[shared] |= {(c.key, c.sample): c.text for c in done}
+                stats = engine.stats
+                answers = stats.branch_tokens - before.branch_tokens
+                computed[shared] += stats.prompt_tokens - before.prompt_tokens + answers
+                if shared:
+                    tokens += sum(c.completion_tokens for c in done)
+                    nodes += answers
     same = sum(texts[True][name] == texts[False][name] for name in texts[True]) / len(texts[True])
     return {
         "rate": tokens / seconds[True],
         "plain_rate": tokens / seconds[False],
         "tokens_per_node": tokens / max(1, nodes),
+        "bound": computed[False] / computed[True],
         "same_texts": same,
     }
 
@@ -233,15 +254,15 @@ def score(path: Path) -> Result:
     scored, sampled = workloads.classify()
     with open_tuned(path, measure=False) as engine:
         _warm(engine)
-        engine._cache.clear()
+        engine.forget()
         began = time.perf_counter()
         list(engine.score(scored))
         scoring = time.perf_counter() - began
-        engine._cache.clear()
+        engine.forget()
         began = time.perf_counter()
         list(engine.complete(sampled))
         sampling = time.perf_counter() - began
-        engine._cache.clear()
+        engine.forget()
         engine.tuning = replace(engine.tuning, tree=False)
         began = time.perf_counter()
         list(engine.complete(sampled))
@@ -310,9 +331,9 @@ def _count(done: Iterable[Completion]) -> int:
 
 def _warm(engine: LlamaEngine) -> None:
     """The first calls of a context are slow for every contender: they get a few each."""
-    list(engine.complete([Request("warm", "hello", n=4, temperature=1.0, max_tokens=4)]))
-    engine._cache.clear()
-    engine.stats.__init__()  # type: ignore[misc]
+    requests = [Request(f"warm{n}", "hello", n=4, temperature=1.0, max_tokens=4) for n in range(engine.tuning.workers)]
+    list(engine.complete(requests))
+    engine.forget()
 
 
 def _llama(path: Path) -> Any:

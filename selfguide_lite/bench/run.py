@@ -129,6 +129,7 @@ def _tree(measure: _Measure, heavy: Path, trained: Path) -> dict[str, float]:
         plain=found.get("plain_rate"),
         vs_plain=_ratio(found.get("rate"), found.get("plain_rate")),
         tokens_per_node=found.get("tokens_per_node"),
+        bound=found.get("bound"),
         same_texts=found.get("same_texts"),
     )
 

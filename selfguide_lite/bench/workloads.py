@@ -14,7 +14,7 @@ from selfguide_lite.task import Task, load_task
 INPUTS, SAMPLES, LENGTH = 8, 10, 40
 PREFIX, OWN = 450, 50
 ROUNDS, PER_ROUND = 40, 10
-TREE_INPUTS, SCORE_INPUTS = 24, 64
+TREE_INPUTS, SCORE_INPUTS = 20, 64
 _WORDS = ("the", "and", "is", "of", "to", "in", "it", "that", "yes", "no", "good", "bad", "one", "two", "hello", "end")
 
 
@@ -57,16 +57,24 @@ def _task(kind: str) -> tuple[Task, list[str]]:
     return next(entry for entry in _tasks() if entry[0].kind == kind)
 
 
-def tree(number: int = TREE_INPUTS) -> list[Request]:
-    """10 samples of an answer at temperature 0.2, to inputs of every demo task in turn."""
-    tasks = _tasks()
+def tree(number: int = TREE_INPUTS) -> list[list[Request]]:
+    """10 samples of an answer at temperature 0.2, to some inputs of every demo task; a list for each task."""
     prompts = Prompts()
-    requests: list[Request] = []
-    for n in range(number):
-        task, inputs = tasks[n % len(tasks)]
-        messages = prompts.annotate(task, inputs[n])
-        requests.append(Request(f"tree/{n}", messages, n=SAMPLES, temperature=0.2, top_k=10, max_tokens=LENGTH, seed=1))
-    return requests
+    return [
+        [
+            Request(
+                f"tree/{task.name}/{n}",
+                prompts.annotate(task, text),
+                n=SAMPLES,
+                temperature=0.2,
+                top_k=10,
+                max_tokens=LENGTH,
+                seed=1,
+            )
+            for n, text in enumerate(inputs[:number])
+        ]
+        for task, inputs in _tasks()
+    ]
 
 
 def classify(number: int = SCORE_INPUTS) -> tuple[list[ScoreRequest], list[Request]]:

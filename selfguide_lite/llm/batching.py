@@ -8,7 +8,7 @@ finds no room is put off and computed again later.
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 
 import numpy as np
 
@@ -19,6 +19,7 @@ from selfguide_lite.llm.native import Logits, Tokens, Vocabulary
 
 WINDOW = 32  # requests read ahead, to find what they have in common
 _WORTH = 8  # tokens in common that are worth keeping or waiting for
+_OWN = 32  # prompt tokens of its own for each sample from which on a request counts as bringing many
 
 
 @dataclass(slots=True)
@@ -39,6 +40,9 @@ class Stats:
     sampled_tokens: int = 0
     steps: int = 0
     compute_seconds: float = 0.0
+
+    def __add__(self, other: "Stats") -> "Stats":
+        return Stats(*(getattr(self, field.name) + getattr(other, field.name) for field in fields(self)))
 
 
 class Job:
@@ -91,7 +95,10 @@ class Batcher:
     :param n_ctx: tokens of one sequence at most
     :param parallel: branches that go on in one step
     :param chunk: prompt tokens in one step at most
+    :param parallel_own: the same where a request brings many tokens that no other has: each branch's cells are looked
+        at by the queries of all others, so that fewer at once are faster
     :param tree: let equal samples share a branch; without it the texts are the same and cost more
+    :param stopped: asked before every step; once it says so the run ends
     """
 
     def __init__(
@@ -102,11 +109,14 @@ class Batcher:
         *,
         n_ctx: int,
         parallel: int,
+        parallel_own: int,
         chunk: int,
         tree: bool,
         stats: Stats,
+        stopped: Callable[[], bool] = lambda: False,
     ):
         self._cache, self._context = cache, cache.context
+        self._parallel_own, self._stopped = min(parallel, parallel_own), stopped
         self._vocabulary, self._tokenize = vocabulary, tokenize
         self._n_ctx, self._parallel, self._chunk, self._tree = n_ctx, parallel, chunk, tree
         self._stats = stats
@@ -124,7 +134,7 @@ class Batcher:
         source = iter(requests)
         try:
             more = True
-            while True:
+            while not self._stopped():
                 while more and len(self._waiting) < WINDOW:
                     request = next(source, None)
                     if request is None:
@@ -195,6 +205,8 @@ class Batcher:
             if coming > shared + _WORTH:
                 return  # a prompt that is being computed will have more in common
             shared = min(shared, len(prompt) - 1)
+            if len(prompt) - shared > _OWN * len(branch.samples) and len(self._live) >= self._parallel_own:
+                return
             if self._live and self._cache.used + self._guess(branch, shared) > self._cache.capacity:
                 if self._cache.drop_oldest():
                     continue

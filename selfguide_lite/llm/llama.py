@@ -1,8 +1,11 @@
 """The llama.cpp engine: a GGUF file answers many requests at once."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
+from itertools import chain, islice
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
@@ -11,32 +14,54 @@ from selfguide_lite.llm.batching import Batcher, Stats
 from selfguide_lite.llm.chat import ChatFormat
 from selfguide_lite.llm.hashing import file_sha256
 from selfguide_lite.llm.kv import Cache
-from selfguide_lite.llm.native import MAX_SEQUENCES, Context, ContextOptions, Model, Tokens
+from selfguide_lite.llm.native import MAX_SEQUENCES, Context, ContextOptions, Model, Tokens, cores
 from selfguide_lite.llm.scoring import Scorer
+from selfguide_lite.llm.workers import side_by_side
 
 DEFAULT_CONTEXT = 4096
+
+Given = TypeVar("Given")
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True, slots=True)
 class Tuning:
     """How the engine uses the machine.
 
-    :param parallel: branches that go on in one step
+    :param workers: contexts that compute side by side, each with its share of the requests; 1 on a GPU
+    :param parallel: branches of a worker that go on in one step
+    :param parallel_own: the same where each request brings many prompt tokens that no other has
     :param batch: tokens of one call at most
     :param chunk: prompt tokens of one call at most, so that a step stays short enough to be interrupted
     :param flash: flash attention
-    :param threads: processor threads; 0: one for each core
+    :param threads: processor threads of a worker; 0: all cores, divided among the workers
     :param gpu_layers: layers on the GPU; negative: all
     :param tree: let samples that drew the same tokens share their cost
     """
 
+    workers: int = 1
     parallel: int = 16
+    parallel_own: int = 8
     batch: int = 512
     chunk: int = 512
     flash: bool = False
     threads: int = 0
     gpu_layers: int = -1
     tree: bool = True
+
+    @staticmethod
+    def cells(parallel: int, n_ctx: int) -> int:
+        """Return how many tokens the KV cache of a worker with so many branches holds."""
+        return max(n_ctx, min(n_ctx * 4, parallel * 256 + 1024))
+
+
+class _Worker:
+    """A context with what is known of its cache, and what it has done."""
+
+    def __init__(self, model: Model, options: ContextOptions):
+        self.context = Context(model, options)
+        self.cache = Cache(self.context)
+        self.stats = Stats()
 
 
 class LlamaEngine:
@@ -45,7 +70,7 @@ class LlamaEngine:
     :param path: the GGUF file
     :param n_ctx: tokens of one sequence at most; None: what the model was trained for, at most 4096
     :param adapter: a GGUF LoRA adapter
-    :param cells: tokens in the KV cache, all sequences together; None: enough for the tuning
+    :param cells: tokens in a worker's KV cache, all sequences together; None: enough for the tuning
     :raises SelfguideError: where a file is missing or wrong, or memory does not suffice
     """
 
@@ -64,18 +89,16 @@ class LlamaEngine:
         self._model = model or Model(path, gpu_layers=self.tuning.gpu_layers)
         self.n_ctx = n_ctx or min(DEFAULT_CONTEXT, self._model.trained_context)
         self.chat = ChatFormat.of(self._model)
-        self.stats = Stats()
-        room = cells or min(self.n_ctx * 4, self.tuning.parallel * 256 + 1024)
-        room = max(room, self.n_ctx)
+        room = max(cells or Tuning.cells(self.tuning.parallel, self.n_ctx), self.n_ctx)
+        workers = max(1, self.tuning.workers)
         options = ContextOptions(
             cells=room,
             batch=self.tuning.batch,
             flash=self.tuning.flash,
-            threads=self.tuning.threads,
+            threads=self.tuning.threads or max(1, cores() // workers),
             sequences=min(MAX_SEQUENCES, room, self.tuning.batch),  # llama.cpp aborts where a call holds fewer tokens
         )
-        self._context = Context(self._model, options)
-        self._cache = Cache(self._context)
+        self._workers = [_Worker(self._model, options) for _ in range(workers)]
         model_name = self._model.metadata("general.name") or path.stem
         self.info = ModelInfo(
             name=model_name,
@@ -87,34 +110,82 @@ class LlamaEngine:
         if adapter is not None:
             self.set_adapter(adapter, adapter_scale)
 
+    @property
+    def stats(self) -> Stats:
+        """What the engine has done since it was loaded, all workers together."""
+        return sum((worker.stats for worker in self._workers), Stats())
+
     def complete(self, requests: Iterable[Request]) -> Iterator[Completion]:
         """Yield every sample of every request as it finishes. One call at a time."""
-        tuning = self.tuning
-        batcher = Batcher(
-            self._cache,
-            self._model.vocabulary,
-            lambda request: self._prompt(request.messages),
-            n_ctx=self.n_ctx,
-            parallel=tuning.parallel,
-            chunk=tuning.chunk,
-            tree=tuning.tree,
-            stats=self.stats,
-        )
-        return batcher.run(requests)
+
+        def work(worker: _Worker, given: Iterable[Request], stopped: Callable[[], bool]) -> Iterator[Completion]:
+            tuning = self.tuning
+            batcher = Batcher(
+                worker.cache,
+                self._model.vocabulary,
+                lambda request: self._prompt(request.messages),
+                n_ctx=self.n_ctx,
+                parallel=tuning.parallel,
+                parallel_own=tuning.parallel_own,
+                chunk=tuning.chunk,
+                tree=tuning.tree,
+                stats=worker.stats,
+                stopped=stopped,
+            )
+            return batcher.run(given)
+
+        return self._divide(work, requests)
 
     def score(self, requests: Iterable[ScoreRequest]) -> Iterator[Scores]:
         """Yield the exact log-probability of each candidate of every request. One call at a time."""
-        scorer = Scorer(
-            self._cache,
-            lambda request: (
-                self._prompt(request.messages),
-                [self.chat.answer(request.messages, text) for text in request.candidates],
-            ),
-            n_ctx=self.n_ctx,
-            chunk=self.tuning.chunk,
-            stats=self.stats,
+
+        def work(worker: _Worker, given: Iterable[ScoreRequest], stopped: Callable[[], bool]) -> Iterator[Scores]:
+            scorer = Scorer(
+                worker.cache,
+                lambda request: (
+                    self._prompt(request.messages),
+                    [self.chat.answer(request.messages, text) for text in request.candidates],
+                ),
+                n_ctx=self.n_ctx,
+                chunk=self.tuning.chunk,
+                stats=worker.stats,
+                stopped=stopped,
+            )
+            return scorer.run(given)
+
+        return self._divide(work, requests)
+
+    def _divide(
+        self,
+        work: Callable[[_Worker, Iterable[Given], Callable[[], bool]], Iterator[Result]],
+        requests: Iterable[Given],
+    ) -> Iterator[Result]:
+        """Let the workers share requests; one request goes to one worker, which takes all threads."""
+        source = iter(requests)
+        first = list(islice(source, len(self._workers)))
+        if len(first) == 1 or len(self._workers) == 1:
+            alone = self._workers[0]
+            threads = alone.context.threads
+            alone.context.threads = threads * len(self._workers)
+            try:
+                yield from work(alone, chain(first, source), lambda: False)
+            finally:
+                alone.context.threads = threads
+            return
+
+        def steps(worker: _Worker, before: int) -> Callable[[], int]:
+            return lambda: worker.stats.steps - before
+
+        yield from side_by_side(
+            [partial(work, worker) for worker in self._workers],
+            [steps(worker, worker.stats.steps) for worker in self._workers],
+            chain(first, source),
         )
-        return scorer.run(requests)
+
+    def forget(self) -> None:
+        """Give up all prefixes kept for requests to come."""
+        for worker in self._workers:
+            worker.cache.clear()
 
     def tokenize(self, text: str) -> list[int]:
         """Token ids of a plain text, as a completion prompt would have them but without a beginning-of-text token."""
@@ -137,8 +208,9 @@ class LlamaEngine:
 
         :raises SelfguideError: where the file is no adapter for this model
         """
-        self._cache.clear()
-        self._context.set_adapter(path, scale)
+        for worker in self._workers:
+            worker.cache.clear()
+            worker.context.set_adapter(path, scale)
         name = None if path is None else str(path)
         self.info = ModelInfo(
             self.info.name, self.info.path, self.info.sha256, self.info.architecture, self.info.parameters, name
@@ -146,7 +218,8 @@ class LlamaEngine:
 
     def close(self) -> None:
         """Free the model and its memory."""
-        self._context.close()
+        for worker in self._workers:
+            worker.context.close()
         self._model.close()
 
     def __enter__(self) -> "LlamaEngine":
@@ -157,7 +230,7 @@ class LlamaEngine:
 
     def _live_sequences(self) -> int:
         """Sequences in use besides kept prefixes; 0 between calls."""
-        return self._cache.live
+        return sum(worker.cache.live for worker in self._workers)
 
     def _prompt(self, messages: Sequence[Message] | str) -> Tokens:
         return np.array(self.chat.prompt(messages), np.int32)

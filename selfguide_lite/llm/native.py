@@ -159,6 +159,13 @@ class Model:
         """Bytes of weights."""
         return int(llama_cpp.llama_model_size(self.handle))
 
+    @property
+    def cell_bytes(self) -> int:
+        """Bytes that a token takes in a KV cache (16 bits a number)."""
+        heads = max(1, llama_cpp.llama_model_n_head(self.handle))
+        width = llama_cpp.llama_model_n_embd(self.handle) * llama_cpp.llama_model_n_head_kv(self.handle) // heads
+        return int(2 * 2 * self.layers * width)
+
     def close(self) -> None:
         """Free the weights. Contexts must be closed before."""
         if self._handle:
@@ -377,6 +384,15 @@ class Context:
             llama_cpp.llama_adapter_lora_free(self._adapter)
         self._adapter = adapter
         self.clear()
+
+    @property
+    def threads(self) -> int:
+        """Processor threads of a call."""
+        return int(llama_cpp.llama_n_threads(self._handle))
+
+    @threads.setter
+    def threads(self, count: int) -> None:
+        llama_cpp.llama_set_n_threads(self._handle, count, count)
 
     def synchronize(self) -> None:
         """Wait until everything is computed (a GPU works on its own)."""

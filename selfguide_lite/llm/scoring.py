@@ -60,6 +60,7 @@ class Scorer:
     """Scores requests in the order they come.
 
     :param tokenize: a request's prompt, and each candidate with its end token, as token ids
+    :param stopped: asked before every request; once it says so the run ends
     """
 
     def __init__(
@@ -70,8 +71,10 @@ class Scorer:
         n_ctx: int,
         chunk: int,
         stats: Stats,
+        stopped: Callable[[], bool] = lambda: False,
     ):
         self._cache, self._context = cache, cache.context
+        self._stopped = stopped
         self._tokenize, self._n_ctx, self._stats = tokenize, n_ctx, stats
         self._room = min(chunk, cache.context.options.batch)
         self._sequences_of: list[list[int]] = []
@@ -86,7 +89,7 @@ class Scorer:
         waiting: deque[_Job] = deque()
         more = True
         try:
-            while True:
+            while not self._stopped():
                 while more and len(waiting) < WINDOW:
                     request = next(source, None)
                     if request is None:

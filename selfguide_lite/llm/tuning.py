@@ -6,7 +6,9 @@ What is measured is what synthesis does: sequences that share a prefix and go on
 import hashlib
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, fields, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,27 +20,33 @@ from selfguide_lite.llm.llama import DEFAULT_CONTEXT, LlamaEngine, Tuning
 from selfguide_lite.llm.native import Context, ContextOptions, Model, cores, library_description
 
 _CACHE = "tuning.json"
-_VERSION = 1
+_VERSION = 2
 _PREFIX = 384  # tokens that all sequences share, at most
 _TAIL = 24  # tokens of its own that each sequence has
-_SECONDS = 15.0  # for the whole measurement of a model of gigabytes, roughly; a small one takes about a second
+_OWN, _ANSWER = 96, 16  # tokens of a request that shares little: its prompt, its answer
+_OWN_PREFIX = 32  # tokens that such requests share
+_SECONDS = 20.0  # for the whole measurement of a model of gigabytes, roughly; a small one takes about two seconds
 _QUIET = 0.75  # share of the time asked for that a measurement must have had on the processor
 _SOME_PARALLEL = (8, 16, 24, 32, 48)
 _GPU_PARALLEL = (16, 32, 64, 128)
+_OWN_PARALLEL = (1, 2, 4, 8)
+_MEMORY = 0.25  # share of the free memory that the caches of several workers may take
 _STEP_SECONDS = 1.0  # a step should not be longer, or Ctrl-C would be felt to hang
 
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """What one way of computing reached.
+    """What one way of computing reached, all workers together.
 
     :param prefill: prompt tokens a second
-    :param decode: tokens a second with `tuning.parallel` sequences
+    :param decode: tokens a second with `tuning.parallel` sequences that share a prefix
+    :param own: requests a second that share little, with `tuning.parallel_own` at once
     """
 
     tuning: Tuning
     prefill: float
     decode: float
+    own: float
 
 
 def open_tuned(
@@ -68,7 +76,7 @@ def open_tuned(
             if quiet:  # else another program has the processor: defaults now, and measured next time
                 found = measured
                 keep(path, model, found)
-        tuning = choose(found) if found else Tuning()
+        tuning = choose(found) if found else unmeasured(model)
         tuning = replace(tuning, **{"gpu_layers": layers, **overrides})
         return LlamaEngine(path, n_ctx=n_ctx, adapter=adapter, adapter_scale=adapter_scale, tuning=tuning, model=model)
     except BaseException:
@@ -150,7 +158,8 @@ def kept(path: Path, model: Model) -> list[Measured] | None:
     rows = read_json(_CACHE).get(_key(path, model))
     try:
         return [
-            Measured(Tuning(**row["tuning"]), float(row["prefill"]), float(row["decode"])) for row in rows or []
+            Measured(Tuning(**row["tuning"]), *(float(row[name]) for name in ("prefill", "decode", "own")))
+            for row in rows or []
         ] or None
     except (TypeError, KeyError, ValueError):
         return None
@@ -164,12 +173,31 @@ def keep(path: Path, model: Model, found: list[Measured]) -> None:
 
 
 def choose(found: list[Measured]) -> Tuning:
-    """Return the way that does a stage's typical mixture fastest: one prompt token for each two that are written."""
+    """Return the way that does a stage's typical mixture fastest.
+
+    For each new input that is written, which shares little with others, its answers are some 40 tokens that share much,
+    behind some 32 prompt tokens.
+    """
 
     def seconds(entry: Measured) -> float:
-        return 1 / entry.prefill + 2 / entry.decode
+        return 1 / entry.own + 32 / entry.prefill + 40 / entry.decode
 
     return min(found, key=seconds).tuning
+
+
+def unmeasured(model: Model) -> Tuning:
+    """Return what is taken where nothing was measured: a small model on a processor gets a worker for each core."""
+    if has_gpu() or model.size > 2**29:
+        return Tuning()
+    return Tuning(workers=_most_workers(model, cores(), DEFAULT_CONTEXT), parallel_own=2)
+
+
+def _most_workers(model: Model, wanted: int, n_ctx: int) -> int:
+    """Return how many workers there can be before their caches take too much memory."""
+    import psutil
+
+    cells = Tuning.cells(16, min(n_ctx, model.trained_context))
+    return max(1, min(wanted, int(psutil.virtual_memory().available * _MEMORY / (cells * model.cell_bytes))))
 
 
 # the measurement
@@ -189,85 +217,165 @@ def measure_quietly(model: Model, n_ctx: int) -> tuple[list[Measured], bool]:
 
 
 def measure_all(model: Model, n_ctx: int, clock: Callable[[], float] = time.perf_counter) -> Iterator[Measured]:
-    """Measure the ways worth trying: flash attention, threads, numbers of sequences. Takes a few seconds.
+    """Measure the ways worth trying: workers and their threads, flash attention, numbers of sequences.
+
+    Takes a few seconds; what comes first is measured in any case.
 
     :param n_ctx: tokens the context must hold for one sequence
     """
     n_ctx = min(n_ctx, model.trained_context)
-    limit = min(_SECONDS, 1 + model.size / 2**28)
-    budget = clock() + limit
-    gpu = has_gpu()
-    threads = cores()
-    few = (1,) if threads > 1 and model.size < 64 * 2**20 else ()
-    prefix = min(_PREFIX, n_ctx // 2)
-    best = 0.0
-    for number, count in enumerate((threads, *few)):
-        for flash in (True, False) if gpu else (False, True):
-            if best and (clock() > budget or (number and flash != gpu)):
-                break
-            for entry in _measure(
-                model, count, flash, prefix, _GPU_PARALLEL if gpu else _SOME_PARALLEL, clock, budget, limit
-            ):
-                best = max(best, entry.decode)
-                yield entry
+    limit = min(_SECONDS, 4 + model.size / 2**25)
+    until = clock() + limit
+    flash = has_gpu()
+    found: list[Measured] = []
+
+    def measure(workers: int, threads: int, flash: bool) -> Measured:
+        team = _Team(model, workers, threads, flash, min(_PREFIX, n_ctx // 2), clock, limit / 8)
+        try:
+            found.append(team.measure(_GPU_PARALLEL if has_gpu() else _SOME_PARALLEL))
+        finally:
+            team.close()
+        return found[-1]
+
+    for workers, threads in _teams(model, n_ctx):
+        if not found or clock() < until:
+            yield measure(workers, threads, flash)
+    if clock() < until:
+        best = choose(found)
+        yield measure(best.workers, best.threads, not flash)
 
 
-def _measure(
-    model: Model,
-    threads: int,
-    flash: bool,
-    prefix: int,
-    parallels: tuple[int, ...],
-    clock: Callable[[], float],
-    budget: float,
-    limit: float,
-) -> Iterator[Measured]:
-    most = max(parallels)
-    cells = prefix + most * (_TAIL + 8) + 64
-    context = Context(model, ContextOptions(cells=cells, batch=512, flash=flash, threads=threads, sequences=most + 1))
-    try:
-        rng = np.random.default_rng(1)
-        _run(context, rng, [0], 0, 8)  # the first call of a context is slow
-        context.clear()
-        # a slow model gets a shorter prefix, in steps, so that the whole stays short
+def _teams(model: Model, n_ctx: int) -> list[tuple[int, int]]:
+    """Return the ways to divide the cores among workers: (workers, threads of each), the extremes first."""
+    total = cores()
+    if has_gpu():
+        return [(1, total)]
+    most = _most_workers(model, total, n_ctx)
+    divided = [count for count in (total, 2, total // 2, total // 4) if 1 < count <= most]
+    return [(1, total), *((count, total // count) for count in dict.fromkeys(divided))]
+
+
+class _Team:
+    """Contexts that are measured side by side.
+
+    :param prefix: tokens of the shared prefix, at most
+    :param patience: seconds for one part of the measurement, roughly
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        workers: int,
+        threads: int,
+        flash: bool,
+        prefix: int,
+        clock: Callable[[], float],
+        patience: float,
+    ):
+        self._tuning = Tuning(workers=workers, threads=threads, flash=flash)
+        self._prefix, self._clock, self._patience = prefix, clock, patience
+        most = max(_GPU_PARALLEL if has_gpu() else _SOME_PARALLEL)
+        cells = prefix + max(most * (_TAIL + 8), max(_OWN_PARALLEL) * (_OWN + _ANSWER)) + 64
+        options = ContextOptions(cells=cells, batch=512, flash=flash, threads=threads, sequences=most + 1)
+        self._contexts: list[Context] = []
+        self._pool = ThreadPoolExecutor(workers)
+        for _ in range(workers):
+            self._contexts.append(Context(model, options))
+
+    def close(self) -> None:
+        self._pool.shutdown()
+        for context in self._contexts:
+            context.close()
+
+    def measure(self, parallels: tuple[int, ...]) -> Measured:
+        """Measure prompts, then answers behind a shared prefix, then requests that share little."""
+        self._all(lambda context: _run(context, [0], 0, 8))  # the first call of a context is slow
+        self._all(lambda context: context.clear())
         done, spent = 0, 0.0
-        while done < prefix and spent < limit / 8:
-            began = clock()
-            size = min(prefix - done, 64 if not done else 128)
-            _run(context, rng, [0], done, size)
-            spent += clock() - began
+        while done < self._prefix and spent < self._patience:  # a slow model gets a shorter prefix, in steps
+            size = min(self._prefix - done, 64 if not done else 128)
+            spent += self._all(partial(_run, sequences=[0], position=done, size=size))
             done += size
-        prefill = done / spent
-        chunk = int(min(512, max(32, prefill * _STEP_SECONDS)))
-        rate = 0.0
+        prefill = done / spent * self._tuning.workers
+        decode, parallel = self._decode(parallels, done, prefill)
+        own, parallel_own = self._own(min(parallel, max(_OWN_PARALLEL)), prefill, decode)
+        chunk = int(min(512, max(32, prefill / self._tuning.workers * _STEP_SECONDS)))
+        tuning = replace(self._tuning, parallel=parallel, parallel_own=parallel_own, chunk=chunk)
+        return Measured(tuning, prefill, decode, own)
+
+    def _decode(self, parallels: tuple[int, ...], prefix: int, prefill: float) -> tuple[float, int]:
+        """Return the best rate of single tokens behind a shared prefix, and the number of sequences it needs."""
+        best, best_parallel = 0.0, parallels[0]
+        began = self._clock()
         for parallel in parallels:
             others = list(range(1, parallel + 1))
-            for sequence in others:
-                context.copy(0, sequence, done)
-            position = done
             per = max(1, min(_TAIL, 512 // parallel))
-            if parallel * per / prefill < limit / 10:
-                _run(context, rng, others, position, per)
-                position += per
-            began, steps = clock(), 0
-            while steps < 2 or (clock() - began < 0.15 and steps < 8):
-                _run(context, rng, others, position, 1)
-                position += 1
-                steps += 1
-            before, rate = rate, parallel * steps / (clock() - began)
-            for sequence in others:
-                context.cut(sequence)
-            tuning = Tuning(parallel=parallel, batch=512, chunk=chunk, flash=flash, threads=threads)
-            yield Measured(tuning, prefill, rate)
-            if rate < before * 0.9 or clock() > budget:
+            if self._tuning.workers * parallel * per > prefill * self._patience:
+                per = 0
+            steps = 8 if best and 8 * parallel * self._tuning.workers < best * self._patience / 4 else 3
+
+            def begin(context: Context, others: list[int] = others, per: int = per) -> None:
+                for sequence in others:
+                    context.copy(0, sequence, prefix)
+                if per:
+                    _run(context, others, prefix, per)
+
+            def go(context: Context, others: list[int] = others, per: int = per, steps: int = steps) -> None:
+                for step in range(steps):
+                    _run(context, others, prefix + per + step, 1)
+
+            def end(context: Context, others: list[int] = others) -> None:
+                for sequence in others:
+                    context.cut(sequence)
+
+            self._all(begin)
+            rate = self._tuning.workers * parallel * steps / self._all(go)
+            self._all(end)
+            if rate > best:
+                best, best_parallel = rate, parallel
+            elif rate < best * 0.9:
                 break
-    finally:
-        context.close()
+            if self._clock() - began > 2 * self._patience:
+                break
+        return best, best_parallel
+
+    def _own(self, most: int, prefill: float, decode: float) -> tuple[float, int]:
+        """Return the best rate of requests that share little, and how many at once it needs."""
+        expected = _OWN / prefill + _ANSWER / decode
+        best, best_parallel = 0.0, most
+        for parallel in _OWN_PARALLEL:
+            if parallel > most or parallel * self._tuning.workers * expected > 4 * self._patience:
+                break
+            sequences = list(range(1, parallel + 1))
+
+            def go(context: Context, sequences: list[int] = sequences) -> None:
+                for sequence in sequences:
+                    context.copy(0, sequence, _OWN_PREFIX)
+                    _run(context, [sequence], _OWN_PREFIX, _OWN)
+                for step in range(_ANSWER):
+                    _run(context, sequences, _OWN_PREFIX + _OWN + step, 1)
+                for sequence in sequences:
+                    context.cut(sequence)
+
+            self._all(lambda context: context.cut(0, _OWN_PREFIX))
+            rate = self._tuning.workers * parallel / self._all(go)
+            if rate > best:
+                best, best_parallel = rate, parallel
+            elif rate < best * 0.9:
+                break
+        return best or 1 / expected, best_parallel
+
+    def _all(self, part: Callable[[Context], None]) -> float:
+        """Run a part of the measurement in every context at once; return the seconds until the last is done."""
+        began = self._clock()
+        list(self._pool.map(part, self._contexts))
+        return self._clock() - began
 
 
-def _run(context: Context, rng: np.random.Generator, sequences: list[int], position: int, size: int) -> None:
+def _run(context: Context, sequences: list[int], position: int, size: int) -> None:
     """Compute `size` random tokens at the end of each sequence, with logits of the last."""
     count = len(sequences) * size
+    rng = np.random.default_rng(count)
     context.token[:count] = rng.integers(3, context.model.vocabulary.size, count)
     context.pos[:count] = np.tile(np.arange(position, position + size), len(sequences))
     context.seq[:count] = np.repeat(sequences, size)

@@ -7,7 +7,7 @@ import json
 import math
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -72,6 +72,7 @@ class Store:
         self.path = path
         self._keeper = keeper
         self._file = _identity(path)
+        self._log: tuple[int, int] | None = None
         self._labels: dict[int, tuple[str, ...]] = {}
 
     @classmethod
@@ -102,6 +103,7 @@ class Store:
 
     def close(self) -> None:
         """Close the file. What was written is in it already."""
+        self._check_in_place()
         self.connection.close()
         if self._keeper is not None:
             self._keeper.close()
@@ -123,7 +125,7 @@ class Store:
         :raises SelfguideError: where SQLite refuses, or the file is no longer the one that was opened: rows written to
             a file that was deleted would be lost without a word
         """
-        if _identity(self.path) != self._file:
+        if not self._check_in_place():
             raise SelfguideError(f"{self.path}: was deleted or replaced while in use; put it back, or start again")
         with clear_errors(self.path, "write to"):
             self.connection.execute("BEGIN IMMEDIATE")
@@ -134,6 +136,21 @@ class Store:
                 if self.connection.in_transaction:
                     self.connection.execute("ROLLBACK")
                 raise
+
+    def _check_in_place(self) -> bool:
+        """Tell whether the file is still the one that was opened; if not, take its write-ahead log away.
+
+        SQLite would take a log that is left behind for that of the file which took the place, and break that. So what
+        the log holds is brought into this file, wherever it is now.
+        """
+        log = _identity(self.path.with_name(self.path.name + "-wal"))
+        if _identity(self.path) == self._file:
+            self._log = log or self._log
+            return True
+        if log is not None and log == self._log:  # else another program has begun a log of its own
+            with suppress(sqlite3.Error):
+                self.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        return False
 
     def _rows(self, sql: str, *values: Any) -> list[tuple[Any, ...]]:
         with clear_errors(self.path, "read"):

@@ -334,6 +334,7 @@ def test_rounds_stop_when_the_validation_score_does_not_rise(tmp_path, model):
     [
         (["evaluate"], None, "cannot read this evaluation set"),
         (["evaluate", "-a", "no.gguf"], ROWS, "no.gguf: no such adapter file"),
+        (["evaluate", "-a", "mood.yaml"], ROWS, "mood.yaml: "),
         (["evaluate", "-m", "no.gguf"], ROWS, "no.gguf: no such model file"),
         (["evaluate"], [EvalRow("q", ("perhaps",))], "'perhaps' is not a label"),
         (["compare", "--method", "magic"], ROWS, "'magic' is no method"),

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 _FILE = click.Path(dir_okay=False, path_type=Path)
 _KIND = click.Choice(["classification", "generation"])
+_SHOWN = 10  # labels in a line for people
 
 
 @click.command("init")
@@ -186,7 +187,8 @@ def import_ni_command(
         source, task_path, eval_path, examples=examples, kind=cast("Kind | None", kind), overwrite=force
     )
     task = imported.task
-    labels = f", labels {', '.join(task.labels)}" if task.labels else ""
+    more = f" and {len(task.labels) - _SHOWN} more" if len(task.labels) > _SHOWN else ""
+    labels = f", labels {', '.join(task.labels[:_SHOWN])}{more}" if task.labels else ""
     click.echo(neutral(f"{task_path}: {task.kind}, {len(task.examples)} examples{labels}"))
     click.echo(f"{eval_path}: {len(imported.rows)} evaluation rows")
     for note in imported.notes:

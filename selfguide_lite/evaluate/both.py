@@ -32,10 +32,14 @@ def before_and_after(
     :return: (before, after); after is None without an adapter
     :raises SelfguideError: where a file is missing or does not fit
     """
+    from selfguide_lite.gguf.adapter import check_adapter
+
     rows = eval_rows(task, eval_file)
     tools = Tools.of(model, None, prompts, 0, listener, {})  # greedy answers need no seed
-    if adapter is not None and not adapter.is_file():
-        raise SelfguideError(f"{adapter}: no such adapter file; `selfguide run` or `selfguide export` makes one")
+    if adapter is not None:
+        if not adapter.is_file():
+            raise SelfguideError(f"{adapter}: no such adapter file; `selfguide run` or `selfguide export` makes one")
+        check_adapter(adapter, tools.model)
     with exclusive(db), Store.open(db) as store, tools.opened() as engine:
         task_id = store.add_task(task)
         before = tools.score(store, task_id, engine, rows, FEW_SHOT)
@@ -47,7 +51,7 @@ def before_and_after(
             raise SelfguideError(
                 f"{place}: the run's adapter is gone; make it again with `selfguide export`, or use -a"
             )
-        check_adapter(place, path)
+        check_adapter(place, tools.model)
         engine.set_adapter(place)
         after = tools.score(store, task_id, engine, rows, SELFGUIDE, adapter_id=known.id if known else None)
         return before, after

@@ -20,7 +20,9 @@ from llamas import llama_cpp_logits, random_llama
 from selfguide_lite.cli import main
 from selfguide_lite.finetune.handover import write_handover
 from selfguide_lite.finetune.rows import make_rows
+from selfguide_lite.gguf import to_hf
 from selfguide_lite.gguf.adapter import read_adapter
+from selfguide_lite.gguf.reader import GgufFile
 from selfguide_lite.gguf.to_hf import hf_folder
 from selfguide_lite.llm.chat import ChatFormat
 from selfguide_lite.llm.hashing import file_sha256
@@ -135,6 +137,46 @@ def test_killed_and_resumed_is_as_never_killed(
     )
     assert third.returncode == 0
     assert "already trained" in third.stderr
+
+
+def test_weights_from_a_folder_learn_the_same(
+    trained: tuple[Path, "subprocess.CompletedProcess[str]"], tmp_path: Path
+) -> None:
+    """The GGUF's own weights, given as a folder: the same adapter."""
+    db = filled(tmp_path / "colours.db")
+    words = ["train", "-d", db, "-m", EMBEDDED, "--base", hf_folder(EMBEDDED), *OPTIONS, "-q"]
+    done = subprocess.run(command(*words), capture_output=True, text=True, cwd=ROOT)
+    assert done.returncode == 0, done.stderr
+    own, given = read_adapter(adapter_path(trained[0], "colours")), read_adapter(adapter_path(db, "colours"))
+    assert own.base_sha256 == given.base_sha256 == file_sha256(EMBEDDED)
+    for name in own.pairs:
+        np.testing.assert_allclose(given.delta(name), own.delta(name), atol=2e-5)
+
+
+def test_a_sharded_folder_in_16_bits_goes_all_the_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Train on it, export, predict; with checkpointing, which must know the shared beginning too."""
+    base = random_llama(tmp_path, "grouped-query")
+    folder = tmp_path / "weights"
+    folder.mkdir()
+    monkeypatch.setattr(to_hf, "SHARD_BYTES", 40_000)
+    monkeypatch.setattr(to_hf, "EXACT_BYTES", 0)
+    monkeypatch.setattr(to_hf, "_stored_as", lambda info: "BF16" if len(info.shape) > 1 else "F32")
+    with GgufFile(base) as gguf:
+        to_hf.write_hf(gguf, folder)
+    assert len(list(folder.glob("*.safetensors"))) > 2
+    assert json.loads((folder / "config.json").read_text())["dtype"] == "bfloat16"
+    db, out = filled(tmp_path / "colours.db", n=8), tmp_path / "made.gguf"
+    words = ["train", "-d", db, "-m", base, "--base", folder, "--epochs", 2, "--batch-size", 4, "--checkpointing"]
+    done = subprocess.run(command(*words, "--learning-rate", 0.01, "--json"), capture_output=True, text=True, cwd=ROOT)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["steps"] == 4
+    runner = CliRunner()
+    exported = runner.invoke(main, ["export", "-d", str(db), "-m", str(base), "-o", str(out)])
+    assert exported.exit_code == 0, exported.output
+    assert any(np.abs(b).max() > 0 for _, b in read_adapter(out).pairs.values())
+    said = runner.invoke(main, ["predict", "-d", str(db), "-m", str(base), "-a", str(out), "--json", "a sky"])
+    assert said.exit_code == 0, said.output
+    assert json.loads(said.stdout)["input"] == "a sky"
 
 
 def test_export_and_predict(trained: tuple[Path, "subprocess.CompletedProcess[str]"], tmp_path: Path) -> None:

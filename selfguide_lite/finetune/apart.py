@@ -38,7 +38,6 @@ def fit_apart(
     on_step: Callable[[TrainStep], None],
     note: Callable[[str], None],
     resume: bool = True,
-    offline: bool = True,
 ) -> Fit:
     """Do what `fit` does, in a child process. What it prints goes into `train.log` in `out`.
 
@@ -54,7 +53,6 @@ def fit_apart(
         "shape": asdict(shape),
         "pad": pad,
         "resume": resume,
-        "offline": offline,
     }
     package = str(Path(__file__).resolve().parents[2])
     path = os.pathsep.join(filter(None, (package, os.environ.get("PYTHONPATH", ""))))
@@ -144,7 +142,6 @@ def main() -> None:
                 on_step=lambda step: tell("step", asdict(step)),
                 note=lambda message: tell("note", message),
                 resume=job["resume"],
-                offline=job["offline"],
             )
         except SelfguideError as error:
             tell("error", str(error))

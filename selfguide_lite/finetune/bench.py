@@ -160,7 +160,7 @@ def _run(name: str, model: Path, pairs: int) -> Result:
 
 def _plain(model: Path, rows: list[Row], options: TrainOptions, out: Path, clock: _Clock) -> None:
     """The same with what everybody has: transformers' Trainer on PEFT's LoRA."""
-    _prepare_environment(offline=True)
+    _prepare_environment()
     import psutil
     import torch
     from datasets import Dataset

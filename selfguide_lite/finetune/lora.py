@@ -59,13 +59,12 @@ def fit(
     on_step: Callable[[TrainStep], None],
     note: Callable[[str], None],
     resume: bool = True,
-    offline: bool = True,
 ) -> Fit:
     """Train a LoRA and leave it as a PEFT folder in `out`, its checkpoints beside it.
 
     Goes on from the last whole checkpoint in `out`, with the result that an uninterrupted training would have had.
 
-    :param base: Hugging Face folder, or a name at the hub
+    :param base: Hugging Face folder
     :param shape: of the base, to choose what fits into memory
     :param pad: token that fills up rows
     :param on_step: called after every optimizer step, in the main process alone
@@ -74,7 +73,7 @@ def fit(
     :raises SelfguideError: where a package is missing or memory does not suffice
     """
     check_installed()
-    _prepare_environment(offline)
+    _prepare_environment()
     muted = _Muted(out / "train.log")
     with muted:
         import torch
@@ -104,12 +103,12 @@ def fit(
                 load_in_4bit=bits == 4,
                 load_in_8bit=bits == 8,
                 use_gradient_checkpointing=False,
-                local_files_only=offline,
+                local_files_only=True,
+                use_safetensors=True,
             )
         except (OSError, ValueError, RuntimeError) as error:
             first = next(iter(str(error).strip().splitlines()), type(error).__name__)
             raise SelfguideError(f"{base}: these weights cannot be loaded: {first}") from error
-        _check_same(base, model.config, shape)
         model = unsloth.FastLanguageModel.get_peft_model(
             model,
             r=options.rank,
@@ -276,7 +275,7 @@ def world_size() -> int:
     return max(int(os.environ.get("WORLD_SIZE", "1")), 1)
 
 
-def _prepare_environment(offline: bool) -> None:
+def _prepare_environment() -> None:
     """Set what the libraries read when they are imported."""
     os.environ["UNSLOTH_COMPILE_LOCATION"] = str(cache_dir() / "unsloth_compiled_cache")
     os.environ["UNSLOTH_DISABLE_STATISTICS"] = "1"
@@ -285,20 +284,8 @@ def _prepare_environment(offline: bool) -> None:
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
     # Threads that wait by spinning lose two thirds of the speed as soon as anything else runs on the machine.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    if offline:
-        os.environ["HF_HUB_OFFLINE"] = "1"
-        os.environ["TRANSFORMERS_OFFLINE"] = "1"
-
-
-def _check_same(base: str, config: Any, shape: Shape) -> None:
-    """Refuse weights that are not of the model that the rows were made for."""
-    theirs = (config.num_hidden_layers, config.hidden_size, config.intermediate_size, config.vocab_size)
-    ours = (shape.layers, shape.width, shape.feed_forward, shape.vocabulary)
-    if theirs != ours:
-        raise SelfguideError(
-            f"{base}: has {theirs} layers, width, feed-forward width and tokens, and the GGUF has {ours}; "
-            "give the original weights of that very model"
-        )
+    os.environ["HF_HUB_OFFLINE"] = "1"
+    os.environ["TRANSFORMERS_OFFLINE"] = "1"
 
 
 def _dtype(cuda: bool, parameters: int) -> Any:

@@ -11,6 +11,7 @@ from typing import Any
 
 from selfguide_lite.errors import SelfguideError
 from selfguide_lite.files import atomic_write
+from selfguide_lite.finetune.base import base_folder
 from selfguide_lite.finetune.memory import Shape
 from selfguide_lite.finetune.options import TrainOptions
 from selfguide_lite.finetune.rows import Rows, make_rows
@@ -97,13 +98,12 @@ def train(
     pairs = store.pairs(task_id)
     _check_pairs(store, task_id, task, pairs)
     check_installed()
-    if base is not None and Path(base).is_dir() and not (Path(base) / "config.json").is_file():
-        raise SelfguideError(f"{base}: no Hugging Face model folder: it has no config.json")
     with GgufFile(model) as gguf:
         shape = _shape(gguf)
         geometry(gguf)
         pad = pad_id(gguf)
         architecture = gguf.architecture
+        weights = base_folder(base, gguf) if base is not None else None
     vocabulary = Model(model, vocab_only=True)
     try:
         rows = make_rows(pairs, task, prompts, ChatFormat.of(vocabulary), options.max_length)
@@ -118,7 +118,7 @@ def train(
 
     def run(on_step: Callable[[TrainStep], None]) -> Fit:
         return (fit_apart if apart and world_size() == 1 else fit)(
-            base or str(hf_folder(model)),
+            str(weights or hf_folder(model)),
             rows.rows,
             options,
             out,
@@ -127,7 +127,6 @@ def train(
             on_step=on_step,
             note=listener.note,
             resume=keep,
-            offline=base is None or Path(base).exists(),
         )
 
     if not is_main_process():  # another process of the same launch keeps the books

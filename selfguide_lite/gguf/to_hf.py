@@ -137,7 +137,7 @@ def hf_folder(path: Path) -> Path:
 def write_hf(gguf: GgufFile, folder: Path) -> None:
     """Write weights, configuration and tokenizer of an open GGUF into an existing folder."""
     shape = geometry(gguf)
-    names = {name: _hf_name(gguf, name) for name in gguf.tensors if name != "rope_freqs.weight"}
+    names = {name: hf_name(gguf, name) for name in gguf.tensors if name != "rope_freqs.weight"}
     _check_shapes(gguf, shape)
     exact = sum(info.elements for info in gguf.tensors.values()) * 4 <= EXACT_BYTES
     stored = {name: "F32" if exact else _stored_as(gguf.tensors[name]) for name in names}
@@ -166,6 +166,19 @@ def is_rotated(name: str) -> bool:
     return name.split(".")[-2] in ("attn_q", "attn_k")
 
 
+def hf_name(gguf: GgufFile, name: str) -> str:
+    """Return what transformers calls a tensor.
+
+    :raises SelfguideError: where a plain llama has no such tensor
+    """
+    parts = name.split(".")
+    if len(parts) == 4 and parts[0] == "blk" and parts[2] in _LAYER_NAMES and parts[3] == "weight":
+        return f"model.layers.{parts[1]}.{_LAYER_NAMES[parts[2]]}.weight"
+    if len(parts) == 2 and parts[0] in _TOP_NAMES and parts[1] == "weight":
+        return f"{_TOP_NAMES[parts[0]]}.weight"
+    raise SelfguideError(f"{gguf.path}: tensor {name} is not part of a plain llama, so it cannot be finetuned here")
+
+
 def _complete(folder: Path) -> bool:
     try:
         return bool(json.loads((folder / MARKER).read_text(encoding="utf-8")).get("format") == FORMAT)
@@ -182,15 +195,6 @@ def _check_disk(gguf: GgufFile, folder: Path) -> None:
             f"{folder.parent}: the weights need {needed / 2**30:.1f} GiB and {free / 2**30:.1f} GiB are free; "
             "make room or set SELFGUIDE_CACHE to another disk"
         )
-
-
-def _hf_name(gguf: GgufFile, name: str) -> str:
-    parts = name.split(".")
-    if len(parts) == 4 and parts[0] == "blk" and parts[2] in _LAYER_NAMES and parts[3] == "weight":
-        return f"model.layers.{parts[1]}.{_LAYER_NAMES[parts[2]]}.weight"
-    if len(parts) == 2 and parts[0] in _TOP_NAMES and parts[1] == "weight":
-        return f"{_TOP_NAMES[parts[0]]}.weight"
-    raise SelfguideError(f"{gguf.path}: tensor {name} is not part of a plain llama, so it cannot be finetuned here")
 
 
 def _check_shapes(gguf: GgufFile, shape: Geometry) -> None:

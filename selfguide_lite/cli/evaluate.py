@@ -152,7 +152,7 @@ def compare_command(
 ) -> None:
     """Compare zero-shot, few-shot, Self-ICL, few-shot finetuning and SELF-GUIDE, also without each of its parts.
 
-    What `run` made in the same database is used, and what two methods share is computed once. Takes up to seven
+    What `run` made in the same database is used, and what two methods share is computed once. Takes up to eight
     finetunes; the same command goes on where it was stopped.
 
     \b

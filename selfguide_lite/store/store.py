@@ -490,6 +490,16 @@ class Store:
         """Return the number of rounds of which some prompt was answered."""
         return int(self._value("SELECT count(DISTINCT round) FROM input WHERE task_id = ?", task_id))
 
+    def first_round_like(self, run_id: int) -> int | None:
+        """Return the first round asked as this run asks: same model, settings, seed and prompt; None: no round was."""
+        found: int | None = self._value(
+            "SELECT min(i.round) FROM run AS this JOIN run AS r ON r.task_id = this.task_id AND r.stage = this.stage"
+            " AND r.model_id IS this.model_id AND r.settings = this.settings AND r.seed IS this.seed"
+            " AND r.template_sha256 IS this.template_sha256 JOIN input AS i ON i.run_id = r.id WHERE this.id = ?",
+            run_id,
+        )
+        return found
+
     def requests_done(self, task_id: int) -> set[tuple[int, int]]:
         """Return the round and number of every prompt that was answered."""
         rows = self._rows(

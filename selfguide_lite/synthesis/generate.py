@@ -68,9 +68,10 @@ def generate(
     template = prompts.input_template(task)
     with recorded_run(store, task_id, "generate", engine, settings, seed, template, listener) as run:
         everything = store.pool(task_id)
+        since = min(left) if (first := store.first_round_like(run.id)) is None else first
         for round_, todo in left.items():
             pool = [shown for shown in everything if shown.round is None or shown.round < round_]
-            barren = fruitless_rounds(pool, round_)
+            barren = fruitless_rounds(pool, round_, since)
             if barren >= settings.fruitless_rounds:
                 run.reason = "fruitless"
                 listener.note(fruitless_advice(barren, len(pool)))
@@ -164,9 +165,13 @@ def draw_prompt(
         count -= 1
 
 
-def fruitless_rounds(pool: Sequence[PoolInput], round_: int) -> int:
-    """Return how many rounds just before this one have added nothing to the pool."""
-    return round_ - 1 - max((shown.round for shown in pool if shown.round is not None), default=-1)
+def fruitless_rounds(pool: Sequence[PoolInput], round_: int, since: int = 0) -> int:
+    """Return how many rounds just before this one have added nothing to the pool.
+
+    :param since: the first round that counts: those before it were asked of another model, or with other settings
+    """
+    fruitful = max((shown.round for shown in pool if shown.round is not None), default=-1)
+    return max(0, round_ - 1 - max(fruitful, since - 1))
 
 
 def fruitless_advice(rounds: int, kept: int) -> str:

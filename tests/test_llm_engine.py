@@ -151,6 +151,25 @@ def test_shared_prefixes_are_computed_once(engine: LlamaEngine) -> None:
     assert engine.stats.prompt_tokens - before < 30
 
 
+def test_kept_prefixes_come_back_from_beside_the_cache(files: dict[VocabularyKind, Path]) -> None:
+    """Several prefixes take turns; each is computed once, and what follows it is what it would be without keeping."""
+    prefixes = ["the question is good " * 6, "the answer is bad " * 6, "hello and hello " * 6]
+    rounds = [[ask(f"{n}/{k}", prefixes[n % 3] + f"number {n} {k}") for k in range(2)] for n in range(9)]
+    with LlamaEngine(files["bpe"], tuning=Tuning(parallel=4)) as opened:
+        found = texts([c for requests in rounds for c in opened.complete(requests)])
+        kept = opened.stats.prompt_tokens
+        opened.forget()
+        assert opened._workers[0].cache.used == 0
+        again = texts(list(opened.complete([request for requests in rounds for request in requests])))
+    with LlamaEngine(files["bpe"], tuning=Tuning(parallel=4)) as opened:
+        for requests in rounds:
+            opened.forget()
+            assert texts(list(opened.complete(requests))).items() <= found.items()
+        forgetful = opened.stats.prompt_tokens
+    assert again == found
+    assert kept < forgetful * 0.6
+
+
 def test_equal_samples_share_their_cost(engine: LlamaEngine) -> None:
     before = engine.stats.branch_tokens
     done = list(engine.complete([ask("cold", n=10, temperature=0.01, max_tokens=30)]))

@@ -275,13 +275,22 @@ def score(path: Path) -> Result:
 
 
 def generate_engine(path: Path) -> Result:
-    """40 rounds of 10 new inputs by this engine."""
+    """40 rounds of 10 new inputs by this engine.
+
+    `bound` is the rate at which bare calls would do it: the tokens that have to be computed, each at the best rate that
+    the measurement at first load found for its kind, both with the same settings.
+    """
     with open_tuned(path, measure=False) as engine:
         _warm(engine)
+        rounds = workloads.generate()
         began = time.perf_counter()
-        done = [c for requests in workloads.generate() for c in engine.complete(requests)]
+        done = [c for requests in rounds for c in engine.complete(requests)]
         seconds = time.perf_counter() - began
-    return {"rate": len(done) / seconds, "tokens_rate": sum(c.completion_tokens for c in done) / seconds}
+        prompts = _distinct([engine.prompt_tokens(request.messages) for requests in rounds for request in requests])
+        answers = sum(c.completion_tokens for c in done)
+        measured = kept(path, engine._model) or []
+        bare = min((prompts / entry.prefill + answers / entry.decode for entry in measured), default=0.0)
+    return {"rate": len(done) / seconds, "tokens_rate": answers / seconds, "bound": len(done) / bare if bare else None}
 
 
 def generate_loop(path: Path) -> Result:

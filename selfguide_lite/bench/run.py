@@ -151,6 +151,7 @@ def _generate(measure: _Measure, heavy: Path, trained: Path) -> dict[str, float]
         inputs_per_second=engine.get("rate"),
         loop=loop.get("rate"),
         vs_loop=_ratio(engine.get("rate"), loop.get("rate")),
+        bound=_ratio(engine.get("bound"), loop.get("rate")),
     )
 
 

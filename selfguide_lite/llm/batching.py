@@ -127,6 +127,7 @@ class Batcher:
         self._mean_length = 0.0  # tokens of an answer, running mean, to guess the room a request needs
         self._ends = vocabulary.end_tokens
         self._drawer = Drawer()
+        self._heavy: Job | None = None  # waits because it brings many tokens of its own
         self._crowded = False  # there was no room: nothing is admitted until something has ended
 
     def run(self, requests: Iterable[Request]) -> Iterator[Completion]:
@@ -185,34 +186,37 @@ class Batcher:
         if self._crowded and self._live:
             return
         self._crowded = False
+        roomy = True
         while len(self._live) < self._parallel and (self._put_off or self._waiting):
             if self._put_off:
                 branch = self._put_off[0]
                 prompt = np.array(branch.path(0, branch.length), np.int32)
             else:
+                if self._waiting[0] is self._heavy and len(self._live) >= self._parallel_own:
+                    return
                 branch = Branch(self._waiting[0], list(range(self._waiting[0].request.n)))
                 prompt = branch.job.prompt
-            source, shared = self._cache.held(prompt)
-            coming = 0
-            for other in self._live:
-                if other.sequence is None:
-                    continue
-                ahead = common(prompt, other.job.prompt)
-                ready = min(ahead, other.sequence.length)
-                coming = max(coming, ahead)
-                if ready > shared:
-                    source, shared = other.sequence, ready
-            if coming > shared + _WORTH:
+            source, shared, coming = self._live_prefix(prompt)
+            known = self._cache.known(prompt) if roomy else 0
+            if coming > max(shared, known) + _WORTH:
                 return  # a prompt that is being computed will have more in common
-            shared = min(shared, len(prompt) - 1)
-            if len(prompt) - shared > _OWN * len(branch.samples) and len(self._live) >= self._parallel_own:
+            own = len(prompt) - max(shared, known)
+            if own > _OWN * len(branch.samples) and len(self._live) >= self._parallel_own:
+                self._heavy = branch.job
                 return
+            if known > shared or not roomy:
+                held, length = self._cache.held(prompt, roomy)
+                if length > shared:
+                    source, shared = held, length
+            shared = min(shared, len(prompt) - 1)
             if self._live and self._cache.used + self._guess(branch, shared) > self._cache.capacity:
+                roomy = False
                 if self._cache.drop_oldest():
                     continue
                 return
             sequence = self._cache.fork(source, shared) if source is not None and shared else self._cache.new()
             if sequence is None:
+                roomy = False
                 if self._cache.drop_oldest():
                     continue
                 return
@@ -225,6 +229,19 @@ class Batcher:
                 shared_later = max((common(prompt, job.prompt) for job in self._waiting), default=0)
                 if shared_later > shared + _WORTH:
                     branch.job.hold_at = min(shared_later, len(prompt))
+
+    def _live_prefix(self, prompt: Tokens) -> tuple[Sequence | None, int, int]:
+        """Return the running sequence with most in common with a prompt, how many tokens, how many once computed."""
+        source, shared, coming = None, 0, 0
+        for other in self._live:
+            if other.sequence is None:
+                continue
+            ahead = common(prompt, other.job.prompt)
+            ready = min(ahead, other.sequence.length)
+            coming = max(coming, ahead)
+            if ready > shared:
+                source, shared = other.sequence, ready
+        return source, shared, coming
 
     def _guess(self, branch: Branch, shared: int) -> int:
         """Cells that a branch will need, roughly."""

@@ -25,6 +25,7 @@ from selfguide_lite.gguf.vocabulary import check_vocabulary
 
 Tokens = npt.NDArray[np.int32]
 Logits = npt.NDArray[np.float32]
+State = npt.NDArray[np.uint8]
 
 MAX_SEQUENCES = 256  # a compile-time limit of llama.cpp
 NO_ROOM = 1  # llama_decode: no free cells for this batch, nothing was changed
@@ -54,6 +55,10 @@ def _quietly() -> Iterator[None]:
 def _why() -> str:
     text = next((line for line in reversed(_last_errors) if line), "")
     return f" ({text})" if text else ""
+
+
+def _bytes(state: State) -> Any:
+    return state.ctypes.data_as(ctypes.POINTER(ctypes.c_uint8))
 
 
 def cores() -> int:
@@ -357,6 +362,17 @@ class Context:
     def cut(self, sequence: int, length: int = 0) -> None:
         """Forget all of a sequence but its first `length` tokens."""
         llama_cpp.llama_memory_seq_rm(self._memory, sequence, length, -1)
+
+    def save(self, sequence: int) -> State:
+        """Return a copy of what is computed of a sequence, as bytes in llama.cpp's own form."""
+        state = np.empty(llama_cpp.llama_state_seq_get_size(self._handle, sequence), np.uint8)
+        llama_cpp.llama_state_seq_get_data(self._handle, _bytes(state), state.size, sequence)
+        return state
+
+    def restore(self, sequence: int, state: State) -> bool:
+        """Give an empty sequence what was saved of another. False, and nothing changed, where there is no room."""
+        with _quietly():
+            return bool(llama_cpp.llama_state_seq_set_data(self._handle, _bytes(state), state.size, sequence))
 
     def clear(self) -> None:
         """Forget everything."""

@@ -158,7 +158,7 @@ class Scorer:
                 ):
                     if not self._cache.drop_oldest():
                         break
-                    source, shared = self._cache.held(job.prompt)
+                    source, shared = self._cache.held(job.prompt, bring_back=False)
                     shared = min(shared, len(job.prompt) - 1)
             for leaf in leaves:
                 sequence = self._cache.fork(source, shared) if source is not None and shared else self._cache.new()

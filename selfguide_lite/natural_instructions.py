@@ -17,7 +17,7 @@ from pydantic import ValidationError
 from selfguide_lite.errors import SelfguideError
 from selfguide_lite.evaluate.metrics import normalize
 from selfguide_lite.evaluate.rows import EvalRow
-from selfguide_lite.plain_json import plain_json
+from selfguide_lite.plain_json import escaped, plain_json
 from selfguide_lite.task import NOISE_TERMS, Example, Kind, Task, fold
 
 # A set of answers is a set of labels when it is small and each answer comes back again and again.
@@ -193,7 +193,9 @@ class _Readable(yaml.SafeDumper):
 
 
 def _text_node(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
-    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style="|" if "\n" in text else None)
+    # Only between double quotes has YAML escapes, see `task_yaml`.
+    style = '"' if escaped(text) != text else "|" if "\n" in text else None
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
 
 
 _Readable.add_representer(str, _text_node)
@@ -214,7 +216,7 @@ def task_yaml(task: Task) -> str:
         data["settings"] = settings
     if task.eval is not None:
         data["eval"] = str(task.eval)
-    return yaml.dump(data, Dumper=_Readable, sort_keys=False, allow_unicode=True, width=110)
+    return escaped(yaml.dump(data, Dumper=_Readable, sort_keys=False, allow_unicode=True, width=110))
 
 
 def eval_jsonl(rows: Iterable[EvalRow]) -> str:

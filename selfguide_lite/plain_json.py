@@ -16,4 +16,9 @@ def plain_json(value: Any, **options: Any) -> str:
 
     :param options: further ones of `json.dumps`
     """
-    return _OBEYED.sub(lambda found: f"\\u{ord(found[0]):04x}", json.dumps(value, ensure_ascii=False, **options))
+    return escaped(json.dumps(value, ensure_ascii=False, **options))
+
+
+def escaped(text: str) -> str:
+    """Return a text with what a terminal would obey written as the escapes of JSON and of quoted YAML."""
+    return _OBEYED.sub(lambda found: f"\\u{ord(found[0]):04x}", text)

@@ -121,6 +121,7 @@ def serve(path: Path, port: int, open_browser: bool) -> int:
         file.write_text(json.dumps(described), encoding="utf-8")
         command = [sys.executable, "-m", "datasette", "serve", str(path), "--host", "127.0.0.1", "--port", str(port)]
         command += ["--metadata", str(file), "--setting", "sql_time_limit_ms", "20000"]
+        command += ["--plugins-dir", str(Path(__file__).parent / "datasette_plugins")]
         command += ["--open"] if open_browser else []
         try:
             return subprocess.run(command, check=False).returncode

@@ -1,0 +1,83 @@
+"""Stands before Datasette: answers this machine's own browser only, and lets no text out that something would obey.
+
+A web page elsewhere can point a name of its own at 127.0.0.1 and then read what is served there; the name it asks for
+gives it away. Cells of a CSV are made harmless as `selfguide sql --csv` makes them, control codes in pages replaced.
+Loaded by Datasette as a plugin, see `selfguide_lite.store.browse`.
+"""
+
+import csv
+import io
+import re
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from datasette import hookimpl
+
+from selfguide_lite.store.query import harmless
+
+Send = Callable[[dict[str, Any]], Awaitable[None]]
+App = Callable[[dict[str, Any], Callable[[], Awaitable[Any]], Send], Awaitable[None]]
+
+csv.field_size_limit(2**31 - 1)  # a text may be of any length; this process reads no CSV but its own
+_OWN_NAMES = ("127.0.0.1", "localhost", "[::1]")
+# In UTF-8: the control codes below U+0020 but tab and line breaks, DEL, the C1 codes, direction overrides and isolates.
+_OBEYED = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]|\xc2[\x80-\x9f]|\xe2\x80[\xaa-\xae]|\xe2\x81[\xa6-\xa9]")
+
+
+@hookimpl  # type: ignore[untyped-decorator]
+def asgi_wrapper() -> Callable[[App], App]:
+    """Return what wraps Datasette's application."""
+    return guarded
+
+
+def guarded(app: App) -> App:
+    """Wrap an application."""
+
+    async def guard(scope: dict[str, Any], receive: Callable[[], Awaitable[Any]], send: Send) -> None:
+        if scope["type"] != "http":
+            await app(scope, receive, send)
+        elif _host(scope) in _OWN_NAMES:
+            await app(scope, receive, _Neutral(send))
+        else:
+            headers = [(b"content-type", b"text/plain; charset=utf-8")]
+            await send({"type": "http.response.start", "status": 403, "headers": headers})
+            await send({"type": "http.response.body", "body": b"Only for this machine: ask for 127.0.0.1.\n"})
+
+    return guard
+
+
+def _host(scope: dict[str, Any]) -> str:
+    """Return the name that was asked for, without a port; empty where there is none or more than one."""
+    found = [value.decode("latin-1") for name, value in scope["headers"] if name.lower() == b"host"]
+    return re.sub(r":\d+$", "", found[0]).lower() if len(found) == 1 else ""
+
+
+class _Neutral:
+    """Sends an answer on with its texts made harmless. Datasette sends a CSV row by row, a page in one piece."""
+
+    def __init__(self, send: Send):
+        self._send = send
+        self._change: Callable[[bytes], bytes] | None = None
+
+    async def __call__(self, message: dict[str, Any]) -> None:
+        if message["type"] == "http.response.start":
+            headers = {name.lower(): value for name, value in message["headers"]}
+            kind = headers.get(b"content-type", b"").split(b";")[0].strip()
+            self._change = {b"text/csv": _csv, b"text/plain": _text, b"text/html": _text}.get(kind)
+            if self._change is not None:
+                kept = [(name, value) for name, value in message["headers"] if name.lower() != b"content-length"]
+                message = {**message, "headers": kept}
+        elif self._change is not None and message.get("body"):
+            message = {**message, "body": self._change(message["body"])}
+        await self._send(message)
+
+
+def _text(body: bytes) -> bytes:
+    return _OBEYED.sub("\N{REPLACEMENT CHARACTER}".encode(), body)
+
+
+def _csv(body: bytes) -> bytes:
+    made = io.StringIO()
+    rows = csv.reader(io.StringIO(body.decode("utf-8"), newline=""))
+    csv.writer(made).writerows([harmless(cell) for cell in row] for row in rows)
+    return made.getvalue().encode()

@@ -139,6 +139,30 @@ def test_killed_and_resumed_is_as_never_killed(
     assert "already trained" in third.stderr
 
 
+def test_two_processes_learn_what_one_does(
+    trained: tuple[Path, "subprocess.CompletedProcess[str]"], tmp_path: Path
+) -> None:
+    """Half the batch each, under torchrun: one of them keeps the books, and the result is that of one process."""
+    db = filled(tmp_path / "colours.db")
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    words = ["-m", "selfguide_lite", "train", "-d", db, "-m", EMBEDDED, *OPTIONS, "--batch-size", "4", "--json"]
+    done = subprocess.run([*launch, *map(str, words)], capture_output=True, text=True, cwd=ROOT)
+    assert done.returncode == 0, done.stderr
+    (line,) = done.stdout.splitlines()
+    assert json.loads(line)["steps"] == 6
+    with Store.open(db, read_only=True) as store, Store.open(trained[0], read_only=True) as other:
+        assert store.connection.execute("SELECT reason FROM run WHERE stage = 'train'").fetchall() == [("done",)]
+        ours, theirs = store.latest_adapter(1), other.latest_adapter(1)
+        assert ours is not None and theirs is not None
+        steps, alone = store.train_steps(ours.run_id), other.train_steps(theirs.run_id)
+    assert [step.step for step in steps] == [1, 2, 3, 4, 5, 6]
+    assert [step.loss for step in steps] == pytest.approx([step.loss for step in alone], rel=1e-3)
+    whole, halves = read_adapter(adapter_path(trained[0], "colours")), read_adapter(adapter_path(db, "colours"))
+    # Sums come in another order, and Adam makes the more of it the smaller a gradient is.
+    first, second = (np.concatenate([lora.delta(name).ravel() for name in lora.pairs]) for lora in (whole, halves))
+    assert np.linalg.norm(second - first) < 0.05 * np.linalg.norm(first)
+
+
 def test_weights_from_a_folder_learn_the_same(
     trained: tuple[Path, "subprocess.CompletedProcess[str]"], tmp_path: Path
 ) -> None:

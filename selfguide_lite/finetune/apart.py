@@ -89,6 +89,15 @@ def fit_apart(
                 child.stdin.close()
 
 
+def in_one_line(error: Exception, out: Path) -> str:
+    """Return what to say of a failure that nobody foresaw; the log gets all of it."""
+    with suppress(OSError), (out / LOG).open("a", encoding="utf-8") as log:
+        traceback.print_exception(error, file=log)
+    first = next(iter(str(error).strip().splitlines()), "")
+    words = in_plain_words(error) or f"{type(error).__name__}: {first}"
+    return f"the training failed: {words}; {out / LOG} has more"
+
+
 def _follow(events: IO[str], on_step: Callable[[TrainStep], None], note: Callable[[str], None]) -> Fit | None:
     """Pass on what the child tells; None where it ends without a result."""
     for line in events:
@@ -146,10 +155,7 @@ def main() -> None:
         except SelfguideError as error:
             tell("error", str(error))
         except Exception as error:
-            traceback.print_exc()
-            first = next(iter(str(error).strip().splitlines()), "")
-            words = in_plain_words(error) or f"{type(error).__name__}: {first}"
-            tell("error", f"the training failed: {words}; {Path(job['out']) / LOG} has more")
+            tell("error", in_one_line(error, Path(job["out"])))
         else:
             tell("done", asdict(done))
 

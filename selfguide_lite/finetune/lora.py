@@ -87,7 +87,11 @@ def fit(
         transformers_logging.disable_progress_bar()
         cuda = torch.cuda.is_available()
         if not cuda:
-            torch.set_num_threads(cores())
+            torch.set_num_threads(max(cores() // world_size(), 1))
+            # Several processes tag what they save with cpu:0, which torch itself cannot read again.
+            torch.serialization.register_package(
+                0, lambda saved: None, lambda saved, place: saved if place.startswith("cpu:") else None
+            )
         longest = max(len(row.ids) for row in rows)
         bits: Bits = choose_bits(options, shape, longest) if cuda else 16
         checkpointing = options.checkpointing
@@ -151,6 +155,7 @@ def fit(
             disable_tqdm=True,
             report_to="none",
             dataloader_pin_memory=cuda,
+            ddp_find_unused_parameters=False,
             include_num_input_tokens_seen="non_padding",
         )
 

@@ -75,7 +75,7 @@ def train(
         one launch are that already
     :raises SelfguideError: where there is nothing to learn, memory or packages are missing, or the model is unfit
     """
-    from selfguide_lite.finetune.apart import fit_apart
+    from selfguide_lite.finetune.apart import fit_apart, in_one_line
     from selfguide_lite.finetune.lora import (
         Fit,
         check_installed,
@@ -117,39 +117,31 @@ def train(
     keep = _read(out / _PLAN) == plan  # checkpoints of another training are of no use
 
     def run(on_step: Callable[[TrainStep], None]) -> Fit:
-        return (fit_apart if apart and world_size() == 1 else fit)(
-            str(weights or hf_folder(model)),
-            rows.rows,
-            options,
-            out,
-            shape=shape,
-            pad=pad,
-            on_step=on_step,
-            note=listener.note,
-            resume=keep,
-        )
+        folder = str(weights or hf_folder(model))
+        more: Any = {"shape": shape, "pad": pad, "on_step": on_step, "note": listener.note, "resume": keep}
+        if apart and world_size() == 1:
+            return fit_apart(folder, rows.rows, options, out, **more)
+        try:
+            return fit(folder, rows.rows, options, out, **more)
+        except SelfguideError:
+            raise
+        except Exception as error:
+            raise SelfguideError(in_one_line(error, out)) from error
 
+    done = _finished(store, task_id, out, plan)
     if not is_main_process():  # another process of the same launch keeps the books
-        if (marker := _marker(out, plan)) is None:
+        if done is None:
             fitted = run(lambda step: None)
             return TrainResult(
-                out,
-                0,
-                0,
-                len(rows.rows),
-                rows.left_out,
-                fitted.steps,
-                fitted.loss,
-                fitted.learning_rate,
-                fitted.seconds,
-            )
-        return _result(out, marker)
-
-    model_id = store.add_model(info)
-    if done := _finished(store, task_id, model_id, out, plan):
+                out, 0, 0, len(rows.rows), rows.left_out,
+                fitted.steps, fitted.loss, fitted.learning_rate, fitted.seconds, fitted.resumed_at,
+            )  # fmt: skip
+        return done
+    if done is not None:
         listener.done("train", f"already trained on these {done.examples} pairs")
         return done
     _make_room(out, plan)
+    model_id = store.add_model(info)
     template = prompts.template("annotate")
     run_id = store.add_train_run(task_id, model_id, options.as_dict(), options.seed, plan["rows_sha256"], template)
     listener.start("train", total_steps(len(rows.rows), options), checkpoint_step(out))
@@ -268,13 +260,14 @@ def _result(out: Path, marker: dict[str, Any]) -> TrainResult:
     return TrainResult(out, **{name: marker[name] for name in names}, skipped=True)
 
 
-def _finished(store: Store, task_id: int, model_id: int, out: Path, plan: dict[str, Any]) -> TrainResult | None:
+def _finished(store: Store, task_id: int, out: Path, plan: dict[str, Any]) -> TrainResult | None:
     marker = _marker(out, plan)
     if marker is None:
         return None
     known = store.connection.execute(
-        "SELECT 1 FROM run WHERE id = ? AND task_id = ? AND model_id = ? AND dataset_sha256 = ? AND reason = 'done'",
-        (marker["run_id"], task_id, model_id, plan["rows_sha256"]),
+        "SELECT 1 FROM run JOIN model ON model.id = run.model_id"
+        " WHERE run.id = ? AND task_id = ? AND model.sha256 = ? AND dataset_sha256 = ? AND reason = 'done'",
+        (marker["run_id"], task_id, plan["model_sha256"], plan["rows_sha256"]),
     ).fetchone()
     return _result(out, marker) if known else None
 

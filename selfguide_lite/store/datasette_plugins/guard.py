@@ -37,7 +37,8 @@ def guarded(app: App) -> App:
         if scope["type"] != "http":
             await app(scope, receive, send)
         elif _host(scope) in _OWN_NAMES:
-            await app(scope, receive, _Neutral(send))
+            # A CSV that is not to be saved is sent as plain text.
+            await app(scope, receive, _Neutral(send, _csv if str(scope["path"]).endswith(".csv") else _text))
         else:
             headers = [(b"content-type", b"text/plain; charset=utf-8")]
             await send({"type": "http.response.start", "status": 403, "headers": headers})
@@ -55,15 +56,16 @@ def _host(scope: dict[str, Any]) -> str:
 class _Neutral:
     """Sends an answer on with its texts made harmless. Datasette sends a CSV row by row, a page in one piece."""
 
-    def __init__(self, send: Send):
+    def __init__(self, send: Send, plain: Callable[[bytes], bytes]):
         self._send = send
+        self._kinds = {b"text/csv": _csv, b"text/plain": plain, b"text/html": _text}
         self._change: Callable[[bytes], bytes] | None = None
 
     async def __call__(self, message: dict[str, Any]) -> None:
         if message["type"] == "http.response.start":
             headers = {name.lower(): value for name, value in message["headers"]}
             kind = headers.get(b"content-type", b"").split(b";")[0].strip()
-            self._change = {b"text/csv": _csv, b"text/plain": _text, b"text/html": _text}.get(kind)
+            self._change = self._kinds.get(kind)
             if self._change is not None:
                 kept = [(name, value) for name, value in message["headers"] if name.lower() != b"content-length"]
                 message = {**message, "headers": kept}
@@ -73,7 +75,8 @@ class _Neutral:
 
 
 def _text(body: bytes) -> bytes:
-    return _OBEYED.sub("\N{REPLACEMENT CHARACTER}".encode(), body)
+    lines = body.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+    return _OBEYED.sub("\N{REPLACEMENT CHARACTER}".encode(), lines)
 
 
 def _csv(body: bytes) -> bytes:

@@ -139,6 +139,7 @@ def _llama(path: Path | None) -> Iterator[Check]:
         return
     if told.get("decoded"):
         yield Check("model", "green", f"{path.name}: {told['model']}, {told['decoded']} tokens decoded")
+        yield Check("engine", "green", told["tuning"])
     elif "error" in told:
         yield Check("model", "red", told["error"], "the file is damaged or no model; get it again")
     elif "model" not in told:
@@ -223,7 +224,11 @@ def _caches() -> Iterator[Check]:
         folder = cache_dir()
         held = sum(found.stat().st_size for found in folder.rglob("*") if found.is_file())
         tuned = len(read_json("tuning.json"))
-        yield Check("cache", "green", f"{folder}: {size(held)}, {tuned} measured models; may be deleted at any time")
+        yield Check(
+            "cache",
+            "green",
+            f"{folder}: {size(held)}, {tuned} measured model{'s' * (tuned != 1)}; may be deleted at any time",
+        )
     except (SelfguideError, OSError) as error:
         yield Check("cache", "red", str(error), "set SELFGUIDE_CACHE to a folder that can be written")
 
@@ -274,6 +279,7 @@ def _try_llama(model: str | None) -> None:
         return
     from selfguide_lite.llm.base import Message, Request
     from selfguide_lite.llm.llama import LlamaEngine
+    from selfguide_lite.llm.tuning import choose, kept
 
     try:
         engine = LlamaEngine(Path(model), n_ctx=256)
@@ -283,6 +289,8 @@ def _try_llama(model: str | None) -> None:
     _tell(model=f"{engine.info.architecture}, {engine.info.parameters / 1e6:,.1f}M parameters")
     prompt = (Message("user", "Say hello."),)
     (completion,) = engine.complete([Request(key="doctor", messages=prompt, max_tokens=4)])
+    found = kept(Path(model), engine._model)
+    _tell(tuning=f"{choose(found)} (measured)" if found else "not measured yet: the first run does that, in seconds")
     _tell(decoded=completion.prompt_tokens + completion.completion_tokens)
 
 

@@ -10,6 +10,9 @@ from click.testing import CliRunner
 
 from selfguide_lite import doctor
 from selfguide_lite.cli import main
+from selfguide_lite.llm.llama import Tuning
+from selfguide_lite.llm.native import Model
+from selfguide_lite.llm.tuning import Measured, keep
 from selfguide_lite.resources import resource
 
 
@@ -24,6 +27,17 @@ def test_this_machine_is_fit() -> None:
     assert found["llama.cpp"]["status"] == found["SQLite"]["status"] == "green"
     assert "tokens decoded" in found["model"]["value"]
     assert {"Python", "CPU features", "GPU", "memory", "disk", "cache"} <= set(found)
+
+
+def test_the_measured_settings_are_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SELFGUIDE_CACHE", str(tmp_path / "cache"))
+    assert "not measured yet" in checks()[1]["engine"]["value"]
+    path = resource("data/tiny-vicuna.gguf")
+    model = Model(path)
+    keep(path, model, [Measured(Tuning(workers=3, threads=2, parallel=24, parallel_own=4), 100.0, 50.0, 2.0)])
+    model.close()
+    told = "3 workers, each with 2 threads, 24 sequences (4 where little is shared); flash attention off (measured)"
+    assert checks()[1]["engine"]["value"] == told
 
 
 def test_a_bad_file_is_told_apart_from_a_crash(tmp_path: Path) -> None:

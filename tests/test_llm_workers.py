@@ -7,8 +7,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from llamas import random_lora
 from test_llm_engine import SMALL, ask, texts
 
+from selfguide_lite.gguf.adapter import write_adapter
 from selfguide_lite.gguf.random_model import write_random_llama
 from selfguide_lite.llm.base import Completion, Request, ScoreRequest
 from selfguide_lite.llm.llama import LlamaEngine, Tuning
@@ -103,6 +105,25 @@ def test_a_reader_that_leaves(pair: LlamaEngine) -> None:
     assert taken < 50 + 4 * AHEAD
     stream.close()
     assert pair._live_sequences() == 0 and threading.active_count() == 1
+
+
+def test_an_adapter_changes_what_every_worker_says(pair: LlamaEngine, path: Path, tmp_path: Path) -> None:
+    plain = texts(list(pair.complete(requests(8))))
+    adapter = write_adapter(random_lora(tmp_path / "lora", path), path, tmp_path / "adapter.gguf")
+    try:
+        pair.set_adapter(adapter)
+        assert pair.info.adapter == str(adapter)
+        changed = texts(list(pair.complete(requests(8))))
+        with LlamaEngine(path, adapter=adapter, tuning=Tuning(parallel=8)) as one:
+            assert texts(list(one.complete(requests(8)))) == changed
+        pair.set_adapter(adapter, 0.5)
+        assert texts(list(pair.complete(requests(8)))) != changed
+        pair.set_adapter(adapter, 0.0)
+        assert texts(list(pair.complete(requests(8)))) == plain
+    finally:
+        pair.set_adapter(None)
+    assert sum(changed[name] != plain[name] for name in plain) > 20
+    assert texts(list(pair.complete(requests(8)))) == plain
 
 
 Feed = Iterator[int]

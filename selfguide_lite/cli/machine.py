@@ -127,11 +127,11 @@ def _table(report: "Report") -> "Table":
     from rich.text import Text
 
     from selfguide_lite.bench.run import TARGETS
+    from selfguide_lite.llm.llama import Tuning
     from selfguide_lite.report.text import neutral
 
-    tuning = report.tuning
-    how = f"{tuning['parallel']} sequences, flash attention {'on' if tuning['flash'] else 'off'}"
-    table = Table(title=Text(f"{neutral(report.model)}: {how}"), title_justify="left")
+    title = Text(f"{neutral(report.model)}: {Tuning(**report.tuning)}")
+    table = Table(title=title, title_justify="left")
     table.add_column("workload")
     table.add_column("measured")
     table.add_column("value", justify="right")

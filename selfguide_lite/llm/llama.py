@@ -49,6 +49,12 @@ class Tuning:
     gpu_layers: int = -1
     tree: bool = True
 
+    def __str__(self) -> str:
+        several = f"{self.workers} workers, each with " if self.workers > 1 else ""
+        threads = f"{self.threads} thread{'s' * (self.threads != 1)}, " if self.threads else ""
+        apart = f" ({self.parallel_own} where little is shared)" if self.parallel_own < self.parallel else ""
+        return f"{several}{threads}{self.parallel} sequences{apart}; flash attention {'on' if self.flash else 'off'}"
+
     @staticmethod
     def cells(parallel: int, n_ctx: int) -> int:
         """Return how many tokens the KV cache of a worker with so many branches holds."""

@@ -133,17 +133,26 @@ def annotate_ceiling(path: Path) -> Result:
     model, _ = load(path)
     measured = kept(path, model) or []
     best: Result = {"rate": 0.0}
-    ways = {(m.tuning.workers, m.tuning.threads, m.tuning.flash): m.tuning.parallel for m in measured}
+    measured.sort(key=lambda m: -m.decode)
+    near = 0.85 if model.size < 2**29 else 1.0  # a large model is slow: only the way that was measured fastest
+    ways = {
+        (m.tuning.workers, m.tuning.threads, m.tuning.flash): m.tuning.parallel
+        for m in measured
+        if m.decode >= near * measured[0].decode
+    }
     for (workers, threads, flash), parallel in (ways or {(1, cores(), False): 16}).items():
         requests = workloads.annotate(lambda text: len(model.vocabulary.tokenize(text)))
         prompts = [model.vocabulary.tokenize(str(request.messages)) for request in requests]
         prefix = min(_common(prompts[0], prompt) for prompt in prompts)
-        contexts = [Context(model, ContextOptions(4096, 512, flash, threads, 64)) for _ in range(workers)]
+        amounts = sorted({20, 40, parallel})
+        cells = prefix + amounts[-1] * (workloads.OWN + workloads.LENGTH)
+        options = ContextOptions(cells, 512, flash, threads, amounts[-1] + 2)
+        contexts = [Context(model, options) for _ in range(workers)]
         falling = 0
         try:
             for context in contexts:
                 _bare(context, [0], [prompts[0][:prefix]], 0)
-            for together in sorted({10, 20, 30, 40, parallel}):
+            for together in amounts:
                 rate = _wave(contexts, prompts, prefix, together)
                 falling = falling + 1 if rate < best["rate"] else 0
                 if rate > best["rate"]:

@@ -28,7 +28,7 @@ _PARENT_DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG
 
 
 def fit_apart(
-    base: str,
+    base: Path,
     rows: Sequence[Row],
     options: TrainOptions,
     out: Path,
@@ -46,7 +46,7 @@ def fit_apart(
     out.mkdir(parents=True, exist_ok=True)
     job = {
         "parent": os.getpid(),
-        "base": base,
+        "base": str(base),
         "rows": [[row.answer_start, *row.ids] for row in rows],
         "options": options.as_dict(),
         "out": str(out),
@@ -142,7 +142,7 @@ def main() -> None:
 
         try:
             done = fit(
-                job["base"],
+                Path(job["base"]),
                 [Row(tuple(ids), answer_start) for answer_start, *ids in job["rows"]],
                 TrainOptions(**job["options"] | {"target_modules": tuple(job["options"]["target_modules"])}),
                 Path(job["out"]),

@@ -150,7 +150,7 @@ def _run(name: str, model: Path, pairs: int) -> Result:
                 clock.tick(step.loss, step.memory)
 
             fit(
-                str(hf_folder(model)), rows, options, Path(out),
+                hf_folder(model), rows, options, Path(out),
                 shape=shape, pad=pad, on_step=on_step, note=lambda _: None,
             )  # fmt: skip
         else:

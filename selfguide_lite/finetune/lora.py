@@ -14,7 +14,7 @@ import sys
 import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -24,6 +24,7 @@ from selfguide_lite.finetune.memory import Shape, check_memory, choose_bits
 from selfguide_lite.finetune.options import Bits, TrainOptions, rate_for
 from selfguide_lite.finetune.prefix import share_prefix
 from selfguide_lite.finetune.rows import Row, padded
+from selfguide_lite.gguf.to_hf import hf_folder
 from selfguide_lite.llm.native import cores
 from selfguide_lite.progress import TrainStep
 
@@ -49,7 +50,7 @@ class Fit:
 
 
 def fit(
-    base: str,
+    base: Path,
     rows: Sequence[Row],
     options: TrainOptions,
     out: Path,
@@ -64,7 +65,7 @@ def fit(
 
     Goes on from the last whole checkpoint in `out`, with the result that an uninterrupted training would have had.
 
-    :param base: Hugging Face folder
+    :param base: Hugging Face folder, or a GGUF, which is turned into one
     :param shape: of the base, to choose what fits into memory
     :param pad: token that fills up rows
     :param on_step: called after every optimizer step, in the main process alone
@@ -94,14 +95,19 @@ def fit(
             )
         longest = max(len(row.ids) for row in rows)
         bits: Bits = choose_bits(options, shape, longest) if cuda else 16
+        if not cuda and options.bits in (4, 8):
+            with muted.lifted():
+                note(f"--bits {options.bits} is for a GPU; it changes nothing here")
         checkpointing = options.checkpointing
         if checkpointing is None:
             checkpointing = shape.parameters >= _LARGE
-        check_memory(options, shape, longest, bits=bits, checkpointing=checkpointing, cuda=cuda)
+        asked = replace(options, batch_size=min(options.batch_size, len(rows)))
+        check_memory(asked, shape, longest, bits=bits, checkpointing=checkpointing, cuda=cuda)
+        folder = base if base.is_dir() else hf_folder(base)
         dtype = _dtype(cuda, shape.parameters)
         try:
             model, tokenizer = unsloth.FastLanguageModel.from_pretrained(
-                base,
+                str(folder),
                 max_seq_length=max(longest, 64),
                 dtype=dtype,
                 load_in_4bit=bits == 4,

@@ -86,7 +86,7 @@ def train(
         world_size,
     )
     from selfguide_lite.gguf.reader import GgufFile
-    from selfguide_lite.gguf.to_hf import geometry, hf_folder
+    from selfguide_lite.gguf.to_hf import geometry
     from selfguide_lite.gguf.tokenizer import pad_id
     from selfguide_lite.llm.chat import ChatFormat
     from selfguide_lite.llm.hashing import file_sha256
@@ -117,12 +117,11 @@ def train(
     keep = _read(out / _PLAN) == plan  # checkpoints of another training are of no use
 
     def run(on_step: Callable[[TrainStep], None]) -> Fit:
-        folder = str(weights or hf_folder(model))
         more: Any = {"shape": shape, "pad": pad, "on_step": on_step, "note": listener.note, "resume": keep}
         if apart and world_size() == 1:
-            return fit_apart(folder, rows.rows, options, out, **more)
+            return fit_apart(weights or model, rows.rows, options, out, **more)
         try:
-            return fit(folder, rows.rows, options, out, **more)
+            return fit(weights or model, rows.rows, options, out, **more)
         except SelfguideError:
             raise
         except Exception as error:

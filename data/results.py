@@ -1,8 +1,8 @@
 """`python data/results.py`: run every demo task with default settings and write the tables that stand in the README.
 
-A second call goes on where the first stopped; what is finished is not done again. With `--compare` all other methods
-and the ablations, with `--search N` the search for one setting among N of the grid. Prints the tables and last one line
-of JSON. `--keep data/results` puts the tables where the README takes them from (`make docs`).
+A second call goes on where the first stopped; what is finished is not done again. With `--compare` all other methods,
+the ablations and the learning curve, with `--search N` the search for one setting among N of the grid. Prints the tables
+and last one line of JSON. `--keep data/results` puts the tables where the README takes them from (`make docs`).
 """
 
 import argparse
@@ -22,6 +22,7 @@ from selfguide_lite.report.progress import RUN_STAGES, listener_for
 from selfguide_lite.task import Task
 
 _TASKS = Path(__file__).resolve().parent / "tasks"
+_CURVE = (25, 50, 100, 200)  # numbers of pairs
 _HEAD = ["task", "kind", "pairs", "metric", "before", "after", "gain, 95 % interval", "seconds"]
 
 
@@ -66,7 +67,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("out/results"), help="folder of the databases and the tables")
     parser.add_argument("--model", type=Path, help="GGUF file instead of the embedded model")
     parser.add_argument("--seed", type=int, default=42)
-    parser.add_argument("--compare", action="store_true", help="also all other methods and the ablations (long)")
+    parser.add_argument("--compare", action="store_true", help="also other methods, ablations, learning curve (long)")
     parser.add_argument("--search", type=int, metavar="N", help="also search for a setting, trying N of them (long)")
     parser.add_argument("--validation", type=float, default=0.2, help="share of the rows that chooses the setting")
     parser.add_argument("--keep", type=Path, metavar="DIR", help="folder that gets a copy of the tables")
@@ -89,7 +90,9 @@ def main() -> None:
                 with listener_for(False) as listener:
                     db = given.out / f"{path.stem}.db"
                     comparisons.append(
-                        compare(load_task(path), db, model=given.model, seed=given.seed, listener=listener)
+                        compare(
+                            load_task(path), db, model=given.model, curve=_CURVE, seed=given.seed, listener=listener
+                        )
                     )
             except SelfguideError as error:
                 print(f"{path.stem}: left out: {error}")

@@ -1,8 +1,8 @@
 """`python data/results.py`: run every demo task with default settings and write the tables that stand in the README.
 
-A second call goes on where the first stopped; what is finished is not done again. With `--compare` all other methods,
-the ablations and the learning curve, with `--search N` the search for one setting among N of the grid. Prints the tables
-and last one line of JSON. `--keep data/results` puts the tables where the README takes them from (`make docs`).
+A second call goes on where the first stopped; what is finished is not done again. `--compare` adds all other methods,
+the ablations and the learning curve, `--search N` the search for one setting among N of the grid. Prints the tables and
+last one line of JSON. `--keep data/results` puts the tables where the README takes them from (`make docs`).
 """
 
 import argparse

@@ -5,14 +5,17 @@ import os
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 from selfguide_lite.cache import cache_dir, read_json, write_json
+from selfguide_lite.cli import main
 from selfguide_lite.errors import SelfguideError
 from selfguide_lite.gguf.random_model import write_random_llama
 from selfguide_lite.llm import tuning
 from selfguide_lite.llm.hashing import file_sha256
 from selfguide_lite.llm.llama import Tuning
 from selfguide_lite.llm.native import Model
+from selfguide_lite.resources import resource
 
 
 @pytest.fixture
@@ -74,6 +77,33 @@ def test_the_faster_way_is_chosen() -> None:
     apart = tuning.Measured(Tuning(workers=2), prefill=1000, decode=300, own=30)
     assert tuning.choose([prompts, answers]) == answers.tuning
     assert tuning.choose([prompts, answers, apart]) == apart.tuning
+
+
+def test_settings_can_be_overruled(cache: Path, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SELFGUIDE_ENGINE", "workers=2,parallel=5 flash=on")
+    with tuning.open_tuned(path, measure=False, overrides={"parallel": 3}) as engine:
+        assert (engine.tuning.workers, engine.tuning.parallel, engine.tuning.flash) == (2, 3, True)
+    for text, why in {
+        "worker=2": "there is no 'worker'",
+        "cells=2": "there is no 'cells'",
+        "workers=0": "at least 1",
+        "threads=many": "whole number",
+        "flash=maybe": "on or off",
+        "parallel": "whole number",
+    }.items():
+        with pytest.raises(SelfguideError, match=why):
+            tuning.parse_overrides(text)
+    assert tuning.parse_overrides("gpu_layers=-1 threads=0 tree=off") == {"gpu_layers": -1, "threads": 0, "tree": False}
+
+
+def test_the_command_line_overrules(cache: Path, path: Path, tmp_path: Path) -> None:
+    words = ["generate", str(resource("data/tasks/thank-you.yaml")), "-d", str(tmp_path / "x.db"), "-m", str(path)]
+    bad = CliRunner().invoke(main, [*words, "--engine", "flash=maybe"])
+    assert bad.exit_code == 2 and "flash is on or off" in bad.output
+    few = ["--set", "rounds=1", "--set", "prompts_per_round=2", "--set", "input_max_tokens=4", "-q"]
+    good = CliRunner().invoke(main, [*words, *few, "--engine", "flash=on", "--engine", "workers=2"])
+    assert good.exit_code == 0, good.output
+    assert "SELFGUIDE_ENGINE" not in os.environ
 
 
 def test_workers_are_measured_where_there_are_cores(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

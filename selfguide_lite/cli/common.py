@@ -1,5 +1,6 @@
 """The options that several commands share, and the few steps from an option to what a command works with."""
 
+import os
 import signal
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -37,6 +38,38 @@ prompts_option = click.option(
     metavar="DIR",
     help="Folder of your own prompt templates; those it lacks are the ones shipped.",
 )
+
+
+def _use_engine_settings(context: click.Context, _: click.Parameter, given: tuple[str, ...]) -> None:
+    """Hand `--engine` on through the environment, where child processes find it too, until the command ends."""
+    from selfguide_lite.llm.tuning import ENGINE_VARIABLE, parse_overrides
+
+    if not given:
+        return
+    text = " ".join(given)
+    try:
+        parse_overrides(text)
+    except SelfguideError as error:
+        raise click.BadParameter(str(error)) from error
+    before = os.environ.get(ENGINE_VARIABLE)
+
+    def restore() -> None:
+        os.environ.pop(ENGINE_VARIABLE, None)
+        if before is not None:
+            os.environ[ENGINE_VARIABLE] = before
+
+    context.call_on_close(restore)
+    os.environ[ENGINE_VARIABLE] = text
+
+
+tuning_option = click.option(
+    "--engine",
+    multiple=True,
+    metavar="KEY=VALUE",
+    expose_value=False,
+    callback=_use_engine_settings,
+    help="Overrule what was measured for this machine, such as --engine workers=1; `bench` shows what is used.",
+)
 model_option = click.option(
     "-m",
     "--model",
@@ -48,8 +81,9 @@ model_option = click.option(
 
 
 def engine_options(command: Command) -> Command:
-    """Add `--model`, `--server` and `--server-model`, passed as `model`, `server` and `server_model`."""
+    """Add `--engine`, and `--model`, `--server` and `--server-model`, passed as `model`, `server` and `server_model`."""
     for option in (
+        tuning_option,
         click.option("--server-model", metavar="NAME", help="Which of the server's models.  [default: its first]"),
         click.option(
             "--server",

@@ -15,6 +15,7 @@ from selfguide_lite.cli.common import (
     prompts_option,
     quiet_option,
     stoppable,
+    tuning_option,
 )
 from selfguide_lite.cli.how import How, how_options
 
@@ -32,6 +33,7 @@ _EVAL = click.option("--eval", "eval_file", type=_FILE, metavar="FILE", help="JS
 @_TASK
 @db_option
 @model_option
+@tuning_option
 @click.option("-a", "--adapter", type=_FILE, metavar="GGUF", help="Adapter to evaluate.  [default: the run's latest]")
 @_EVAL
 @click.option("--examples", type=click.IntRange(0), default=3, show_default=True, help="Fixed and broken ones to show.")

@@ -14,6 +14,7 @@ from selfguide_lite.cli.common import (
     quiet_option,
     seed_option,
     settings_options,
+    tuning_option,
 )
 
 if TYPE_CHECKING:
@@ -69,9 +70,8 @@ def how_options(*, server: bool = True) -> Callable[[Callable[..., None]], Calla
             command(how=How(model, server, server_model, settings, Prompts(prompts), seed, quiet), **others)
 
         # Applied from the last to the first, as decorators are: help lists them in the order given here.
-        for option in reversed(
-            (engine_options if server else model_option, settings_options, prompts_option, seed_option, quiet_option)
-        ):
+        engine = (engine_options,) if server else (model_option, tuning_option)
+        for option in reversed((*engine, settings_options, prompts_option, seed_option, quiet_option)):
             wrapped = option(wrapped)
         return wrapped
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from selfguide_lite.cli.common import json_option, model_option, print_json, quiet_option
+from selfguide_lite.cli.common import json_option, model_option, print_json, quiet_option, tuning_option
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -55,6 +55,7 @@ def doctor_command(model: Path | None, as_json: bool) -> None:
 
 @click.command("bench")
 @model_option
+@tuning_option
 @click.option(
     "--random",
     "size",

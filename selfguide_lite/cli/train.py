@@ -21,6 +21,7 @@ from selfguide_lite.cli.common import (
     settings_options,
     stoppable,
     task_option,
+    tuning_option,
 )
 from selfguide_lite.errors import SelfguideError
 
@@ -229,6 +230,7 @@ def export_command(
 @db_option
 @task_option
 @model_option
+@tuning_option
 @click.option("-a", "--adapter", "given", type=_PATH, metavar="FILE", help="An adapter.  [default: the newest]")
 @click.option("--no-adapter", is_flag=True, help="Ask the model as it was before the finetune.")
 @prompts_option

@@ -4,6 +4,7 @@ What is measured is what synthesis does: sequences that share a prefix and go on
 """
 
 import hashlib
+import os
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -19,6 +20,9 @@ from selfguide_lite.errors import SelfguideError
 from selfguide_lite.llm.llama import DEFAULT_CONTEXT, LlamaEngine, Tuning
 from selfguide_lite.llm.native import Context, ContextOptions, Model, cores, library_description
 
+ENGINE_VARIABLE = "SELFGUIDE_ENGINE"
+_SWITCH = {"on": True, "true": True, "1": True, "off": False, "false": False, "0": False}
+_LEAST = {"gpu_layers": -1, "threads": 0}
 _CACHE = "tuning.json"
 _VERSION = 2
 _PREFIX = 384  # tokens that all sequences share, at most
@@ -61,10 +65,11 @@ def open_tuned(
     """Open a model with the settings that were measured for it on this machine; measure them where none are kept.
 
     :param measure: False: take kept settings or defaults, measure nothing
-    :param overrides: fields of `Tuning` that are taken as they are
+    :param overrides: fields of `Tuning` that are taken as they are; so are those in the environment's
+        `SELFGUIDE_ENGINE`, written as for `parse_overrides`
     :raises SelfguideError: as `LlamaEngine`
     """
-    overrides = overrides or {}
+    overrides = {**parse_overrides(os.environ.get(ENGINE_VARIABLE, "")), **(overrides or {})}
     unknown = set(overrides) - {field.name for field in fields(Tuning)}
     if unknown:
         raise SelfguideError(f"unknown engine setting {sorted(unknown)[0]!r}")
@@ -82,6 +87,30 @@ def open_tuned(
     except BaseException:
         model.close()
         raise
+
+
+def parse_overrides(text: str) -> dict[str, int | bool]:
+    """Read engine settings such as `workers=1 flash=on`.
+
+    :raises SelfguideError: where a setting or its value does not exist
+    """
+    found: dict[str, int | bool] = {}
+    for part in text.replace(",", " ").split():
+        key, _, value = part.partition("=")
+        default = getattr(Tuning(), key, None) if key in {field.name for field in fields(Tuning)} else None
+        if default is None:
+            names = ", ".join(field.name for field in fields(Tuning))
+            raise SelfguideError(f"engine setting {part!r}: there is no {key!r}; there are {names}")
+        if isinstance(default, bool):
+            if value not in _SWITCH:
+                raise SelfguideError(f"engine setting {part!r}: {key} is on or off")
+            found[key] = _SWITCH[value]
+            continue
+        least = _LEAST.get(key, 1)
+        if not value.removeprefix("-").isdecimal() or not least <= int(value) <= 2**16:
+            raise SelfguideError(f"engine setting {part!r}: {key} must be a whole number, at least {least}")
+        found[key] = int(value)
+    return found
 
 
 def load(path: Path, gpu_layers: int | None = None) -> tuple[Model, int]:

@@ -81,7 +81,7 @@ model_option = click.option(
 
 
 def engine_options(command: Command) -> Command:
-    """Add `--engine`, and `--model`, `--server` and `--server-model`, passed as `model`, `server` and `server_model`."""
+    """Add `--engine`, and `--model`, `--server`, `--server-model`, passed as `model`, `server`, `server_model`."""
     for option in (
         tuning_option,
         click.option("--server-model", metavar="NAME", help="Which of the server's models.  [default: its first]"),

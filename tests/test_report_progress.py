@@ -90,6 +90,7 @@ def test_training_shows_its_loss_as_a_curve() -> None:
 
     shown = drawn(80, after=train)
     assert "█" in shown and "▁" in shown and "loss 0.037" in shown and "500 tok/s" in shown
+    assert "rate 1.0e-03" in shown and "gradient 1.00" in shown and "0.9 GiB" in shown
 
 
 @pytest.mark.parametrize("text", HOSTILE)

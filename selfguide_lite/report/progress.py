@@ -272,6 +272,9 @@ def _facts(state: StageState, now: float) -> list[str]:
     if state.last_step is not None and state.losses:
         facts.append(f"loss {state.losses[-1]:.3f}")
         facts.append(f"epoch {state.last_step.epoch:.1f}")
+        facts.append(f"rate {state.last_step.learning_rate:.1e}")
+        facts.append(f"gradient {state.last_step.grad_norm:.2f}")
+        facts.append(f"{state.last_step.memory / 2**30:.1f} GiB")
     rate = state.tokens_per_second(now)
     if rate and rate >= 0.5:
         facts.append(f"{rate:,.0f} tok/s")

@@ -24,11 +24,12 @@ ENGINE_VARIABLE = "SELFGUIDE_ENGINE"
 _SWITCH = {"on": True, "true": True, "1": True, "off": False, "false": False, "0": False}
 _LEAST = {"gpu_layers": -1, "threads": 0}
 _CACHE = "tuning.json"
-_VERSION = 2
+_VERSION = 3
 _PREFIX = 384  # tokens that all sequences share, at most
 _TAIL = 24  # tokens of its own that each sequence has
-_OWN, _ANSWER = 96, 16  # tokens of a request that shares little: its prompt, its answer
-_OWN_PREFIX = 32  # tokens that such requests share
+_OWN, _ANSWER = 112, 16  # tokens of a request that shares little: its prompt, its answer
+_GAIN = 1.05  # more at once must be this much faster: a measurement varies, and they take more memory
+_OWN_PREFIX = 64  # tokens that such requests share
 _SECONDS = 20.0  # for the whole measurement of a model of gigabytes, roughly; a small one takes about two seconds
 _QUIET = 0.75  # share of the time asked for that a measurement must have had on the processor
 _SOME_PARALLEL = (8, 16, 24, 32, 48)
@@ -387,8 +388,10 @@ class _Team:
                     context.cut(sequence)
 
             self._all(lambda context: context.cut(0, _OWN_PREFIX))
-            rate = self._tuning.workers * parallel / self._all(go)
-            if rate > best:
+            first = self._all(go)
+            again = [self._all(go) for _ in range(3)] if first < self._patience / 8 else []  # so short a time varies
+            rate = self._tuning.workers * parallel / min([first, *again])
+            if rate > best * _GAIN:
                 best, best_parallel = rate, parallel
             elif rate < best * 0.9:
                 break

@@ -15,9 +15,10 @@ from scipy.stats import chisquare
 
 from selfguide_lite.errors import SelfguideError
 from selfguide_lite.gguf.random_model import Geometry, VocabularyKind, write_random_llama
-from selfguide_lite.llm import model_path, open_engine
+from selfguide_lite.llm import llama, model_path, open_engine
 from selfguide_lite.llm.base import Completion, Message, Request
 from selfguide_lite.llm.llama import LlamaEngine, Tuning
+from selfguide_lite.llm.native import Context, ContextOptions, Model
 
 SMALL = Geometry(64, 2, 4, 2, 128, context=512)
 
@@ -282,6 +283,30 @@ def test_adapter_errors(engine: LlamaEngine, tmp_path: Path, files: dict[Vocabul
         engine.set_adapter(files["bpe"])
     assert engine.info.adapter is None
     assert list(engine.complete([ask("works", max_tokens=2)]))
+
+
+def test_a_cache_that_finds_no_memory_is_smaller(
+    files: dict[VocabularyKind, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on a graphics card that the weights have almost filled: what is refused is asked for again, smaller."""
+    asked: list[int] = []
+
+    class Small(Context):
+        def __init__(self, model: Model, options: ContextOptions):
+            asked.append(options.cells)
+            if options.cells > 700:
+                raise SelfguideError("not enough memory")
+            super().__init__(model, options)
+
+    monkeypatch.setattr(llama, "Context", Small)
+    with LlamaEngine(files["bpe"], n_ctx=256, tuning=Tuning(parallel=8)) as opened:
+        assert asked == [1024, 512] and opened._workers[0].context.cells == 512
+    with pytest.raises(SelfguideError, match="not enough memory"):
+        LlamaEngine(files["bpe"], n_ctx=1024)
+    asked.clear()
+    monkeypatch.setattr(llama, "CACHE_SHARE", 0.0)  # no memory to spare: just enough for one sequence
+    with LlamaEngine(files["bpe"], n_ctx=256) as opened:
+        assert asked == [256]
 
 
 def test_opening(files: dict[VocabularyKind, Path], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

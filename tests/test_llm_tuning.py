@@ -112,7 +112,7 @@ def test_workers_are_measured_where_there_are_cores(path: Path, monkeypatch: pyt
     found = list(tuning.measure_all(model, 128))
     assert {(entry.tuning.workers, entry.tuning.threads) for entry in found} == {(1, 2), (2, 1)}
     assert all(min(entry.prefill, entry.decode, entry.own) > 0 for entry in found)
-    monkeypatch.setattr(tuning, "_MEMORY", 0.0)  # no memory for more than one cache
+    monkeypatch.setattr(tuning, "CACHE_SHARE", 0.0)  # no memory for more than one cache
     assert {entry.tuning.workers for entry in tuning.measure_all(model, 128)} == {1}
     assert tuning.unmeasured(model).workers == 1
     model.close()

@@ -9,6 +9,7 @@ from typing import TypeVar
 
 import numpy as np
 
+from selfguide_lite.errors import SelfguideError
 from selfguide_lite.llm.base import Completion, Message, ModelInfo, Request, ScoreRequest, Scores
 from selfguide_lite.llm.batching import Batcher, Stats
 from selfguide_lite.llm.chat import ChatFormat
@@ -19,6 +20,7 @@ from selfguide_lite.llm.scoring import Scorer
 from selfguide_lite.llm.workers import side_by_side
 
 DEFAULT_CONTEXT = 4096
+CACHE_SHARE = 0.25  # of the free memory, for the caches of all workers: they hold fewer sequences then
 
 Given = TypeVar("Given")
 Result = TypeVar("Result")
@@ -95,16 +97,8 @@ class LlamaEngine:
         self._model = model or Model(path, gpu_layers=self.tuning.gpu_layers)
         self.n_ctx = n_ctx or min(DEFAULT_CONTEXT, self._model.trained_context)
         self.chat = ChatFormat.of(self._model)
-        room = max(cells or Tuning.cells(self.tuning.parallel, self.n_ctx), self.n_ctx)
-        workers = max(1, self.tuning.workers)
-        options = ContextOptions(
-            cells=room,
-            batch=self.tuning.batch,
-            flash=self.tuning.flash,
-            threads=self.tuning.threads or max(1, cores() // workers),
-            sequences=min(MAX_SEQUENCES, room, self.tuning.batch),  # llama.cpp aborts where a call holds fewer tokens
-        )
-        self._workers = [_Worker(self._model, options) for _ in range(workers)]
+        wanted = cells or min(Tuning.cells(self.tuning.parallel, self.n_ctx), self._affordable())
+        self._workers = self._open_workers(max(wanted, self.n_ctx))
         model_name = self._model.metadata("general.name") or path.stem
         self.info = ModelInfo(
             name=model_name,
@@ -115,6 +109,35 @@ class LlamaEngine:
         )
         if adapter is not None:
             self.set_adapter(adapter, adapter_scale)
+
+    def _affordable(self) -> int:
+        """Return how many tokens each worker's cache may hold without taking too much of the free memory."""
+        import psutil
+
+        share = psutil.virtual_memory().available * CACHE_SHARE / max(1, self.tuning.workers)
+        return int(share / self._model.cell_bytes)
+
+    def _open_workers(self, room: int) -> list[_Worker]:
+        """Open the contexts with caches of `room` tokens, or of fewer where a graphics card has not the memory."""
+        count = max(1, self.tuning.workers)
+        opened: list[_Worker] = []
+        options = ContextOptions(
+            cells=room,
+            batch=self.tuning.batch,
+            flash=self.tuning.flash,
+            threads=self.tuning.threads or max(1, cores() // count),
+            sequences=min(MAX_SEQUENCES, room, self.tuning.batch),  # llama.cpp aborts where a call holds fewer tokens
+        )
+        try:
+            for _ in range(count):
+                opened.append(_Worker(self._model, options))
+        except SelfguideError:
+            for worker in opened:
+                worker.context.close()
+            if room <= self.n_ctx:
+                raise
+            return self._open_workers(max(self.n_ctx, room // 2))
+        return opened
 
     @property
     def stats(self) -> Stats:

@@ -17,7 +17,7 @@ import numpy as np
 
 from selfguide_lite.cache import read_json, write_json
 from selfguide_lite.errors import SelfguideError
-from selfguide_lite.llm.llama import DEFAULT_CONTEXT, LlamaEngine, Tuning
+from selfguide_lite.llm.llama import CACHE_SHARE, DEFAULT_CONTEXT, LlamaEngine, Tuning
 from selfguide_lite.llm.native import Context, ContextOptions, Model, cores, library_description
 
 ENGINE_VARIABLE = "SELFGUIDE_ENGINE"
@@ -35,7 +35,6 @@ _QUIET = 0.75  # share of the time asked for that a measurement must have had on
 _SOME_PARALLEL = (8, 16, 24, 32, 48)
 _GPU_PARALLEL = (16, 32, 64, 128)
 _OWN_PARALLEL = (1, 2, 4, 8)
-_MEMORY = 0.25  # share of the free memory that the caches of several workers may take
 _STEP_SECONDS = 1.0  # a step should not be longer, or Ctrl-C would be felt to hang
 
 
@@ -227,7 +226,7 @@ def _most_workers(model: Model, wanted: int, n_ctx: int) -> int:
     import psutil
 
     cells = Tuning.cells(16, min(n_ctx, model.trained_context))
-    return max(1, min(wanted, int(psutil.virtual_memory().available * _MEMORY / (cells * model.cell_bytes))))
+    return max(1, min(wanted, int(psutil.virtual_memory().available * CACHE_SHARE / (cells * model.cell_bytes))))
 
 
 # the measurement
@@ -340,15 +339,14 @@ class _Team:
         for parallel in parallels:
             others = list(range(1, parallel + 1))
             per = max(1, min(_TAIL, 512 // parallel))
-            if self._tuning.workers * parallel * per > prefill * self._patience:
-                per = 0
+            if self._tuning.workers * parallel * per > prefill * self._patience / 4:
+                per = 2
             steps = 8 if best and 8 * parallel * self._tuning.workers < best * self._patience / 4 else 3
 
             def begin(context: Context, others: list[int] = others, per: int = per) -> None:
                 for sequence in others:
                     context.copy(0, sequence, prefix)
-                if per:
-                    _run(context, others, prefix, per)
+                _run(context, others, prefix, per)
 
             def go(context: Context, others: list[int] = others, per: int = per, steps: int = steps) -> None:
                 for step in range(steps):

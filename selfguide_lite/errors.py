@@ -14,10 +14,14 @@ _DATABASE = {
     "malformed": "the database is damaged: restore a copy, or try the sqlite3 program's .recover",
     "not a database": "this file is no SQLite database",
 }
+_MAKE_ROOM = ": make room; the same command goes on where this one stopped"
+# How libraries that are not Python's say it: safetensors, and torch's writer of files, which only miscounts.
+_NO_ROOM = ("no space left", "file too large", "disk quota exceeded", "inline_container.cc", "pytorchstreamwriter")
 
 
 def in_plain_words(error: Exception) -> str | None:
     """Return one line for a failure of the disk, the database or the memory; None for any other error."""
+    import errno
     import sqlite3
 
     if isinstance(error, sqlite3.Error):
@@ -25,7 +29,10 @@ def in_plain_words(error: Exception) -> str | None:
         return next((words for part, words in _DATABASE.items() if part in text.lower()), f"the database says: {text}")
     if isinstance(error, OSError):
         named = f"{error.filename}: " if error.filename else ""
-        return f"{named}{error.strerror or error}"
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+        return f"{named}{error.strerror or error}{_MAKE_ROOM if full else ''}"
     if isinstance(error, MemoryError):
         return "out of memory: take a smaller model, a shorter context or fewer sequences at once"
+    if any(sign in str(error).lower() for sign in _NO_ROOM):
+        return f"the disk takes no more{_MAKE_ROOM}"
     return None

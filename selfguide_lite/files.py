@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -34,7 +35,7 @@ def scratch(path: Path) -> Iterator[Path]:
     prefix = f".{path.name[:80]}."
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        _sweep(path.parent, prefix)
+        _sweep(path.parent, prefix, _SUFFIX)
         descriptor, name = tempfile.mkstemp(prefix=prefix, suffix=_SUFFIX, dir=path.parent)
     except OSError as error:
         raise SelfguideError(f"{path}: cannot write here: {error.strerror or error}") from error
@@ -51,16 +52,43 @@ def scratch(path: Path) -> Iterator[Path]:
             temporary.unlink(missing_ok=True)
 
 
+@contextmanager
+def scratch_folder(parent: Path, prefix: str) -> Iterator[Path]:
+    """Give a folder of its own that is gone at the end; those that killed processes left go as well.
+
+    :param prefix: what the names of all such folders begin with
+    """
+    parent.mkdir(parents=True, exist_ok=True)
+    _sweep(parent, prefix, "")
+    folder = Path(tempfile.mkdtemp(prefix=prefix, dir=parent))
+    held = os.open(folder, os.O_RDONLY)
+    try:
+        with suppress(OSError):
+            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield folder
+    finally:
+        os.close(held)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
 _SUFFIX = ".part"
 
 
-def _sweep(folder: Path, prefix: str) -> None:
-    """Remove the temporary files that nobody holds: half a model left by every crash would fill the disk."""
+def _sweep(folder: Path, prefix: str, suffix: str) -> None:
+    """Remove what nobody holds: half a model left by every crash would fill the disk."""
     for left in folder.iterdir():
-        if left.name.startswith(prefix) and left.name.endswith(_SUFFIX):
-            with suppress(OSError), left.open("rb") as file:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                left.unlink()
+        if not (left.name.startswith(prefix) and left.name.endswith(suffix)):
+            continue
+        with suppress(OSError):
+            held = os.open(left, os.O_RDONLY)
+            try:
+                fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                if left.is_dir():
+                    shutil.rmtree(left, ignore_errors=True)
+                else:
+                    left.unlink()
+            finally:
+                os.close(held)
 
 
 def _settle(temporary: Path, path: Path) -> None:

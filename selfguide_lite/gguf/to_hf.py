@@ -8,7 +8,6 @@ import math
 import os
 import shutil
 import struct
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +19,7 @@ from gguf.constants import GGMLQuantizationType
 
 from selfguide_lite.cache import cache_dir
 from selfguide_lite.errors import SelfguideError
+from selfguide_lite.files import scratch_folder
 from selfguide_lite.gguf.reader import FloatArray, GgufFile, TensorInfo
 from selfguide_lite.gguf.tokenizer import pad_id, write_tokenizer
 from selfguide_lite.llm.hashing import file_sha256
@@ -113,24 +113,21 @@ def hf_folder(path: Path) -> Path:
     target = cache_dir() / "hf" / file_sha256(path)
     if _complete(target):
         return target
-    target.parent.mkdir(parents=True, exist_ok=True)
-    work = Path(tempfile.mkdtemp(dir=target.parent, prefix=".making-"))
     try:
-        with GgufFile(path) as gguf:
-            _check_disk(gguf, work)
-            write_hf(gguf, work)
-        (work / MARKER).write_text(json.dumps({"format": FORMAT, "gguf_sha256": target.name}), encoding="utf-8")
-        if target.exists() and not _complete(target):
-            shutil.rmtree(target)
-        try:
-            work.rename(target)
-        except OSError:
-            if not _complete(target):  # otherwise another process was first, and its folder is as good
-                raise
+        with scratch_folder(target.parent, ".making-") as work:
+            with GgufFile(path) as gguf:
+                _check_disk(gguf, work)
+                write_hf(gguf, work)
+            (work / MARKER).write_text(json.dumps({"format": FORMAT, "gguf_sha256": target.name}), encoding="utf-8")
+            if target.exists() and not _complete(target):
+                shutil.rmtree(target)
+            try:
+                work.rename(target)
+            except OSError:
+                if not _complete(target):  # otherwise another process was first, and its folder is as good
+                    raise
     except OSError as error:
         raise SelfguideError(f"{target.parent}: cannot write the Hugging Face folder: {error.strerror}") from error
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
     return target
 
 

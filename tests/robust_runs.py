@@ -89,14 +89,19 @@ def tuned(path: Path) -> None:
     model.close()
 
 
+def environment(**changed: str) -> dict[str, str]:
+    """The variables of a process that imports the package from here."""
+    return os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path])} | changed
+
+
 def begin(
-    *words: object, prefix: Sequence[str] = (), file_limit: int | None = None, **environment: str
+    *words: object, prefix: Sequence[str] = (), file_limit: int | None = None, **variables: str
 ) -> "subprocess.Popen[str]":
     """Start the command in a process of its own.
 
     :param prefix: a command to run it in, such as `nsenter`
     :param file_limit: bytes that a file can have at most, as on a disk that is almost full
-    :param environment: variables to set
+    :param variables: of the environment, to set
     """
 
     def limit() -> None:
@@ -108,7 +113,7 @@ def begin(
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        env=os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path])} | environment,
+        env=environment(**variables),
         preexec_fn=limit,
     )
 

@@ -7,9 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import robustness_counts
+from click.testing import CliRunner
 from llamas import random_lora
 from robust_runs import Place, begin, check_one_line, check_sound, count, ended, prepare, random_model, rows_of, tuned
 
+from selfguide_lite.cli import main
 from selfguide_lite.errors import SelfguideError
 from selfguide_lite.gguf.adapter import write_adapter
 from selfguide_lite.gguf.reader import GgufFile
@@ -75,8 +77,8 @@ DAMAGES: dict[str, tuple[Damage, str]] = {
     "an unknown type": (tensor(EMBEDDING, 20, "I", 250), "llama.cpp cannot load this model"),
     "fewer weights than words": (tensor(EMBEDDING, 12, "Q", 358), "vocabulary does not fit: 390 tokens"),
     "more weights than words": (tensor(EMBEDDING, 12, "Q", 422), "vocabulary does not fit: 390 tokens"),
-    "no layers": (field("llama.block_count", 0), "claims to have 0 layers"),
-    "layers that make llama.cpp abort": (field("llama.block_count", 2**31 - 1), "claims to have 2,147,483,647 layers"),
+    "no layers, which makes llama.cpp abort": (field("llama.block_count", 0), "claims to have 0 layers"),
+    "so many layers that llama.cpp aborts": (field("llama.block_count", 2**31 - 1), "to have 2,147,483,647 layers"),
     "layers that are not there": (field("llama.block_count", 3), "llama.cpp cannot load this model"),
     "no context": (field("llama.context_length", 0), "claims a context of 0 tokens"),
     "a context below nothing": (field("llama.context_length", 2**32 - 1), "claims a context of 4,294,967,295"),
@@ -91,7 +93,13 @@ def test_a_damaged_model_is_refused(place: Place, tmp_path: Path, name: str) -> 
     with GgufFile(place.model) as gguf:
         bad.write_bytes(damage(place.model.read_bytes(), gguf))
     db = tmp_path / "run.db"
-    status, said = ended(begin("run", place.task, "-d", db, "-m", bad, "-q"))
+    words = ["run", str(place.task), "-d", str(db), "-m", str(bad), "-q"]
+    if "abort" in name:
+        status, said = ended(begin(*words))
+    else:
+        result = CliRunner().invoke(main, words)
+        assert isinstance(result.exception, SystemExit), result.exception
+        status, said = result.exit_code, result.stderr
     assert status == 1
     check_one_line(said, str(bad), says)
     check_sound(db)

@@ -12,7 +12,7 @@ BIN    := $(VENV)/bin
 export PYTHONUNBUFFERED := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint bench results picture docs tiny-model fuzz clean
+.PHONY: help setup demo test test-lowest long lint bench results picture docs tiny-model fuzz clean
 
 help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -26,6 +26,12 @@ demo: setup  ## the main job on a demo task with the embedded model: data, finet
 
 test: setup  ## the tests
 	$(BIN)/python -m pytest
+
+test-lowest: setup  ## the tests that need no training, with the oldest versions that pyproject.toml allows
+	@VENV='$(VENV)' .ci/test-lowest
+
+long: setup  ## 10,000 inputs x 10 samples on the smallest llama: memory, open files and growth must stay flat
+	SELFGUIDE_LONG_INPUTS=10000 $(BIN)/python -m pytest -s tests/test_long_run.py --timeout=7200
 
 lint: setup  ## ruff and mypy
 	$(BIN)/ruff check .

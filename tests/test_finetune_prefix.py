@@ -70,7 +70,7 @@ def test_computes_the_beginning_once() -> None:
     assert found["input_ids"].shape == (1, len(PROMPT) + sum(len(row.ids) - len(PROMPT) for row in ROWS))
     assert found["input_ids"][0, : len(PROMPT)].tolist() == list(PROMPT)
     assert (found["labels"] != -100).sum() == sum(len(row.ids) - row.answer_start for row in ROWS)
-    seen = found["attention_mask"][0, 0].sum(1)  # so much does each token see: what its position says
+    seen = (found["attention_mask"][0, 0] == 0).sum(1)  # so much does each token see: what its position says
     assert (seen == found["position_ids"][0] + 1).all()
 
 

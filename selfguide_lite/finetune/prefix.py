@@ -50,7 +50,9 @@ def joined(ids: Any, attention_mask: Any, labels: Any) -> dict[str, Any] | None:
         return None
     place = torch.arange(length, device=ids.device)
     row[:common] = -1
-    mask = (place[None, :] <= place[:, None]) & ((row[None, :] == row[:, None]) | (row[None, :] < 0))
+    seen = (place[None, :] <= place[:, None]) & ((row[None, :] == row[:, None]) | (row[None, :] < 0))
+    # As numbers, for else every layer would turn it into numbers and keep them.
+    mask = torch.zeros(length, length, device=ids.device).masked_fill_(~seen, -torch.inf)
     chosen = kept.flatten().nonzero().squeeze(1)
     return {
         "input_ids": ids.flatten()[chosen][None],

@@ -3,11 +3,12 @@
 import json
 import random
 import re
+import shutil
 import signal
 import sqlite3
 import time
 from collections import Counter
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -127,7 +128,7 @@ def one_life(place: Place, db: Path, chance: random.Random, kills: int, landed: 
     return done
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(900)  # two minutes on a quiet machine
 def test_killed_at_thirty_moments_it_goes_on_as_if_left_alone(place: Place) -> None:
     """The texts may differ in rare tokens: what else is in a batch changes the last digits of a probability."""
     pytest.importorskip("unsloth", reason="needs the packages for training")
@@ -186,12 +187,22 @@ def test_the_same_seed_makes_the_same_rows_byte_for_byte(place: Place) -> None:
 
 @pytest.mark.parametrize(
     ("stage", "number", "status"),
-    [("generate", signal.SIGINT, 130), ("annotate", signal.SIGTERM, 143), ("train", signal.SIGINT, 130)],
+    [
+        ("generate", signal.SIGINT, 130),
+        ("annotate", signal.SIGTERM, 143),
+        ("train", signal.SIGINT, 130),
+        ("evaluate", signal.SIGTERM, 143),
+    ],
 )
 def test_a_signal_ends_it_cleanly(
     place: Place, tmp_path: Path, stage: str, number: signal.Signals, status: int
 ) -> None:
     db = tmp_path / "stopped.db"
+    if stage == "evaluate":  # all but the evaluation is done
+        shutil.copy(place.folder / "alone.db", db)
+        shutil.copytree(place.folder / "alone-files", tmp_path / "stopped-files")
+        with closing(sqlite3.connect(db, isolation_level=None)) as connection:
+            connection.executescript("DELETE FROM prediction; DELETE FROM evaluation")
     run = Watched(*place.arguments("run", db))
     run.wait_for(stage, 1 if stage != "train" else 0, db)
     run.process.send_signal(number)
@@ -200,7 +211,10 @@ def test_a_signal_ends_it_cleanly(
     assert last.startswith("Stopped. ") and last.endswith("goes on where this one stopped.")
     assert f"{count(db, 'input')} inputs" in last and run.said.count("Stopped") == 1
     check_sound(db)
-    assert rows_of(db, "SELECT stage, reason FROM run ORDER BY id DESC LIMIT 1") == [(stage, "interrupted")]
+    if stage == "evaluate":
+        assert 0 < count(db, "prediction") < 96
+    else:
+        assert rows_of(db, "SELECT stage, reason FROM run ORDER BY id DESC LIMIT 1") == [(stage, "interrupted")]
 
 
 def test_two_at_once_on_one_database(place: Place, tmp_path: Path) -> None:

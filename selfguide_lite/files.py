@@ -76,9 +76,10 @@ _SUFFIX = ".part"
 
 def _sweep(folder: Path, prefix: str, suffix: str) -> None:
     """Remove what nobody holds: half a model left by every crash would fill the disk."""
-    for left in folder.iterdir():
-        if not (left.name.startswith(prefix) and left.name.endswith(suffix)):
-            continue
+    found: list[Path] = []
+    with suppress(OSError):  # a folder that may be written and not read
+        found = [left for left in folder.iterdir() if left.name.startswith(prefix) and left.name.endswith(suffix)]
+    for left in found:
         with suppress(OSError):
             held = os.open(left, os.O_RDONLY)
             try:

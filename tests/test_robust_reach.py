@@ -45,7 +45,7 @@ for command in json.loads(sys.argv[1]):
     while job.poll() is None:
         seen += sockets()
         try:
-            job.wait(0.02)
+            job.wait(0.05)
         except subprocess.TimeoutExpired:
             pass
     statuses.append(job.returncode)

@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -76,9 +77,10 @@ _SUFFIX = ".part"
 
 def _sweep(folder: Path, prefix: str, suffix: str) -> None:
     """Remove what nobody holds: half a model left by every crash would fill the disk."""
+    name = re.compile(f"{re.escape(prefix)}[a-z0-9_]{{8}}{re.escape(suffix)}")  # as tempfile makes them
     found: list[Path] = []
     with suppress(OSError):  # a folder that may be written and not read
-        found = [left for left in folder.iterdir() if left.name.startswith(prefix) and left.name.endswith(suffix)]
+        found = [left for left in folder.iterdir() if name.fullmatch(left.name)]
     for left in found:
         with suppress(OSError):
             held = os.open(left, os.O_RDONLY)

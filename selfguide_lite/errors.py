@@ -5,6 +5,12 @@ class SelfguideError(Exception):
     """Something the user can mend: the message says what is wrong, where, and what to do, in one line."""
 
 
+def short(text: str, longest: int = 80) -> str:
+    """Return a name or text from a user's file for a message: in one line, without control codes, cut where long."""
+    cut = text if len(text) <= longest else text[: longest - 1] + "…"
+    return cut if cut.isprintable() else repr(cut)[1:-1]
+
+
 _DATABASE = {
     "locked": "another program is writing to the database: close it and try again",
     "disk is full": "the disk is full: make room; the same command goes on where this one stopped",

@@ -20,7 +20,7 @@ from pydantic import (
     model_validator,
 )
 
-from selfguide_lite.errors import SelfguideError
+from selfguide_lite.errors import SelfguideError, short
 from selfguide_lite.settings import Settings
 from selfguide_lite.yaml_file import Places, read_yaml
 
@@ -61,7 +61,7 @@ NOISE_TERMS: tuple[str, ...] = (
     "\n\n",
     "\\_",
 )
-_SHOWN = 80  # characters of a text or a field's name in a message
+_SHOWN = 80  # characters of a text in a message
 _LONG = 1000  # characters from which `fold` looks for runs of combining marks
 _MARKS = 30  # combining marks in a row, as in Unicode's stream-safe format
 
@@ -108,7 +108,7 @@ class Task(_Model):
             raise ValueError("labels: two of them are the same after folding case and white space")
         for number, example in enumerate(self.examples):
             if fold(example.output) not in folded:
-                raise ValueError(f"examples.{number}.output: {_shown(example.output)!r} is not one of the labels")
+                raise ValueError(f"examples.{number}.output: {example.output[:_SHOWN]!r} is not one of the labels")
         return self
 
 
@@ -135,10 +135,6 @@ def _stream_safe(text: str) -> str:
             run = 1
         parts.append(character)
     return "".join(parts)
-
-
-def _shown(text: str) -> str:
-    return text if len(text) <= _SHOWN else text[: _SHOWN - 1] + "…"
 
 
 def last_label(text: str, labels: Sequence[str]) -> str | None:
@@ -263,4 +259,4 @@ def _problem(details: dict[str, Any], places: Places) -> Problem:
 
 
 def _field(location: Sequence[str]) -> str:
-    return ".".join(map(_shown, location))
+    return ".".join(map(short, location))

@@ -141,6 +141,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @example(raw=b"name: !!float ''")
 @example(raw=b"name: !!bool x")
 @example(raw=b'name: "\\ud800"')
+@example(raw=b'{"name\\n": "x"}')
 def test_check_reads_or_refuses(raw: bytes, folder: Path) -> None:
     path = folder / "any.yaml"
     path.write_bytes(raw)
@@ -155,6 +156,7 @@ def test_check_reads_or_refuses(raw: bytes, folder: Path) -> None:
 
 
 @given(raw=ANYTHING)
+@example(raw=b'"\\n": x\nname: x\nkind: generation\ninstruction: x\nexamples: [{input: x, output: x}]')
 def test_run_refuses_before_a_model_is_loaded(raw: bytes, folder: Path) -> None:
     path = folder / "any.yaml"
     path.write_bytes(raw)
@@ -252,6 +254,8 @@ def test_settings_of_a_file_from_another_editor(folder: Path) -> None:
 @example(raw=BOMB.encode())
 @example(raw=b"rounds: !!timestamp x")
 @example(raw=b"rounds: 1\nrounds: 2")
+@example(raw=b'{"\\n": 1}')
+@example(raw=b'{"\\n": 1, "\\n": 1}')
 @example(raw=b"[" * 50_000)
 def test_any_settings_file_is_read_or_refused(raw: bytes, folder: Path) -> None:
     path = folder / "any-settings.yaml"

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from selfguide_lite.errors import SelfguideError
+from selfguide_lite.errors import SelfguideError, short
 from selfguide_lite.places import default_db
 from selfguide_lite.plain_json import plain_json
 
@@ -137,7 +137,7 @@ def given_settings(settings_file: Path | None, assignments: Sequence[str]) -> di
             raise SelfguideError(f"{settings_file}: must be a mapping of settings to values, such as rounds: 10")
         if document.repeated:
             place, (line, _) = document.repeated[0]
-            raise SelfguideError(f"{settings_file}: line {line}: {'.'.join(place)} is given twice; remove one")
+            raise SelfguideError(f"{settings_file}: line {line}: {short('.'.join(place))} is given twice; remove one")
         given.update({str(key): value for key, value in document.data.items()})
         if problem := _problem(given):
             raise SelfguideError(f"{settings_file}: {problem}")
@@ -169,9 +169,9 @@ def _problem(given: Mapping[str, Any]) -> str | None:
         first = error.errors()[0]
         name = str(first["loc"][0]) if first["loc"] else "settings"
         if first["type"] != "extra_forbidden":
-            return f"{name}: {first['msg']}"
+            return f"{short(name)}: {first['msg']}"
         near = get_close_matches(name, Settings.model_fields, n=1)
-        return f"{name}: no such setting" + (
+        return f"{short(name)}: no such setting" + (
             f"; did you mean {near[0]}?" if near else f"; there are {', '.join(Settings.model_fields)}"
         )
     return None

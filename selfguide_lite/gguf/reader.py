@@ -220,6 +220,8 @@ class GgufFile:
         data_start = -(-self._file.tell() // alignment) * alignment
         for name, shape, kind, offset in raw:
             info = TensorInfo(name, shape, kind, data_start + offset)
+            if not info.elements:
+                raise ValueError(f"tensor {name[:80]!r} is empty")
             if info.shape[-1] % GGML_QUANT_SIZES[kind][0]:
                 raise ValueError(f"tensor {name[:80]!r} of {kind.name} has rows of {info.shape[-1]}")
             if info.offset + info.bytes > self._size:

@@ -31,6 +31,8 @@ from selfguide_lite.files import atomic_write, scratch_folder
 from selfguide_lite.places import adapter_path, lora_dir
 from selfguide_lite.store import connection
 
+pytestmark = pytest.mark.timeout(900)  # trainings on a busy machine
+
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Place:
@@ -118,8 +120,6 @@ def test_the_disk_is_full(place: Place, tmp_path: Path) -> None:
         robustness_counts.count("faults")
         subprocess.run([*prefix, "rm", filler], check=True)
         pytest.importorskip("unsloth", reason="needs the packages for training")
-        status, said = ended(begin(*place.arguments("annotate", db), "-q", prefix=prefix))
-        assert status == 0, said
         status, said = ended(begin(*place.arguments("generate", db), "-q", prefix=prefix))
         assert status == 0, said
         status, said = ended(begin(*place.arguments("annotate", db), "-q", prefix=prefix))

@@ -79,6 +79,7 @@ def alone(folder: Path, *commands: list[str]) -> tuple[dict[str, object], str]:
     return said | {"stderr": done.stderr}, log.read_text(encoding="utf-8")
 
 
+@pytest.mark.timeout(900)  # half a minute on a quiet machine
 def test_the_whole_job_reaches_for_nothing(tmp_path: Path) -> None:
     pytest.importorskip("unsloth", reason="needs the packages for training")
     rows = resource("data/tasks/thank-you.eval.jsonl").read_text(encoding="utf-8").splitlines(keepends=True)

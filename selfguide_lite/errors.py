@@ -37,6 +37,8 @@ def in_plain_words(error: Exception) -> str | None:
         named = f"{error.filename}: " if error.filename else ""
         full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
         return f"{named}{error.strerror or error}{_MAKE_ROOM if full else ''}"
+    if isinstance(error, UnicodeEncodeError):
+        return f"{short(error.object[max(0, error.start - 20) : error.end + 20])}: holds bytes that are no UTF-8 text"
     if isinstance(error, MemoryError):
         return "out of memory: take a smaller model, a shorter context or fewer sequences at once"
     if any(sign in str(error).lower() for sign in _NO_ROOM):

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -194,6 +195,24 @@ def test_errors_repeat_a_hostile_file_in_plain_letters(tmp_path: Path) -> None:
         path.write_text(json.dumps({**label, "examples": [{"input": "x", "output": text}]}), encoding="utf-8")
         assert "is not one of the labels" in run("check", path, status=1)
     count("texts", len(TEXTS))
+
+
+@pytest.mark.parametrize("form", ["sql", "filter", "init", "task", "noise"])
+def test_arguments_that_are_no_text(form: str, tmp_path: Path) -> None:
+    path = tmp_path / "own.db"
+    hostile_store(path).close()
+    broken = os.fsdecode(b"\xff\xfe")
+    commands: dict[str, tuple[object, ...]] = {
+        "sql": ("sql", f"select '{broken}'", "-d", path),
+        "filter": ("filter", "add", "x", f"select id, '{broken}' as detail from input", "--stage", "input", "-d", path),
+        "init": ("init", tmp_path / f"{broken}.yaml"),
+        "task": ("status", "--task", broken, "-d", path),
+        "noise": ("filter", "noise", "--drop", broken, "-d", path),
+    }
+    said = run(*commands[form], status=1)
+    assert said.startswith("Error: ") and said.count("\n") == 1, said
+    assert not list(tmp_path.glob("*.yaml"))
+    count("inputs")
 
 
 def told(listener: Listener) -> None:

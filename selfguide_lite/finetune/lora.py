@@ -15,6 +15,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -89,10 +90,7 @@ def fit(
         cuda = torch.cuda.is_available()
         if not cuda:
             torch.set_num_threads(max(cores() // world_size(), 1))
-            # Several processes tag what they save with cpu:0, which torch itself cannot read again.
-            torch.serialization.register_package(
-                0, lambda saved: None, lambda saved, place: saved if place.startswith("cpu:") else None
-            )
+            _read_numbered_cpus()
         longest = max(len(row.ids) for row in rows)
         bits: Bits = choose_bits(options, shape, longest) if cuda else 16
         if not cuda and options.bits in (4, 8):
@@ -284,6 +282,19 @@ def is_main_process() -> bool:
 def world_size() -> int:
     """Number of processes that train together."""
     return max(int(os.environ.get("WORLD_SIZE", "1")), 1)
+
+
+@cache
+def _read_numbered_cpus() -> None:
+    """Let torch read what several processes tagged with cpu:0 when they saved it, which it cannot by itself.
+
+    Once a process: two such entries in its list are more than torch can sort.
+    """
+    import torch
+
+    torch.serialization.register_package(
+        0, lambda saved: None, lambda saved, place: saved if place.startswith("cpu:") else None
+    )
 
 
 def _prepare_environment() -> None:

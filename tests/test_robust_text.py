@@ -197,6 +197,18 @@ def test_errors_repeat_a_hostile_file_in_plain_letters(tmp_path: Path) -> None:
     count("texts", len(TEXTS))
 
 
+def test_models_in_the_cache_are_listed_in_plain_letters(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SELFGUIDE_CACHE", str(tmp_path))
+    folder = tmp_path / "models" / "owner" / "repository"
+    folder.mkdir(parents=True)
+    for number, text in enumerate(text.replace("/", "-")[:60] for text in STORABLE.values()):
+        (folder / f"{number}{text}.gguf").write_bytes(b"GGUF")
+    assert len(run("models").splitlines()) == 1 + len(STORABLE)
+    assert len(json.loads(run("models", "--json"))) == len(STORABLE)
+    run("models", "remove", "\x1b[31m\u202e", status=1)
+    count("texts", len(STORABLE))
+
+
 @pytest.mark.parametrize("form", ["sql", "filter", "init", "task", "noise"])
 def test_arguments_that_are_no_text(form: str, tmp_path: Path) -> None:
     path = tmp_path / "own.db"

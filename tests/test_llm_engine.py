@@ -11,9 +11,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from llamas import random_lora
 from scipy.stats import chisquare
 
 from selfguide_lite.errors import SelfguideError
+from selfguide_lite.gguf.adapter import write_adapter
 from selfguide_lite.gguf.random_model import Geometry, VocabularyKind, write_random_llama
 from selfguide_lite.llm import llama, model_path, open_engine
 from selfguide_lite.llm.base import Completion, Message, Request
@@ -279,8 +281,11 @@ def test_an_interrupt_keeps_what_is_finished(engine: LlamaEngine) -> None:
 def test_adapter_errors(engine: LlamaEngine, tmp_path: Path, files: dict[VocabularyKind, Path]) -> None:
     with pytest.raises(SelfguideError, match="no such adapter"):
         engine.set_adapter(tmp_path / "none.gguf")
-    with pytest.raises(SelfguideError, match="no GGUF adapter"):
+    with pytest.raises(SelfguideError, match="no LoRA adapter"):
         engine.set_adapter(files["bpe"])
+    other = write_adapter(random_lora(tmp_path / "lora", files["spm"]), files["spm"], tmp_path / "other.gguf")
+    with pytest.raises(SelfguideError, match="made for the model"):
+        engine.set_adapter(other)
     assert engine.info.adapter is None
     assert list(engine.complete([ask("works", max_tokens=2)]))
 

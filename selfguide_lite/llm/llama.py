@@ -237,6 +237,10 @@ class LlamaEngine:
 
         :raises SelfguideError: where the file is no adapter for this model
         """
+        if path is not None and path.is_file():
+            from selfguide_lite.gguf.adapter import check_adapter
+
+            check_adapter(path, Path(self.info.path))
         for worker in self._workers:
             worker.cache.clear()
             worker.context.set_adapter(path, scale)

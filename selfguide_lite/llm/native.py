@@ -53,7 +53,9 @@ def _quietly() -> Iterator[None]:
 
 
 def _why() -> str:
-    text = next((line for line in reversed(_last_errors) if line), "")
+    """The last error that names a cause rather than what failed because of it."""
+    told = [line for line in _last_errors if line and "failed to" not in line]
+    text = (told or _last_errors or [""])[-1].rpartition("error loading model: ")[2]
     return f" ({text})" if text else ""
 
 

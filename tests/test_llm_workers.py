@@ -107,6 +107,23 @@ def test_a_reader_that_leaves(pair: LlamaEngine) -> None:
     assert pair._live_sequences() == 0 and threading.active_count() == 1
 
 
+def test_a_call_left_half_read_ends_before_anything_else_happens(path: Path, pair: LlamaEngine) -> None:
+    """A traceback keeps the stream alive: the next call, and the end of the engine, must not meet its threads."""
+    kept = pair.complete(requests(2 * AHEAD))
+    next(kept)
+    assert threading.active_count() > 1
+    wanted = texts(list(pair.complete(requests(6))))
+    assert threading.active_count() == 1 and list(kept) == []
+    for workers in (1, 2):
+        try:
+            with LlamaEngine(path, tuning=Tuning(workers=workers, threads=1, parallel=6)) as engine:
+                for completion in engine.complete(requests(2 * AHEAD)):
+                    raise OSError(completion.key)
+        except OSError as error:
+            assert error.__traceback__ is not None and threading.active_count() == 1
+    assert texts(list(pair.complete(requests(6)))) == wanted
+
+
 def test_an_adapter_changes_what_every_worker_says(pair: LlamaEngine, path: Path, tmp_path: Path) -> None:
     plain = texts(list(pair.complete(requests(8))))
     adapter = write_adapter(random_lora(tmp_path / "lora", path), path, tmp_path / "adapter.gguf")

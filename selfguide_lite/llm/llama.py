@@ -1,11 +1,12 @@
 """The llama.cpp engine: a GGUF file answers many requests at once."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import weakref
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import chain, islice
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -97,6 +98,7 @@ class LlamaEngine:
         self._model = model or Model(path, gpu_layers=self.tuning.gpu_layers)
         self.n_ctx = n_ctx or min(DEFAULT_CONTEXT, self._model.trained_context)
         self.chat = ChatFormat.of(self._model)
+        self._call: weakref.ref[Generator[Any, None, None]] | None = None
         wanted = cells or min(Tuning.cells(self.tuning.parallel, self.n_ctx), self._affordable())
         self._workers = self._open_workers(max(wanted, self.n_ctx))
         model_name = self._model.metadata("general.name") or path.stem
@@ -163,7 +165,7 @@ class LlamaEngine:
             )
             return batcher.run(given)
 
-        return self._divide(work, requests)
+        return self._only(self._divide(work, requests))
 
     def score(self, requests: Iterable[ScoreRequest]) -> Iterator[Scores]:
         """Yield the exact log-probability of each candidate of every request. One call at a time."""
@@ -182,13 +184,25 @@ class LlamaEngine:
             )
             return scorer.run(given)
 
-        return self._divide(work, requests)
+        return self._only(self._divide(work, requests))
+
+    def _only(self, stream: Generator[Result, None, None]) -> Iterator[Result]:
+        """End the call before, should its reader have left it half read, for it uses the same caches."""
+        self._end_call()
+        self._call = weakref.ref(stream)
+        return stream
+
+    def _end_call(self) -> None:
+        stream = self._call() if self._call is not None else None
+        if stream is not None:
+            stream.close()
+        self._call = None
 
     def _divide(
         self,
         work: Callable[[_Worker, Iterable[Given], Callable[[], bool]], Iterator[Result]],
         requests: Iterable[Given],
-    ) -> Iterator[Result]:
+    ) -> Generator[Result, None, None]:
         """Let the workers share requests; one request goes to one worker, which takes all threads."""
         source = iter(requests)
         first = list(islice(source, len(self._workers)))
@@ -250,7 +264,8 @@ class LlamaEngine:
         )
 
     def close(self) -> None:
-        """Free the model and its memory."""
+        """Free the model and its memory; a call that is half read ends."""
+        self._end_call()
         for worker in self._workers:
             worker.context.close()
         self._model.close()

@@ -1,6 +1,5 @@
 """Models on this machine: what the cache holds, and getting more from a hub."""
 
-import contextlib
 import os
 import shutil
 from collections.abc import Iterator
@@ -71,8 +70,15 @@ def pull(name: str) -> Path:
     where = os.environ.get("HF_ENDPOINT") or constants.ENDPOINT
     try:
         expected = ""
-        with contextlib.suppress(httpx.HTTPError, OSError):  # without the hub a file that is there already serves
+        try:  # without the hub a file that is there already serves
             expected = get_hf_file_metadata(hf_hub_url(repository, file)).etag or ""
+        except httpx.TransportError as error:
+            if not (folder / file).is_file():  # the library would try for as long once more
+                raise SelfguideError(
+                    f"{where}: cannot be reached, and {file} is not in the cache; {_by_hand(file)}"
+                ) from error
+        except (httpx.HTTPError, OSError):
+            pass  # what is wrong the download says itself
         path = Path(hf_hub_download(repository, file, local_dir=folder))
     except GatedRepoError as error:
         raise SelfguideError(f"{repository}: its owner must let you in first; set HF_TOKEN once they have") from error

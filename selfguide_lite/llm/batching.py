@@ -14,11 +14,10 @@ import numpy as np
 
 from selfguide_lite.llm.base import Completion, FinishReason, Request
 from selfguide_lite.llm.draw import Drawer, Rule, stream, uniforms
-from selfguide_lite.llm.kv import Cache, Sequence, common
+from selfguide_lite.llm.kv import WORTH, Cache, Sequence, common
 from selfguide_lite.llm.native import Logits, Tokens, Vocabulary
 
 WINDOW = 32  # requests read ahead, to find what they have in common
-_WORTH = 8  # tokens in common that are worth keeping or waiting for
 _OWN = 32  # prompt tokens of its own for each sample from which on a request counts as bringing many
 
 
@@ -198,7 +197,7 @@ class Batcher:
                 prompt = branch.job.prompt
             source, shared, coming = self._live_prefix(prompt)
             known = self._cache.known(prompt) if roomy else 0
-            if coming > max(shared, known) + _WORTH:
+            if coming > max(shared, known) + WORTH:
                 return  # a prompt that is being computed will have more in common
             own = len(prompt) - max(shared, known)
             if own > _OWN * len(branch.samples) and len(self._live) >= self._parallel_own:
@@ -227,7 +226,7 @@ class Batcher:
             else:
                 self._waiting.popleft()
                 shared_later = max((common(prompt, job.prompt) for job in self._waiting), default=0)
-                if shared_later > shared + _WORTH:
+                if shared_later > shared + WORTH:
                     branch.job.hold_at = min(shared_later, len(prompt))
 
     def _live_prefix(self, prompt: Tokens) -> tuple[Sequence | None, int, int]:

@@ -14,7 +14,7 @@ from selfguide_lite.llm.native import Context, State, Tokens
 MAX_HELD = 1  # prefixes kept in the cache
 MAX_STORED = 64  # prefixes kept beside it
 STORE_BYTES = 2**28  # memory for them, in a worker
-_WORTH = 8  # tokens more in common for which a prefix is brought back
+WORTH = 8  # tokens more in common that are worth keeping, waiting for or bringing back
 
 
 @dataclass(slots=True)
@@ -133,7 +133,7 @@ class Cache:
                 best, length = entry, shared
         if bring_back and self._stored:
             stored = max(self._stored, key=lambda entry: common(tokens, entry.tokens))
-            if common(tokens, stored.tokens) > length + _WORTH and self._bring_back(stored):
+            if common(tokens, stored.tokens) > length + WORTH and self._bring_back(stored):
                 best, length = self._held[-1], common(tokens, stored.tokens)
         if best is None:
             return None, 0

@@ -255,8 +255,8 @@ class LlamaEngine:
             from selfguide_lite.gguf.adapter import check_adapter
 
             check_adapter(path, Path(self.info.path))
+        self.forget()
         for worker in self._workers:
-            worker.cache.clear()
             worker.context.set_adapter(path, scale)
         name = None if path is None else str(path)
         self.info = ModelInfo(

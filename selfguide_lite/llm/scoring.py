@@ -13,10 +13,8 @@ import numpy as np
 
 from selfguide_lite.llm.base import ScoreRequest, Scores
 from selfguide_lite.llm.batching import WINDOW, Stats
-from selfguide_lite.llm.kv import Cache, Sequence, common
+from selfguide_lite.llm.kv import WORTH, Cache, Sequence, common
 from selfguide_lite.llm.native import Tokens
-
-_WORTH = 8
 
 
 @dataclass(slots=True)
@@ -135,7 +133,7 @@ class Scorer:
         """Put a request's tokens into the batch; yield what gets ready on the way."""
         source, shared = self._cache.held(job.prompt)
         later = min(later, len(job.prompt) - 1)
-        if later > shared + _WORTH:
+        if later > shared + WORTH:
             yield from self._flush()
             source, shared = self._hold(job.prompt[:later], source, shared)
         shared = min(shared, len(job.prompt) - 1)

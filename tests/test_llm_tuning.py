@@ -11,7 +11,7 @@ from selfguide_lite.cache import cache_dir, read_json, write_json
 from selfguide_lite.cli import main
 from selfguide_lite.errors import SelfguideError
 from selfguide_lite.gguf.random_model import write_random_llama
-from selfguide_lite.llm import tuning
+from selfguide_lite.llm import llama, tuning
 from selfguide_lite.llm.hashing import file_sha256
 from selfguide_lite.llm.llama import Tuning
 from selfguide_lite.llm.native import Model
@@ -112,7 +112,7 @@ def test_workers_are_measured_where_there_are_cores(path: Path, monkeypatch: pyt
     found = list(tuning.measure_all(model, 128))
     assert {(entry.tuning.workers, entry.tuning.threads) for entry in found} == {(1, 2), (2, 1)}
     assert all(min(entry.prefill, entry.decode, entry.own) > 0 for entry in found)
-    monkeypatch.setattr(tuning, "CACHE_SHARE", 0.0)  # no memory for more than one cache
+    monkeypatch.setattr(llama, "CACHE_SHARE", 0.0)  # no memory for more than one cache
     assert {entry.tuning.workers for entry in tuning.measure_all(model, 128)} == {1}
     assert tuning.unmeasured(model).workers == 1
     model.close()

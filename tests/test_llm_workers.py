@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from llamas import random_lora
-from test_llm_engine import SMALL, ask, texts
+from test_llm_engine import SMALL, ask, leave_early, texts
 
 from selfguide_lite.gguf.adapter import write_adapter
 from selfguide_lite.gguf.random_model import write_random_llama
@@ -96,19 +96,7 @@ def test_an_interrupt_keeps_what_is_finished(pair: LlamaEngine) -> None:
 
 
 def test_a_reader_that_leaves(pair: LlamaEngine) -> None:
-    taken = 0
-
-    def endless() -> Iterator[Request]:
-        nonlocal taken
-        while True:
-            taken += 1
-            yield ask(f"k{taken}", max_tokens=2)
-
-    stream = pair.complete(endless())
-    for _ in range(50):
-        next(stream)
-    assert taken < 50 + 4 * AHEAD
-    stream.close()
+    assert leave_early(pair) < 50 + 4 * AHEAD
     assert pair._live_sequences() == 0 and not running()
 
 

@@ -73,6 +73,13 @@ class _Worker:
         self.stats = Stats()
 
 
+def affordable_cells(model: Model) -> int:
+    """Return how many tokens the caches of all workers together may hold without taking too much of the free memory."""
+    import psutil
+
+    return int(psutil.virtual_memory().available * CACHE_SHARE / model.cell_bytes)
+
+
 class LlamaEngine:
     """One GGUF model, loaded.
 
@@ -99,7 +106,9 @@ class LlamaEngine:
         self.n_ctx = n_ctx or min(DEFAULT_CONTEXT, self._model.trained_context)
         self.chat = ChatFormat.of(self._model)
         self._call: weakref.ref[Generator[Any, None, None]] | None = None
-        wanted = cells or min(Tuning.cells(self.tuning.parallel, self.n_ctx), self._affordable())
+        wanted = cells or min(
+            Tuning.cells(self.tuning.parallel, self.n_ctx), affordable_cells(self._model) // max(1, self.tuning.workers)
+        )
         self._workers = self._open_workers(max(wanted, self.n_ctx))
         model_name = self._model.metadata("general.name") or path.stem
         self.info = ModelInfo(
@@ -111,13 +120,6 @@ class LlamaEngine:
         )
         if adapter is not None:
             self.set_adapter(adapter, adapter_scale)
-
-    def _affordable(self) -> int:
-        """Return how many tokens each worker's cache may hold without taking too much of the free memory."""
-        import psutil
-
-        share = psutil.virtual_memory().available * CACHE_SHARE / max(1, self.tuning.workers)
-        return int(share / self._model.cell_bytes)
 
     def _open_workers(self, room: int) -> list[_Worker]:
         """Open the contexts with caches of `room` tokens, or of fewer where a graphics card has not the memory."""

@@ -17,7 +17,7 @@ import numpy as np
 
 from selfguide_lite.cache import read_json, write_json
 from selfguide_lite.errors import SelfguideError
-from selfguide_lite.llm.llama import CACHE_SHARE, DEFAULT_CONTEXT, LlamaEngine, Tuning
+from selfguide_lite.llm.llama import DEFAULT_CONTEXT, LlamaEngine, Tuning, affordable_cells
 from selfguide_lite.llm.native import Context, ContextOptions, Model, cores, library_description
 
 ENGINE_VARIABLE = "SELFGUIDE_ENGINE"
@@ -223,10 +223,7 @@ def unmeasured(model: Model) -> Tuning:
 
 def _most_workers(model: Model, wanted: int, n_ctx: int) -> int:
     """Return how many workers there can be before their caches take too much memory."""
-    import psutil
-
-    cells = Tuning.cells(16, min(n_ctx, model.trained_context))
-    return max(1, min(wanted, int(psutil.virtual_memory().available * CACHE_SHARE / (cells * model.cell_bytes))))
+    return max(1, min(wanted, affordable_cells(model) // Tuning.cells(16, min(n_ctx, model.trained_context))))
 
 
 # the measurement

@@ -22,6 +22,7 @@ from typing import Any, Literal
 from selfguide_lite import __version__
 from selfguide_lite.errors import SelfguideError
 from selfguide_lite.report.text import size
+from selfguide_lite.resources import child_environment, resource
 
 Status = Literal["green", "yellow", "red"]
 _NO_AMX = "-mno-amx-tile -mno-amx-int8 -mno-amx-bf16"
@@ -103,8 +104,6 @@ def _sqlite() -> Check:
 
 
 def _model_path(model: Path | None) -> Path:
-    from selfguide_lite.resources import resource
-
     given = model or (Path(os.environ["SELFGUIDE_MODEL"]).expanduser() if os.environ.get("SELFGUIDE_MODEL") else None)
     try:
         path = given or resource("data/tiny-vicuna.gguf")
@@ -243,11 +242,9 @@ def _version(package: str) -> str | None:
 def _child(*task: str) -> tuple[dict[str, Any], str]:
     """Run one of `_CHILD_TASKS` in a process of its own; return what it told and, in words, how it ended."""
     command = [sys.executable, "-m", "selfguide_lite.doctor", *task]
-    root = str(Path(__file__).resolve().parent.parent)
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, (root, os.environ.get("PYTHONPATH"))))}
     try:
         done = subprocess.run(
-            command, capture_output=True, text=True, timeout=_CHILD_SECONDS, check=False, env=environment
+            command, capture_output=True, text=True, timeout=_CHILD_SECONDS, check=False, env=child_environment()
         )
         output, code = done.stdout, done.returncode
     except subprocess.TimeoutExpired as error:

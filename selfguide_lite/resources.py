@@ -3,6 +3,7 @@
 In a wheel they lie inside the package, in a checkout at its top level.
 """
 
+import os
 from pathlib import Path
 
 _PACKAGE = Path(__file__).resolve().parent
@@ -18,3 +19,9 @@ def resource(name: str) -> Path:
         if (root / name).exists():
             return root / name
     raise FileNotFoundError(f"{name} is missing from this installation")
+
+
+def child_environment() -> dict[str, str]:
+    """Return the environment in which a Python child finds this package, in a checkout too."""
+    paths = (str(_PACKAGE.parent), os.environ.get("PYTHONPATH"))
+    return os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, paths))}

@@ -254,7 +254,6 @@ def predict_command(
       cat inputs.txt | selfguide predict -d people.db --json -
     """
     from selfguide_lite.finetune.predict import predict
-    from selfguide_lite.gguf.adapter import check_adapter
     from selfguide_lite.llm import model_path, open_engine
     from selfguide_lite.prompts import Prompts
     from selfguide_lite.report.text import neutral
@@ -267,8 +266,6 @@ def predict_command(
         task = store.task(task_id)
         adapter = None if no_adapter else _adapter(store, task_id, given)
         base = model_path(model) if adapter is None else _base_of(store, task_id, model, adapter)
-    if adapter is not None:
-        check_adapter(adapter, base)
     engine = open_engine(base, adapter=adapter, tune=False)
     many = text == "-"
     failed = 0

@@ -22,6 +22,7 @@ from selfguide_lite.finetune.memory import Shape
 from selfguide_lite.finetune.options import TrainOptions
 from selfguide_lite.finetune.rows import Row
 from selfguide_lite.progress import TrainStep
+from selfguide_lite.resources import child_environment
 
 LOG = "train.log"
 _PARENT_DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG
@@ -54,8 +55,6 @@ def fit_apart(
         "pad": pad,
         "resume": resume,
     }
-    package = str(Path(__file__).resolve().parents[2])
-    path = os.pathsep.join(filter(None, (package, os.environ.get("PYTHONPATH", ""))))
     receive, send = os.pipe()
     with os.fdopen(receive, encoding="utf-8") as events, (out / LOG).open("ab") as log:
         try:
@@ -67,7 +66,7 @@ def fit_apart(
                 text=True,
                 pass_fds=(send,),
                 start_new_session=True,  # Ctrl-C is for this process alone, which then ends the child
-                env=os.environ | {"PYTHONPATH": path},
+                env=child_environment(),
             )
         finally:
             os.close(send)

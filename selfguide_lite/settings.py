@@ -1,6 +1,7 @@
-"""Every setting of a run with its default, by kind of task: the paper's where it has one (arXiv 2407.12874).
+"""Every setting of a run with its default, by kind of task.
 
-The four that `selfguide search` chooses have theirs in a file that ships with the tool, written as `search` writes it.
+The defaults were chosen by measurement on small real models (docs/results.md). The paper's own values (arXiv
+2407.12874) ship as the settings file `paper`.
 """
 
 from collections.abc import Mapping
@@ -8,27 +9,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from selfguide_lite.resources import resource
-from selfguide_lite.yaml_file import read_yaml
-
 Share = Annotated[float, Field(ge=0, le=1)]
 Temperature = Annotated[float, Field(ge=0, le=5)]
 Count = Annotated[int, Field(ge=1, le=1_000_000)]
 _MOST = 1_000_000  # more of anything than there can be; far below what a database's or an array's integers hold
-
-
-class _Chosen(BaseModel):
-    """What the shipped default settings file says."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
-    input_temperature: Temperature
-    epochs: Annotated[float, Field(gt=0, le=1000)]
-    input_length_filter: bool
-    output_length_filter: bool | None = None
-
-
-_CHOSEN = _Chosen.model_validate(read_yaml(resource("data/settings/default.yaml"), "settings file").data)
 
 
 class Settings(BaseModel):
@@ -37,36 +21,49 @@ class Settings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     # generate
-    rounds: Count = 40
-    prompts_per_round: Count = 10
-    input_temperature: Temperature = _CHOSEN.input_temperature
+    input_style: Literal["chat-turns", "paper"] = "chat-turns"
+    rounds: Count = 16
+    prompts_per_round: Count = 20
+    prompts_per_draw: Count = 10
+    input_temperature: Temperature = 1.0
     input_top_k: Annotated[int, Field(ge=0, le=_MOST)] = 40
     input_max_tokens: Count = 500
-    max_pool_inputs: Annotated[int, Field(ge=0, le=100)] = 10
+    max_pool_inputs: Annotated[int, Field(ge=0, le=100)] = 6
     prompt_budget: Count = 3000
     fruitless_rounds: Count = 10
     label_condition: bool = True
+    label_order: Literal["in-turn", "random"] = "in-turn"
     # annotate
-    method: Literal["score", "sample"] | None = None
+    annotate_each_round: bool | None = None
+    method: Literal["score", "sample", "greedy"] | None = None
     samples: Annotated[int, Field(ge=1, le=1000)] = 10
     output_temperature: Temperature = 0.2
     output_top_k: Annotated[int, Field(ge=0, le=_MOST)] = 10
     output_max_tokens: Count = 500
     # filters (rows of the table `setting`, read by the views)
     noise_filter: bool = True
-    input_length_filter: bool = _CHOSEN.input_length_filter
-    output_length_filter: bool | None = _CHOSEN.output_length_filter
+    input_length_filter: bool = True
+    output_length_filter: bool | None = None
+    length_rule: Literal["range", "deviations"] = "range"
+    length_factor: Annotated[float, Field(ge=1, le=_MOST)] = 3.0
     length_deviations: Annotated[float, Field(gt=0, le=_MOST)] = 2.0
     length_slack_share: Annotated[float, Field(ge=0, le=_MOST)] = 0.25
     length_slack_min: Annotated[int, Field(ge=0, le=_MOST)] = 10
-    near_duplicate_threshold: Share | None = None
+    near_duplicate_threshold: Share | None = 0.8
+    label_named_filter: bool | None = None
     consistency_filter: bool = True
     min_share: Share = 0.3
+    calibrate: bool | None = None
+    calibrate_min_inputs: Annotated[int, Field(ge=0, le=_MOST)] = 20
+    agreement_filter: bool | None = None
+    agreement_min_pairs: Annotated[int, Field(ge=0, le=_MOST)] = 10
+    min_confidence: Share = 0.0
     balance: bool | None = None
     random_labels: bool = False
     dataset_seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
     # finetune
-    epochs: Annotated[float, Field(gt=0, le=1000)] = _CHOSEN.epochs
+    answer_style: Literal["few-shot", "bare"] = "few-shot"
+    epochs: Annotated[float, Field(gt=0, le=1000)] = 3
     learning_rate: Annotated[float, Field(gt=0, le=1)] | None = None
     batch_size: Count = 8
     accumulation: Count = 1
@@ -82,11 +79,19 @@ class Settings(BaseModel):
     def resolve(self, kind: str) -> "Settings":
         """Return settings with the defaults of a kind of task filled in."""
         classification = kind == "classification"
+        method = self.method or ("score" if classification else "greedy")
+        conditioned = classification and self.label_condition
+
+        def default(value: bool | None, otherwise: bool) -> bool:
+            return otherwise if value is None else value
+
         filled = {
-            "method": self.method or ("score" if classification else "sample"),
-            "output_length_filter": not classification
-            if self.output_length_filter is None
-            else self.output_length_filter,
-            "balance": classification if self.balance is None else self.balance,
+            "method": method,
+            "annotate_each_round": default(self.annotate_each_round, conditioned and method == "score"),
+            "output_length_filter": default(self.output_length_filter, not classification),
+            "label_named_filter": default(self.label_named_filter, classification),
+            "calibrate": default(self.calibrate, method == "score"),
+            "agreement_filter": default(self.agreement_filter, conditioned),
+            "balance": default(self.balance, classification),
         }
         return self.model_copy(update=filled)

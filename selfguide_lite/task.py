@@ -61,6 +61,7 @@ NOISE_TERMS: tuple[str, ...] = (
     "\n\n",
     "\\_",
 )
+_SHARES_OFF = 0.01  # shares are typed by hand: 0.33 three times is 1
 _SHOWN = 80  # characters of a text in a message
 _LONG = 1000  # characters from which `fold` looks for runs of combining marks
 _MARKS = 30  # combining marks in a row, as in Unicode's stream-safe format
@@ -80,7 +81,9 @@ class Example(_Model):
 class Task(_Model):
     """One task as its file gives it.
 
-    :param labels: for classification, every label that an answer may be
+    :param labels: for classification, every label that an answer may be; a mapping gives each its meaning
+    :param label_meanings: what a label means, in a few words, for labels that do not say it themselves
+    :param label_shares: how often each label occurs in life; left out, all are equally frequent
     :param noise_terms: texts that drop a generated text which contains one (case is ignored); None: `NOISE_TERMS`
     :param settings: what differs from the defaults of the task's kind
     :param eval: JSONL file with `input` and `output` (a text, or a list of references), beside the task file
@@ -90,13 +93,35 @@ class Task(_Model):
     kind: Kind
     instruction: Text
     labels: Annotated[tuple[Text, ...], Field(max_length=_MOST)] = ()
+    label_meanings: dict[str, Text] = Field(default_factory=dict)
+    label_shares: dict[str, Annotated[float, Field(gt=0, le=1)]] = Field(default_factory=dict)
     examples: Annotated[tuple[Example, ...], Field(min_length=1, max_length=_MOST)]
     noise_terms: Annotated[tuple[NoiseTerm, ...], Field(max_length=_MOST)] | None = None
     settings: Settings = Settings()
     eval: Annotated[Path, _NoNul, AfterValidator(_short_enough)] | None = None
 
+    @model_validator(mode="before")
+    @classmethod
+    def _labels_with_meanings(cls, data: Any) -> Any:
+        """Take `labels` as a mapping of label to meaning too; an empty meaning is none."""
+        if not isinstance(data, dict) or not isinstance(data.get("labels"), dict):
+            return data
+        labels = data["labels"]
+        if data.get("label_meanings"):
+            raise ValueError("labels: gives meanings already; remove label_meanings")
+        meanings = {str(label): meaning for label, meaning in labels.items() if meaning not in (None, "")}
+        return {**data, "labels": [str(label) for label in labels], "label_meanings": meanings}
+
     @model_validator(mode="after")
     def _labels_fit(self) -> "Task":
+        for field in ("label_meanings", "label_shares"):
+            if unknown := [name for name in getattr(self, field) if name not in self.labels]:
+                raise ValueError(f"{field}: {unknown[0][:_SHOWN]!r} is not one of the labels")
+        if self.label_shares:
+            if missing := [label for label in self.labels if label not in self.label_shares]:
+                raise ValueError(f"label_shares: {missing[0][:_SHOWN]!r} has none; give every label its share")
+            if abs(sum(self.label_shares.values()) - 1) > _SHARES_OFF:
+                raise ValueError(f"label_shares: add up to {sum(self.label_shares.values()):.3g}; they must add up to 1")
         if self.kind == "generation":
             if self.labels:
                 raise ValueError("labels: a generation task has none; remove them or set kind: classification")

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from sqlite_utils import Database, Migrations
 
 # Raised with every change of tables or views: an older program refuses a newer file.
-FORMAT = 1
+FORMAT = 2
 APPLICATION_ID = 0x53474C54  # "SGLT", in the header of every file of ours
 MIGRATION_SET = "selfguide-lite"
 VIEWS = Path(__file__).parent / "views"
@@ -208,6 +208,46 @@ CREATE TABLE prediction (
 );
 """
 
+# Labels get what a user says of them; predictions the log-probability of every label; `prior` the mean share that a
+# model with a prompt gives each label over inputs without answers, by which its scores are calibrated.
+_CALIBRATION_2026_11_24 = """
+ALTER TABLE label ADD COLUMN meaning TEXT;
+ALTER TABLE label ADD COLUMN share REAL;
+ALTER TABLE prediction ADD COLUMN label_logprobs TEXT;
+ALTER TABLE evaluation ADD COLUMN prior_id INTEGER REFERENCES prior(id);
+CREATE TABLE prior (
+  id INTEGER PRIMARY KEY,
+  task_id INTEGER NOT NULL REFERENCES task(id),
+  model_id INTEGER NOT NULL REFERENCES model(id),
+  adapter_id INTEGER REFERENCES adapter(id),
+  prompt TEXT NOT NULL,
+  template_sha256 TEXT NOT NULL DEFAULT '',
+  inputs_sha256 TEXT NOT NULL,
+  n INTEGER NOT NULL,
+  shares TEXT NOT NULL,
+  created_at TEXT NOT NULL DEFAULT (strftime('%Y-%m-%dT%H:%M:%fZ', 'now'))
+);
+CREATE UNIQUE INDEX prior_once ON prior(
+  task_id, model_id, ifnull(adapter_id, 0), prompt, template_sha256, inputs_sha256
+);
+CREATE TABLE verdict (
+  id INTEGER PRIMARY KEY,
+  task_id INTEGER NOT NULL REFERENCES task(id),
+  adapter_id INTEGER REFERENCES adapter(id),
+  metric TEXT NOT NULL,
+  data_sha256 TEXT NOT NULL,
+  n INTEGER NOT NULL,
+  over TEXT,
+  before REAL,
+  after REAL,
+  low REAL,
+  high REAL,
+  sentence TEXT NOT NULL,
+  winner_id INTEGER REFERENCES evaluation(id),
+  created_at TEXT NOT NULL DEFAULT (strftime('%Y-%m-%dT%H:%M:%fZ', 'now'))
+);
+"""
+
 # --- What the views need of every text is worked out once, when the text comes in. Triggers do it, so that it also
 # holds for rows that were put in with plain SQL; the typed API fills in what Python knows better (case folding and
 # word edges beyond A to Z).
@@ -338,6 +378,11 @@ def migrations() -> "Migrations":
     @steps(name="2026-11-21-tables")
     def tables(db: "Database") -> None:
         for statement in (*_statements(_TABLES_2026_11_21), *_TRIGGERS_2026_11_21):
+            db.execute(statement)
+
+    @steps(name="2026-11-24-calibration")
+    def calibration(db: "Database") -> None:
+        for statement in _statements(_CALIBRATION_2026_11_24):
             db.execute(statement)
 
     return steps

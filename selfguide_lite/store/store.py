@@ -38,12 +38,20 @@ FILTER_SETTINGS: tuple[str, ...] = (
     "noise_filter",
     "input_length_filter",
     "output_length_filter",
+    "length_rule",
+    "length_factor",
     "length_deviations",
     "length_slack_share",
     "length_slack_min",
     "near_duplicate_threshold",
+    "label_named_filter",
     "consistency_filter",
     "min_share",
+    "calibrate",
+    "calibrate_min_inputs",
+    "agreement_filter",
+    "agreement_min_pairs",
+    "min_confidence",
     "balance",
     "random_labels",
     "dataset_seed",
@@ -193,7 +201,11 @@ class Store:
                 [(task_id, n, e.input, e.output, fold(e.input)) for n, e in enumerate(task.examples)],
             )
             connection.executemany(
-                "INSERT INTO label VALUES (?, ?, ?)", [(task_id, n, text) for n, text in enumerate(task.labels)]
+                "INSERT INTO label(task_id, number, text, meaning, share) VALUES (?, ?, ?, ?, ?)",
+                [
+                    (task_id, n, text, task.label_meanings.get(text), task.label_shares.get(text))
+                    for n, text in enumerate(task.labels)
+                ],
             )
             connection.executemany(
                 "INSERT OR IGNORE INTO noise_term VALUES (?, ?)", [(task_id, clean_term(term)) for term in terms]
@@ -262,6 +274,7 @@ class Store:
             kind=kind,
             instruction=instruction,
             labels=self.labels(task_id),
+            **self._label_details(task_id),
             examples=tuple(Example(input=given, output=answer) for given, answer in examples),
             noise_terms=tuple(json.loads(terms)),
             settings=Settings.model_validate_json(settings),
@@ -271,6 +284,13 @@ class Store:
         """Return a task's labels in their order; empty for generation."""
         rows = self._rows("SELECT text FROM label WHERE task_id = ? ORDER BY number", task_id)
         return tuple(text for (text,) in rows)
+
+    def _label_details(self, task_id: int) -> dict[str, dict[str, Any]]:
+        rows = self._rows("SELECT text, meaning, share FROM label WHERE task_id = ?", task_id)
+        return {
+            "label_meanings": {text: meaning for text, meaning, _ in rows if meaning is not None},
+            "label_shares": {text: share for text, _, share in rows if share is not None},
+        }
 
     def task_names(self) -> list[str]:
         """Return the names of all tasks in the file, oldest first."""

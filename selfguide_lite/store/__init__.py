@@ -2,8 +2,11 @@
 
 from selfguide_lite.store.rows import (
     Adapter,
+    Agreement,
     EvaluationRow,
     LabelCount,
+    LabelledInput,
+    LabelShares,
     LengthBound,
     Method,
     NewInput,
@@ -17,8 +20,11 @@ from selfguide_lite.store.store import FILTER_SETTINGS, Store
 __all__ = [
     "FILTER_SETTINGS",
     "Adapter",
+    "Agreement",
     "EvaluationRow",
     "LabelCount",
+    "LabelShares",
+    "LabelledInput",
     "LengthBound",
     "Method",
     "NewInput",

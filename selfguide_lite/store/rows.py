@@ -1,9 +1,11 @@
 """What goes into the store and what comes out of it, as data classes. Knows nothing of SQL."""
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
-Method = Literal["sample", "score"]
+Method = Literal["sample", "score", "greedy"]
+_ONE_SIDED_5_PERCENT = 1.645  # standard deviations
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +65,62 @@ class PoolInput:
     id: int
     text: str
     round: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LabelledInput(PoolInput):
+    """An input of the pool with the label it was asked for and the one it was answered with.
+
+    :param label: the label that was asked for; None for an input that nobody asked a label for
+    :param answer: what the view `answer` says, calibrated where calibration is on; None where there is no answer yet
+    :param agrees: whether the two are the same; None where one is missing
+    """
+
+    label: str | None = None
+    answer: str | None = None
+    agrees: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LabelShares:
+    """A kept input with the share that the model gave each label, as it was scored."""
+
+    id: int
+    text: str
+    shares: dict[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Agreement:
+    """A row of the view `agreement`: do the labels that were asked for and those answered go together?
+
+    :param asked: answered kept inputs that were asked for by a label, and that the other answer filters keep
+    :param agreeing: those of them whose answer is that label
+    :param expected: the share that would agree by chance: over the labels, share asked for times share answered
+    :param rarest: pairs that the label with the fewest would keep if disagreeing inputs are dropped
+    :param enabled: whether agreement_filter is on
+    :param fallback: whether the filter lists nothing all the same, because `rarest` is under agreement_min_pairs
+    """
+
+    asked: int
+    agreeing: int
+    expected: float
+    rarest: int
+    enabled: bool
+    fallback: bool
+
+    @property
+    def observed(self) -> float:
+        """The share that agrees; 0 where no label was asked for."""
+        return self.agreeing / self.asked if self.asked else 0.0
+
+    @property
+    def beyond_chance(self) -> bool:
+        """Whether more agree than chance explains, in a one-sided test at 5 %."""
+        if not self.asked:
+            return False
+        deviation = math.sqrt(self.expected * (1 - self.expected) / self.asked)
+        return self.observed > self.expected + _ONE_SIDED_5_PERCENT * deviation
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,8 +21,11 @@ from selfguide_lite.settings import Settings
 from selfguide_lite.store.connection import clear_errors, connect
 from selfguide_lite.store.rows import (
     Adapter,
+    Agreement,
     EvaluationRow,
     LabelCount,
+    LabelledInput,
+    LabelShares,
     LengthBound,
     NewInput,
     NewOutput,
@@ -542,6 +545,39 @@ class Store:
         )
         need = 1 if method == "score" else samples
         return [shown for shown in self.pool(task_id) if have.get(shown.id, 0) < need]
+
+    def agreeing_pool(self, task_id: int) -> list[LabelledInput]:
+        """Return the pool with the label that each input was asked for, its answer, and whether they agree."""
+        rows = self._rows(
+            "SELECT i.id, i.text, i.round, i.label, a.answer, a.answer = i.label FROM input_verdict AS v"
+            " JOIN input AS i ON i.id = v.id LEFT JOIN answer AS a ON a.input_id = i.id"
+            " WHERE v.task_id = ? AND v.reason IS NULL ORDER BY i.round, i.prompt, i.id",
+            task_id,
+        )
+        return [LabelledInput(*row[:-1], None if row[-1] is None else bool(row[-1])) for row in rows]
+
+    def kept_label_shares(self, task_id: int) -> list[LabelShares]:
+        """Return the kept inputs whose labels were scored, with the raw share of each label."""
+        rows = self._rows(
+            "SELECT i.id, i.text, o.label, sum(o.weight) FROM input_verdict AS v JOIN input AS i ON i.id = v.id"
+            " JOIN output AS o ON o.input_id = i.id AND o.method = 'score' AND o.label IS NOT NULL"
+            " WHERE v.task_id = ? AND v.reason IS NULL GROUP BY i.id, o.label ORDER BY i.round, i.prompt, i.id",
+            task_id,
+        )
+        found: dict[int, LabelShares] = {}
+        for input_id, text, label, share in rows:
+            found.setdefault(input_id, LabelShares(input_id, text, {})).shares[label] = share
+        return list(found.values())
+
+    def unpaired_inputs(self, task_id: int) -> list[PoolInput]:
+        """Return the kept inputs that are not in the dataset, in the order of round and prompt."""
+        rows = self._rows(
+            "SELECT i.id, i.text, i.round FROM input_verdict AS v JOIN input AS i ON i.id = v.id"
+            " WHERE v.task_id = ? AND v.reason IS NULL AND i.id NOT IN (SELECT input_id FROM dataset)"
+            " ORDER BY i.round, i.prompt, i.id",
+            task_id,
+        )
+        return [PoolInput(*row) for row in rows]
 
     # --- the dataset
 

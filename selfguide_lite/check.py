@@ -10,6 +10,7 @@ from selfguide_lite.errors import SelfguideError
 from selfguide_lite.llm.base import Message
 from selfguide_lite.prompts import Prompts
 from selfguide_lite.settings import Settings
+from selfguide_lite.synthesis.generate import draw_prompt
 from selfguide_lite.task import NOISE_TERMS, Task, fold, read_task
 from selfguide_lite.yaml_file import Places
 
@@ -224,9 +225,9 @@ def _prompts(task: Task, settings: Settings, prompts: Prompts, counter: TokenCou
             "examples",
             f"a training text of {tokens + answer} tokens is over the setting max_length ({settings.max_length})",
         )
-    inputs = [example.input for example in task.examples]
-    label = task.labels[0] if task.labels else None
-    tokens = counter.count_tokens(prompts.new_input(task, inputs, [], label))
+    # The very prompt of a first round: no input made so far is shown.
+    messages = draw_prompt(task, prompts, settings, 0, 0, 0, [], lambda _: 0, 0).messages
+    tokens = counter.count_tokens(messages)
     budget = min(settings.prompt_budget, counter.n_ctx)
     if tokens > budget:
         yield (

@@ -12,7 +12,8 @@ from typing import Any
 from selfguide_lite.llm.base import Engine, Message, Request, ScoreRequest
 from selfguide_lite.prompts import Prompts
 from selfguide_lite.settings import Settings
-from selfguide_lite.store import PoolInput
+from selfguide_lite.store import LabelledInput
+from selfguide_lite.synthesis.annotate import samples_of
 from selfguide_lite.synthesis.generate import draw_prompt, prompt_budget
 from selfguide_lite.task import Task
 
@@ -79,9 +80,9 @@ def dry_run(
     """
     settings = settings.resolve(task.kind)
     budget = prompt_budget(engine, settings)
-    seeds = [PoolInput(-1 - i, example.input) for i, example in enumerate(task.examples)]
+    seeds = [LabelledInput(-1 - i, example.input) for i, example in enumerate(task.examples)]
     # Later prompts show inputs that are yet to be made; the seed inputs stand in for them.
-    stand_ins = [PoolInput(-1 - i, seeds[i % len(seeds)].text) for i in range(settings.max_pool_inputs)]
+    stand_ins = [LabelledInput(-1 - i, seeds[i % len(seeds)].text) for i in range(settings.max_pool_inputs)]
     first = draw_prompt(task, prompts, settings, seed, 0, 0, [], engine.count_tokens, budget)
     later = max(
         (
@@ -95,7 +96,7 @@ def dry_run(
     per_answer = _measure_answers(task, settings, engine, prompts, seed, texts)
     greedy = settings.model_copy(update={"method": "sample", "samples": 1, "output_temperature": 0.0})
     per_greedy = _measure_answers(task, greedy, engine, prompts, seed, texts) if eval_rows else 0.0
-    samples = len(task.labels) if settings.method == "score" else settings.samples
+    samples = len(task.labels) if settings.method == "score" else samples_of(settings)
     answer = prompts.annotate(task, task.examples[0].input)
     answer_tokens = engine.count_tokens(answer)
     pair_tokens = answer_tokens + fmean(engine.count_tokens(example.output) for example in task.examples)
@@ -155,7 +156,7 @@ def _measure_inputs(
     engine: Engine,
     prompts: Prompts,
     seed: int,
-    pool: list[PoolInput],
+    pool: list[LabelledInput],
     budget: int,
 ) -> tuple[float, list[str]]:
     """Return seconds an input, and the inputs that were written for it."""
@@ -206,8 +207,8 @@ def _measure_answers(
             Request(
                 key=key,
                 messages=messages,
-                n=settings.samples,
-                temperature=settings.output_temperature,
+                n=samples_of(settings),
+                temperature=0.0 if settings.method == "greedy" else settings.output_temperature,
                 top_k=settings.output_top_k,
                 max_tokens=settings.output_max_tokens,
                 seed=seed,

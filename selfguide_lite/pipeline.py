@@ -22,7 +22,7 @@ from selfguide_lite.places import adapter_path, lora_dir
 from selfguide_lite.progress import FunnelRow, Listener, Silent
 from selfguide_lite.prompts import Prompts
 from selfguide_lite.store import Adapter, Store
-from selfguide_lite.synthesis import annotate, generate, is_synthesized
+from selfguide_lite.synthesis import is_synthesized, synthesize
 from selfguide_lite.task import Task
 
 
@@ -98,8 +98,7 @@ def run(
                 listener.done("annotate", "their answers were in the store")
             else:
                 with _opened(local, server=server, server_model=server_model, **engine_options) as engine:
-                    generate(store, task_id, engine, prompts, wanted, seed, listener)
-                    annotate(store, task_id, engine, prompts, wanted, seed, listener)
+                    synthesize(store, task_id, engine, prompts, wanted, seed, listener)
             funnel = tuple(store.funnel(task_id))
             listener.funnel(funnel)
             pairs = len(store.pairs(task_id))

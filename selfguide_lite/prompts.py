@@ -15,6 +15,7 @@ from jinja2.sandbox import SandboxedEnvironment
 
 from selfguide_lite.errors import SelfguideError
 from selfguide_lite.llm.base import Message, Role
+from selfguide_lite.prompt_styles import ShownInput, input_style
 from selfguide_lite.resources import resource
 from selfguide_lite.task import Example, Task
 
@@ -82,29 +83,38 @@ class Prompts:
         self._loaded: dict[str, PromptTemplate] = {}
 
     def template(self, name: str) -> PromptTemplate:
-        """Return a template by its stage's name: `input-generation`, `input-classification` or `annotate`."""
+        """Return a template by its name: `annotate`, or that of an input style, such as `input-chat-turns`."""
         if name not in self._loaded:
             own = self.folder / f"{name}.j2" if self.folder else None
             path = own if own is not None and own.is_file() else resource(f"prompts/{name}.j2")
             self._loaded[name] = PromptTemplate(path)
         return self._loaded[name]
 
-    def input_template(self, task: Task) -> PromptTemplate:
-        """Return the template that asks for inputs of this kind of task."""
-        return self.template(f"input-{task.kind}")
+    def input_template(self, task: Task, style: str = "chat-turns") -> PromptTemplate:
+        """Return the template that asks for inputs of a task in a style."""
+        return self.template(input_style(style).template(task))
 
     def new_input(
-        self, task: Task, good: Sequence[str], flawed: Sequence[str], label: str | None
+        self,
+        task: Task,
+        seeds: Sequence[ShownInput],
+        pool: Sequence[ShownInput],
+        label: str | None,
+        style: str = "chat-turns",
     ) -> tuple[Message, ...]:
         """Messages that ask for one new input.
 
-        :param good: the seed inputs in the order in which they are to be shown
-        :param flawed: inputs made so far
+        :param seeds: the seed inputs in the order in which they are to be shown
+        :param pool: inputs made so far
         :param label: for classification, the label whose input is asked for
+        :param style: name of the input style
         """
-        return self.input_template(task).render(
-            instruction=task.instruction, good=list(good), flawed=list(flawed), label=label, labels=list(task.labels)
-        )
+        variables = input_style(style).variables(task, tuple(seeds), tuple(pool), label)
+        return self.input_template(task, style).render(**variables)
+
+    def answer(self, task: Task, text: str, style: str = "few-shot") -> tuple[Message, ...]:
+        """Messages that ask for the answer to one input in an answer style: `few-shot`, or `bare` without examples."""
+        return self.annotate(task, text, () if style == "bare" else None)
 
     def annotate(self, task: Task, text: str, examples: Sequence[Example] | None = None) -> tuple[Message, ...]:
         """Messages that ask for the answer to one input: what annotation, finetuning and evaluation share.

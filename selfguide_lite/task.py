@@ -120,8 +120,9 @@ class Task(_Model):
         if self.label_shares:
             if missing := [label for label in self.labels if label not in self.label_shares]:
                 raise ValueError(f"label_shares: {missing[0][:_SHOWN]!r} has none; give every label its share")
-            if abs(sum(self.label_shares.values()) - 1) > _SHARES_OFF:
-                raise ValueError(f"label_shares: add up to {sum(self.label_shares.values()):.3g}; they must add up to 1")
+            total = sum(self.label_shares.values())
+            if abs(total - 1) > _SHARES_OFF:
+                raise ValueError(f"label_shares: add up to {total:.3g}; they must add up to 1")
         if self.kind == "generation":
             if self.labels:
                 raise ValueError("labels: a generation task has none; remove them or set kind: classification")

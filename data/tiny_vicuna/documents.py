@@ -11,6 +11,7 @@ from random import Random
 from data.tiny_vicuna.tasks import MadeTask, classification_task, generation_task
 from data.tiny_vicuna.world import PLAIN_TALK, Sentence, World
 from selfguide_lite.llm.base import Message
+from selfguide_lite.prompt_styles import ShownInput
 from selfguide_lite.prompts import Prompts
 from selfguide_lite.task import Example, Task
 
@@ -132,8 +133,10 @@ class Documents:
         task = self._task(made, seeds)
         good = [example.input for example in task.examples]
         if label is None:
-            template = self.prompts.template("input-generation")
+            template = self.prompts.template("input-paper-generation")
             messages = template.render(instruction=made.instruction, good=good, flawed=flawed)
         else:
-            messages = self.prompts.new_input(task, good, flawed, label)
+            messages = self.prompts.new_input(
+                task, [ShownInput(text) for text in good], [ShownInput(text) for text in flawed], label, "paper"
+            )
         return Document((*messages, Message("assistant", new)), (1.0,))

@@ -7,6 +7,7 @@ import numpy as np
 
 from selfguide_lite.evaluate.rows import load_eval
 from selfguide_lite.llm.base import Request, ScoreRequest
+from selfguide_lite.prompt_styles import ShownInput
 from selfguide_lite.prompts import Prompts
 from selfguide_lite.resources import resource
 from selfguide_lite.task import Task, load_task
@@ -101,13 +102,13 @@ def generate() -> list[list[Request]]:
     for number in range(ROUNDS):
         requests: list[Request] = []
         for prompt in range(PER_ROUND):
-            good = [task.examples[i].input for i in rng.permutation(len(task.examples))]
+            good = [ShownInput(task.examples[i].input) for i in rng.permutation(len(task.examples))]
             most = int(rng.integers(1, 11)) if number else 0
-            flawed = [inputs[i] for i in rng.choice(len(inputs), most, replace=False)]
+            flawed = [ShownInput(inputs[i]) for i in rng.choice(len(inputs), most, replace=False)]
             requests.append(
                 Request(
                     f"generate/{number}/{prompt}",
-                    prompts.new_input(task, good, flawed, None),
+                    prompts.new_input(task, good, flawed, None, "paper"),
                     temperature=0.8,
                     top_k=40,
                     max_tokens=120,

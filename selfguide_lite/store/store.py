@@ -21,7 +21,6 @@ from selfguide_lite.settings import Settings
 from selfguide_lite.store.connection import clear_errors, connect
 from selfguide_lite.store.rows import (
     Adapter,
-    Agreement,
     EvaluationRow,
     LabelCount,
     LabelledInput,
@@ -271,13 +270,15 @@ class Store:
         if not rows:
             raise SelfguideError(f"{self.path}: has no task number {task_id}")
         name, kind, instruction, settings, terms = rows[0]
+        details = self._rows("SELECT text, meaning, share FROM label WHERE task_id = ?", task_id)
         examples = self._rows("SELECT input, output FROM example WHERE task_id = ? ORDER BY number", task_id)
         return Task(
             name=name,
             kind=kind,
             instruction=instruction,
             labels=self.labels(task_id),
-            **self._label_details(task_id),
+            label_meanings={text: meaning for text, meaning, _ in details if meaning is not None},
+            label_shares={text: share for text, _, share in details if share is not None},
             examples=tuple(Example(input=given, output=answer) for given, answer in examples),
             noise_terms=tuple(json.loads(terms)),
             settings=Settings.model_validate_json(settings),
@@ -287,13 +288,6 @@ class Store:
         """Return a task's labels in their order; empty for generation."""
         rows = self._rows("SELECT text FROM label WHERE task_id = ? ORDER BY number", task_id)
         return tuple(text for (text,) in rows)
-
-    def _label_details(self, task_id: int) -> dict[str, dict[str, Any]]:
-        rows = self._rows("SELECT text, meaning, share FROM label WHERE task_id = ?", task_id)
-        return {
-            "label_meanings": {text: meaning for text, meaning, _ in rows if meaning is not None},
-            "label_shares": {text: share for text, _, share in rows if share is not None},
-        }
 
     def task_names(self) -> list[str]:
         """Return the names of all tasks in the file, oldest first."""
@@ -554,7 +548,10 @@ class Store:
             " WHERE v.task_id = ? AND v.reason IS NULL ORDER BY i.round, i.prompt, i.id",
             task_id,
         )
-        return [LabelledInput(*row[:-1], None if row[-1] is None else bool(row[-1])) for row in rows]
+        return [
+            LabelledInput(input_id, text, round_, label, answer, None if agrees is None else bool(agrees))
+            for input_id, text, round_, label, answer, agrees in rows
+        ]
 
     def kept_label_shares(self, task_id: int) -> list[LabelShares]:
         """Return the kept inputs whose labels were scored, with the raw share of each label."""

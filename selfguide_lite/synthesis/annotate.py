@@ -1,7 +1,7 @@
 """The second stage: the model answers every input that passed the filters, by ordinary few-shot prompting.
 
-Method `sample` draws several answers, as the paper does; method `score` computes the exact share of each label in one
-pass. Which answer wins is decided by the store's views.
+Method `sample` draws several answers, as the paper does; `greedy` takes the likeliest one; `score` computes the exact
+share of each label in one pass. Which answer wins is decided by the store's views.
 """
 
 import hashlib
@@ -13,7 +13,7 @@ from selfguide_lite.llm.base import Completion, Engine, Request, ScoreRequest, S
 from selfguide_lite.progress import Listener, Silent
 from selfguide_lite.prompts import Prompts
 from selfguide_lite.settings import Settings
-from selfguide_lite.store import NewOutput, PoolInput, Store
+from selfguide_lite.store import Method, NewOutput, PoolInput, Store
 from selfguide_lite.synthesis.runs import recorded_run
 from selfguide_lite.task import Task
 
@@ -39,7 +39,7 @@ def annotate(
     method = settings.method or "sample"
     if method == "score" and not task.labels:
         raise SelfguideError(f"task {task.name}: only labels can be scored; use --set method=sample for generation")
-    waiting = store.unanswered(task_id, method, settings.samples)
+    waiting = store.unanswered(task_id, method, samples_of(settings))
     total = len(store.pool(task_id))
     if not waiting:
         listener.done("annotate", f"the answers to {total} inputs were in the store")
@@ -58,6 +58,11 @@ def annotate(
             listener.advance("annotate", ready, tokens, text=_best(outputs))
         listener.funnel(store.funnel(task_id))
     listener.done("annotate", f"{total} inputs answered, {len(store.pairs(task_id))} pairs in the dataset")
+
+
+def samples_of(settings: Settings) -> int:
+    """Return how many answers an input gets: one where the likeliest is taken."""
+    return 1 if settings.method == "greedy" else settings.samples
 
 
 def answer_key(text: str) -> str:
@@ -95,6 +100,7 @@ def _sampled(
     run_id: int,
 ) -> Iterator[tuple[int, list[NewOutput]]]:
     """Yield each input's answers with the number of generated tokens, once all its samples are there."""
+    method: Method = "greedy" if settings.method == "greedy" else "sample"
     asked: dict[str, PoolInput] = {}
     open_answers: dict[str, list[Completion]] = {}
 
@@ -105,8 +111,8 @@ def _sampled(
             yield Request(
                 key=key,
                 messages=prompts.annotate(task, shown.text),
-                n=settings.samples,
-                temperature=settings.output_temperature,
+                n=samples_of(settings),
+                temperature=0.0 if settings.method == "greedy" else settings.output_temperature,
                 top_k=settings.output_top_k,
                 max_tokens=settings.output_max_tokens,
                 seed=seed,
@@ -120,11 +126,11 @@ def _sampled(
             _check_too_long(engine, prompts, task, shown, completion.error)
             asked.pop(completion.key)
             open_answers.pop(completion.key, None)
-            yield 0, [_unanswerable(shown, run_id, sample, "sample") for sample in range(settings.samples)]
+            yield 0, [_unanswerable(shown, run_id, sample, method) for sample in range(samples_of(settings))]
             continue
         answers = open_answers.setdefault(completion.key, [])
         answers.append(completion)
-        if len(answers) == settings.samples:
+        if len(answers) == samples_of(settings):
             del asked[completion.key], open_answers[completion.key]
             answers.sort(key=lambda answer: answer.sample)
             yield (
@@ -135,6 +141,7 @@ def _sampled(
                         run_id=run_id,
                         sample=answer.sample,
                         text=answer.text.strip(),
+                        method=method,
                         logprob=answer.mean_logprob,
                         finish_reason=answer.finish_reason,
                         prompt_tokens=answer.prompt_tokens,
@@ -184,14 +191,14 @@ def _label_rows(task: Task, shown: PoolInput, scores: Scores, run_id: int) -> li
     ]
 
 
-def _unanswerable(shown: PoolInput, run_id: int, sample: int, method: str) -> NewOutput:
+def _unanswerable(shown: PoolInput, run_id: int, sample: int, method: Method) -> NewOutput:
     """An empty answer for an input that does not fit the model's context: asked once, rejected by the filters."""
     return NewOutput(
         input_id=shown.id,
         run_id=run_id,
         sample=sample,
         text="",
-        method="score" if method == "score" else "sample",
+        method=method,
         weight=1.0,
         finish_reason="error",
     )

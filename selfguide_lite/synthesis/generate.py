@@ -1,9 +1,11 @@
 """The first stage: rounds of prompts in which the model writes new inputs for a task.
 
 Each prompt shows the seed inputs and a few of the inputs made so far and asks for one more; what passes the filters
-joins the pool that later rounds draw from. Knows nothing of what the filters are: the pool is a view of the store.
+joins the pool that later rounds draw from. Prompts that share a draw differ in their last turn alone, so that the
+engine reads what they show once. Knows nothing of what the filters are: the pool is a view of the store.
 """
 
+import math
 import random
 import time
 from collections.abc import Callable, Sequence
@@ -12,11 +14,15 @@ from dataclasses import dataclass
 from selfguide_lite.errors import SelfguideError
 from selfguide_lite.llm.base import Completion, Engine, Message, Request
 from selfguide_lite.progress import Listener, Silent
+from selfguide_lite.prompt_styles import ShownInput, input_style
 from selfguide_lite.prompts import Prompts
 from selfguide_lite.settings import Settings
-from selfguide_lite.store import NewInput, PoolInput, Store
+from selfguide_lite.store import LabelledInput, NewInput, PoolInput, Store
 from selfguide_lite.synthesis.runs import recorded_run
-from selfguide_lite.task import Task
+from selfguide_lite.task import Task, last_label
+
+_SHORT_TOKEN = 2.5  # characters of a token in text whose tokens are short
+_FEWEST_TOKENS = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +37,7 @@ class InputPrompt:
     prompt: int
     label: str | None
     good: tuple[int, ...]
-    flawed: tuple[PoolInput, ...]
+    flawed: tuple[LabelledInput, ...]
     messages: tuple[Message, ...]
 
 
@@ -43,6 +49,7 @@ def generate(
     settings: Settings,
     seed: int,
     listener: Listener | None = None,
+    after_round: Callable[[], None] | None = None,
 ) -> None:
     """Write new inputs until every prompt of every round is answered, going on where the store stops.
 
@@ -51,6 +58,8 @@ def generate(
 
     :param settings: those of the task with what was given for this call
     :param seed: fixes prompts and samples
+    :param after_round: called before every round but the first: answers what the pool holds, so that later prompts
+        show only inputs whose answer is the label they were asked for
     :raises SelfguideError: where the instruction and examples alone are over the prompt budget, or the engine fails
     """
     listener = listener or Silent()
@@ -65,24 +74,32 @@ def generate(
     listener.start("generate", total, ready)
     budget = prompt_budget(engine, settings)
     said = 0.0
-    template = prompts.input_template(task)
+    template = prompts.input_template(task, settings.input_style)
+    longest = _most_tokens(store, task_id, settings)
     with recorded_run(store, task_id, "generate", engine, settings, seed, template, listener) as run:
-        everything = store.pool(task_id)
+        everything: Sequence[PoolInput] = store.pool(task_id)
         since = min(left) if (first := store.first_round_like(run.id)) is None else first
         for round_, todo in left.items():
-            pool = [shown for shown in everything if shown.round is None or shown.round < round_]
-            barren = fruitless_rounds(pool, round_, since)
-            if barren >= settings.fruitless_rounds:
+            earlier = [one for one in everything if one.round is None or one.round < round_]
+            idle = fruitless_rounds(earlier, round_, since)
+            if idle >= settings.fruitless_rounds:
                 run.reason = "fruitless"
-                listener.note(fruitless_advice(barren, len(pool)))
+                listener.note(fruitless_advice(idle, len(everything)))
                 break
+            if round_ and after_round is not None:
+                after_round()
+            pool = [
+                shown
+                for shown in store.agreeing_pool(task_id)
+                if (shown.round is None or shown.round < round_) and not (after_round and shown.agrees is False)
+            ]
             drawn = {
                 input_key(round_, number): draw_prompt(
                     task, prompts, settings, seed, round_, number, pool, engine.count_tokens, budget
                 )
                 for number in todo
             }
-            requests = (_request(key, prompt, settings, seed) for key, prompt in drawn.items())
+            requests = (_request(key, prompt, settings, seed, longest) for key, prompt in drawn.items())
             for completion in engine.complete(requests):
                 prompt = drawn[completion.key]
                 if completion.finish_reason == "error":
@@ -130,7 +147,7 @@ def draw_prompt(
     seed: int,
     round_: int,
     number: int,
-    pool: Sequence[PoolInput],
+    pool: Sequence[LabelledInput],
     count_tokens: Callable[[Sequence[Message]], int],
     budget: int,
 ) -> InputPrompt:
@@ -141,17 +158,19 @@ def draw_prompt(
     :param budget: the most tokens a prompt may have; over it, fewer pool inputs are drawn
     :raises SelfguideError: where the prompt without any pool input is over budget, saying by how much
     """
-    chance = random.Random(f"{seed}/{task.name}/{round_}/{number}")
+    first = number - number % settings.prompts_per_draw
+    rng = random.Random(f"{seed}/{task.name}/{round_}/{first}")
     good = list(range(len(task.examples)))
-    chance.shuffle(good)
-    conditioned = task.kind == "classification" and settings.label_condition
-    label = chance.choice(task.labels) if conditioned else None
+    rng.shuffle(good)
+    label = _label(task, settings, round_, number, rng if number == first else None, seed)
+    style = input_style(settings.input_style)
     most = min(settings.max_pool_inputs, len(pool))
-    count = chance.randint(1, most) if most else 0
+    count = rng.randint(1, most) if most and style.shows_few else most
+    seeds = [_seed_input(task, at) for at in good]
     while True:
-        flawed = tuple(chance.sample(pool, count))
+        flawed = tuple(rng.sample(pool, count) if style.shows_few else _labels_in_turn(rng, pool, count))
         messages = prompts.new_input(
-            task, [task.examples[at].input for at in good], [shown.text for shown in flawed], label
+            task, seeds, [_pool_input(task, shown) for shown in flawed], label, settings.input_style
         )
         length = count_tokens(messages)
         if length <= budget:
@@ -163,6 +182,53 @@ def draw_prompt(
                 "or take a model with a longer context"
             )
         count -= 1
+
+
+def _label(
+    task: Task, settings: Settings, round_: int, number: int, rng: random.Random | None, seed: int
+) -> str | None:
+    """Return the label whose input a prompt asks for; None where it asks for any.
+
+    :param rng: of the draw, for its first prompt; the others of the draw have a random stream of their own
+    """
+    if task.kind != "classification" or not settings.label_condition:
+        return None
+    if settings.label_order == "in-turn":
+        return task.labels[(round_ * settings.prompts_per_round + number) % len(task.labels)]
+    return (rng or random.Random(f"{seed}/{task.name}/{round_}/{number}")).choice(task.labels)
+
+
+def _seed_input(task: Task, at: int) -> ShownInput:
+    example = task.examples[at]
+    label = last_label(example.output, task.labels) if task.labels else None
+    return ShownInput(example.input, label, task.label_meanings.get(label or ""))
+
+
+def _pool_input(task: Task, shown: LabelledInput) -> ShownInput:
+    label = (shown.answer or shown.label) if task.labels else None
+    return ShownInput(shown.text, label, task.label_meanings.get(label or ""))
+
+
+def _labels_in_turn(rng: random.Random, pool: Sequence[LabelledInput], count: int) -> list[LabelledInput]:
+    """Draw inputs at random such that labels take turns as far as they go."""
+    groups: dict[str | None, list[LabelledInput]] = {}
+    for shown in rng.sample(pool, len(pool)):
+        groups.setdefault(shown.label, []).append(shown)
+    order = rng.sample(list(groups.values()), len(groups))
+    drawn = [group[place] for place in range(len(pool)) for group in order if place < len(group)] if count else []
+    return drawn[:count]
+
+
+def _most_tokens(store: Store, task_id: int, settings: Settings) -> int:
+    """Return how many tokens an input may have: the setting, or less where the length filter drops longer ones.
+
+    A token of common text has about four characters. One that is cut has more characters than the filter lets
+    through as long as its tokens have two and a half.
+    """
+    for bound in store.length_bounds(task_id):
+        if bound.part == "input" and bound.enabled and math.isfinite(bound.high):
+            return max(1, min(settings.input_max_tokens, max(_FEWEST_TOKENS, math.ceil(bound.high / _SHORT_TOKEN))))
+    return settings.input_max_tokens
 
 
 def fruitless_rounds(pool: Sequence[PoolInput], round_: int, since: int = 0) -> int:
@@ -183,13 +249,13 @@ def fruitless_advice(rounds: int, kept: int) -> str:
     )
 
 
-def _request(key: str, prompt: InputPrompt, settings: Settings, seed: int) -> Request:
+def _request(key: str, prompt: InputPrompt, settings: Settings, seed: int, max_tokens: int) -> Request:
     return Request(
         key=key,
         messages=prompt.messages,
         temperature=settings.input_temperature,
         top_k=settings.input_top_k,
-        max_tokens=settings.input_max_tokens,
+        max_tokens=max_tokens,
         seed=seed,
     )
 

@@ -21,8 +21,10 @@ from typing import Any, TextIO
 
 from selfguide_lite.cache import cache_dir
 from selfguide_lite.errors import SelfguideError
+from selfguide_lite.finetune.average import WeightAverage
 from selfguide_lite.finetune.memory import Shape, check_memory, choose_bits
 from selfguide_lite.finetune.options import Bits, TrainOptions, rate_for
+from selfguide_lite.finetune.precision import LARGE, half_on_cpu
 from selfguide_lite.finetune.prefix import share_prefix
 from selfguide_lite.finetune.rows import Row, padded
 from selfguide_lite.gguf.to_hf import hf_folder
@@ -30,7 +32,6 @@ from selfguide_lite.llm.native import cores
 from selfguide_lite.progress import TrainStep
 
 _CHECKPOINT = "checkpoint-"
-_LARGE = 400_000_000  # parameters from which on memory matters more than speed
 _WARMUP_SHARE = 0.05
 
 
@@ -98,7 +99,7 @@ def fit(
                 note(f"--bits {options.bits} is for a GPU; it changes nothing here")
         checkpointing = options.checkpointing
         if checkpointing is None:
-            checkpointing = shape.parameters >= _LARGE
+            checkpointing = shape.parameters >= LARGE
         asked = replace(options, batch_size=min(options.batch_size, len(rows)))
         check_memory(asked, shape, longest, bits=bits, checkpointing=checkpointing, cuda=cuda)
         folder = base if base.is_dir() else hf_folder(base)
@@ -137,11 +138,11 @@ def fit(
             output_dir=str(out),
             per_device_train_batch_size=options.batch_size,
             gradient_accumulation_steps=options.accumulation,
-            num_train_epochs=options.epochs,
+            max_steps=total,
             learning_rate=rate,
             lr_scheduler_type="linear",
             warmup_steps=math.ceil(_WARMUP_SHARE * total),
-            weight_decay=0.0,
+            weight_decay=options.weight_decay,
             logging_steps=1,
             save_strategy="steps" if options.save_steps else "epoch",
             save_steps=options.save_steps or 500,
@@ -176,6 +177,17 @@ def fit(
                 self.last = time.perf_counter()
                 self.tokens = int(state.num_input_tokens_seen)
 
+            def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+                average.add(state.global_step)
+                self._keep_average(state, control)
+
+            def on_epoch_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+                self._keep_average(state, control)
+
+            def _keep_average(self, state: Any, control: Any) -> None:
+                if control.should_save and state.is_world_process_zero:
+                    average.save(out / f"{_CHECKPOINT}{state.global_step}")
+
             def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any], **_: Any) -> None:
                 if "loss" not in logs or not state.is_world_process_zero:
                     return
@@ -195,6 +207,8 @@ def fit(
                 with muted.lifted():
                     on_step(step)
 
+        weights = [(name, weight) for name, weight in model.named_parameters() if weight.requires_grad]
+        average = WeightAverage(weights, total - int(options.average_weights * total))
         reporter = Reporter()
         trainer = SFTTrainer(
             model=model,
@@ -208,6 +222,8 @@ def fit(
             trainer.remove_callback(callback)
         checkpoint = last_checkpoint(out) if resume else None
         resumed_at = _step_of(checkpoint)
+        if checkpoint:
+            average.load(checkpoint)
         if checkpoint and is_main_process():
             with muted.lifted():
                 note(f"going on from the checkpoint of step {resumed_at}")
@@ -220,6 +236,7 @@ def fit(
                 "or load the base in 4 bits with --bits 4"
             ) from error
         seconds = time.perf_counter() - started
+        average.apply()
         if is_main_process():
             trainer.model.save_pretrained(str(out))
         tail = reporter.losses[-max(1, len(reporter.losses) // 10) :] or [math.nan]
@@ -269,9 +286,10 @@ def _step_of(checkpoint: Path | None) -> int:
 
 
 def total_steps(rows: int, options: TrainOptions) -> int:
-    """Return the number of optimizer steps of a whole training."""
+    """Return the number of optimizer steps of a whole training: as the epochs have, within the bounds on steps."""
     batches = math.ceil(math.ceil(rows / world_size()) / options.batch_size)
-    return max(1, math.ceil(math.ceil(batches / options.accumulation) * options.epochs))
+    steps = math.ceil(math.ceil(batches / options.accumulation) * options.epochs)
+    return max(1, min(max(steps, options.min_steps), options.max_steps))
 
 
 def is_main_process() -> bool:
@@ -315,8 +333,7 @@ def _dtype(cuda: bool, parameters: int) -> Any:
 
     if cuda:
         return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
-    # A small model is trained as exactly as it is run; there a 16-bit base is no faster either.
-    return torch.bfloat16 if parameters >= _LARGE else torch.float32
+    return torch.bfloat16 if half_on_cpu(parameters) else torch.float32
 
 
 def _memory(cuda: bool, torch: Any) -> int:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from selfguide_lite.errors import SelfguideError
 from selfguide_lite.finetune.options import Bits, TrainOptions
+from selfguide_lite.finetune.precision import half_on_cpu
 
 _GIB = 2**30
 _CUDA_OVERHEAD = int(0.9 * _GIB)  # context, kernels, the allocator's own gaps
@@ -63,7 +64,7 @@ def training_memory(
 
     :param length: tokens of the longest row
     """
-    value = 2 if cuda or shape.parameters >= 400_000_000 else 4
+    value = 2 if cuda or half_on_cpu(shape.parameters) else 4
     body = shape.parameters - shape.embeddings
     per_weight = {4: 0.5 + 4.127 / 64, 8: 1.0 + 4 / 64, 16: float(value)}[bits]
     weights = int(body * per_weight) + shape.embeddings * value

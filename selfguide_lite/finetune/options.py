@@ -15,6 +15,9 @@ class TrainOptions:
     """Options of one finetune.
 
     :param epochs: passes over the dataset, as in the paper 3
+    :param min_steps: optimizer steps at least: few pairs get more epochs
+    :param max_steps: optimizer steps at most: many pairs get fewer epochs
+    :param average_weights: share of the steps, at the end, over which the weights are averaged; 0: the last step's
     :param learning_rate: at its peak; None: see `rate_for`
     :param batch_size: rows a step and process
     :param accumulation: steps whose gradients are summed before the weights move
@@ -26,6 +29,10 @@ class TrainOptions:
     """
 
     epochs: float = 3
+    min_steps: int = 1
+    max_steps: int = 1_000_000
+    average_weights: float = 0.0
+    weight_decay: float = 0.0
     learning_rate: float | None = None
     batch_size: int = 8
     accumulation: int = 1
@@ -47,6 +54,10 @@ class TrainOptions:
         """
         return cls(
             epochs=settings.epochs,
+            min_steps=settings.min_steps,
+            max_steps=settings.max_steps,
+            average_weights=settings.average_weights,
+            weight_decay=settings.weight_decay,
             learning_rate=settings.learning_rate,
             batch_size=settings.batch_size,
             accumulation=settings.accumulation,

@@ -41,8 +41,8 @@ ANSWER = Task.model_validate(
     }
 )
 POOL = [
-    LabelledInput(number, f"Text {number} " + "of some length " * (number % 4), number // 10, ("glad", "sad")[number % 2])
-    for number in range(40)
+    LabelledInput(at, f"Text {at} " + "of some length " * (at % 4), at // 10, ("glad", "sad")[at % 2])
+    for at in range(40)
 ]
 
 

@@ -1,7 +1,7 @@
 """The mean of a LoRA's weights over the last part of its training, in place of the weights of the last step.
 
 On few pairs the last step's weights depend on which rows came last; their mean over many steps does not (stochastic
-weight averaging, arXiv 1803.05407). The mean is kept with every checkpoint, so a training that goes on has the same one.
+weight averaging, arXiv 1803.05407). Every checkpoint keeps the mean, so that a training that goes on has the same one.
 """
 
 from collections.abc import Iterable

@@ -21,6 +21,7 @@ class TrainOptions:
     :param learning_rate: at its peak; None: see `rate_for`
     :param batch_size: rows a step and process
     :param accumulation: steps whose gradients are summed before the weights move
+    :param answer_style: how the answers that are learnt are asked for
     :param max_length: tokens of prompt and answer; a longer row is left out
     :param alpha: the LoRA is scaled by alpha / rank
     :param bits: of the base's weights while training, on CUDA; None: by the card's free memory
@@ -37,6 +38,7 @@ class TrainOptions:
     batch_size: int = 8
     accumulation: int = 1
     max_length: int = 2048
+    answer_style: str = "few-shot"
     rank: int = 16
     alpha: float = 32
     dropout: float = 0.0
@@ -62,6 +64,7 @@ class TrainOptions:
             batch_size=settings.batch_size,
             accumulation=settings.accumulation,
             max_length=settings.max_length,
+            answer_style=settings.answer_style,
             rank=settings.lora_rank,
             alpha=settings.lora_alpha,
             dropout=settings.lora_dropout,

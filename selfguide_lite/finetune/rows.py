@@ -51,15 +51,18 @@ class Rows:
         return digest.hexdigest()
 
 
-def make_rows(pairs: Iterable[Pair], task: Task, prompts: Prompts, chat: ChatFormat, max_length: int) -> Rows:
+def make_rows(
+    pairs: Iterable[Pair], task: Task, prompts: Prompts, chat: ChatFormat, max_length: int, style: str = "few-shot"
+) -> Rows:
     """Render and tokenize pairs.
 
+    :param style: how an answer is asked for
     :param max_length: tokens of prompt, answer and end token together
     """
     rows: list[Row] = []
     left_out = longest = 0
     for pair in pairs:
-        messages = prompts.annotate(task, pair.input)
+        messages = prompts.answer(task, pair.input, style)
         prompt = chat.prompt(messages)
         ids = (*prompt, *chat.answer(messages, pair.output))
         longest = max(longest, len(ids))

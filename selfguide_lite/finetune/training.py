@@ -106,7 +106,7 @@ def train(
         weights = base_folder(base, gguf) if base is not None else None
     vocabulary = Model(model, vocab_only=True)
     try:
-        rows = make_rows(pairs, task, prompts, ChatFormat.of(vocabulary), options.max_length)
+        rows = make_rows(pairs, task, prompts, ChatFormat.of(vocabulary), options.max_length, options.answer_style)
     finally:
         vocabulary.close()
     _check_rows(rows, options, listener)

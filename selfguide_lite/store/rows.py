@@ -134,7 +134,10 @@ class Pair:
 
 @dataclass(frozen=True, slots=True)
 class LengthBound:
-    """A row of the view `length_bound`: a text of this part is kept when low < length < high, in characters."""
+    """A row of the view `length_bound`: which lengths of this part are kept, in characters.
+
+    :param rule: `range`: from low to high; `deviations`: low < length < high
+    """
 
     part: str
     n: int
@@ -143,6 +146,7 @@ class LengthBound:
     low: float
     high: float
     enabled: bool
+    rule: str = "range"
 
 
 @dataclass(frozen=True, slots=True)

@@ -456,7 +456,7 @@ STAGES = ("input", "output", "answer")
 _COUNTED_IN = {"input": "input_check", "output": "output_rejected", "answer": "answer_check"}
 _RANK = re.compile(r"^-- rank: (\d+)$", re.MULTILINE)
 _FILTERS = re.compile(r"/\* filters: (\w+)(.*?) \*/")
-_BODY = re.compile(r"/\* (\w+)((?:, \w+ as \w+)+) \*/")
+_BODY = re.compile(r"/\* (\w+)((?:, \w+ as \w+)*) \*/")
 _OWN_RANK = 1000  # a user's filters come after all of ours
 
 
@@ -555,8 +555,8 @@ def _expanded(sql: str, shipped: Mapping[str, str], own: Sequence[UserFilter]) -
     """Return a view's file with its two kinds of marks filled in.
 
     `/* filters: STAGE */` becomes the rows of all filters of a stage. `/* VIEW, OTHER as NAME */` becomes the text of
-    another view that reads NAME in place of the view OTHER, and so may the first kind: SQLite works a view out anew
-    for everything that reads it, and these are worked out once.
+    a view that reads NAME in place of the view OTHER; the first kind may rename like that too. SQLite works a view out
+    anew for everything that reads it; what stands in a WITH under a name is worked out once.
     """
 
     def filters(mark: re.Match[str]) -> str:
@@ -575,7 +575,10 @@ def _expanded(sql: str, shipped: Mapping[str, str], own: Sequence[UserFilter]) -
         ]
         return "\n    UNION ALL ".join(rows)
 
-    return _BODY.sub(lambda mark: _body(shipped[mark[1]], mark[2]), _FILTERS.sub(filters, sql))
+    def view(mark: re.Match[str]) -> str:
+        return _body(_expanded(shipped[mark[1]], shipped, own), mark[2])
+
+    return _BODY.sub(view, _FILTERS.sub(filters, sql))
 
 
 def _body(sql: str, renamed: str) -> str:

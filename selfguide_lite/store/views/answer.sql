@@ -4,13 +4,18 @@
 -- (batch calibration, arXiv 2309.17249). `share` is the winner's share of the votes, `confidence` its calibrated share,
 -- or its share where nothing is calibrated.
 WITH
-  counted AS MATERIALIZED (SELECT * FROM vote),
+  calibrated AS MATERIALIZED (
+    SELECT task_id, calibrate_min_inputs FROM filter_setting WHERE calibrate AND kind = 'classification'
+  ),
+  counted AS MATERIALIZED (
+    SELECT * FROM vote WHERE place = 1 OR task_id IN (SELECT task_id FROM calibrated)
+  ),
   prior AS MATERIALIZED (
     SELECT p.task_id, p.label, nullif(p.mean, 0) AS mean, ifnull(l.share, 1.0) AS wanted
     FROM (/* label_prior, vote as counted */) AS p
-    JOIN filter_setting AS s ON s.task_id = p.task_id
+    JOIN calibrated AS c ON c.task_id = p.task_id
     JOIN label AS l ON l.task_id = p.task_id AND l.text = p.label
-    WHERE s.calibrate AND s.kind = 'classification' AND p.n >= s.calibrate_min_inputs
+    WHERE p.n >= c.calibrate_min_inputs
   ),
   weighed AS (
     SELECT c.*, ifnull(c.share / p.mean * p.wanted, 0.0) AS lean

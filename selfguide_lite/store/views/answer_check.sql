@@ -1,8 +1,11 @@
 -- Every kept input that has an answer, with the first reason for which a filter of answers rejects it, or none; whether
 -- the answer is the label that was asked for is not yet looked at.
 WITH
+  screened AS MATERIALIZED (SELECT id, reason FROM input_verdict),
   settled AS MATERIALIZED (
-    SELECT * FROM answer WHERE input_id IN (SELECT id FROM input_verdict WHERE reason IS NULL)
+    SELECT *
+    FROM (/* answer, input_verdict as screened */)
+    WHERE input_id IN (SELECT id FROM screened WHERE reason IS NULL)
   ),
   rejected(id, rank, reason, detail) AS (
     /* filters: answer, answer as settled */

@@ -20,7 +20,7 @@ WITH
   judged AS MATERIALIZED (
     SELECT a.task_id, a.id, a.reason,
            CASE WHEN s.balance AND s.kind = 'classification' THEN a.answer END AS label
-    FROM answer_verdict AS a
+    FROM (/* answer_verdict, input_verdict as pool */) AS a
     JOIN filter_setting AS s ON s.task_id = a.task_id
   ),
   reached(task_id, input_id, how, reason) AS (

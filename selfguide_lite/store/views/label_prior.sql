@@ -8,8 +8,8 @@ WITH
       AND v.input_id IN (SELECT id FROM input_verdict WHERE reason IS NULL)
     GROUP BY v.task_id, v.answer
   ),
-  pool AS (SELECT task_id, sum(first) AS n FROM total GROUP BY task_id)
+  asked AS (SELECT task_id, sum(first) AS n FROM total GROUP BY task_id)
 SELECT l.task_id, l.text AS label, ifnull(t.share, 0.0) / p.n AS mean, p.n
-FROM pool AS p
+FROM asked AS p
 JOIN label AS l ON l.task_id = p.task_id
 LEFT JOIN total AS t ON t.task_id = l.task_id AND t.answer = l.text;

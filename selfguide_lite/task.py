@@ -46,7 +46,7 @@ Text = Annotated[str, Field(min_length=1, max_length=100_000), _NoNul]
 NoiseTerm = Annotated[str, StringConstraints(min_length=1, max_length=1000, strip_whitespace=False), _NoNul]
 
 # Stock phrases of a chat assistant, the words of our own prompts, and marks that belong to no text. A term that begins
-# with ^ counts at a line's start alone, so that an e-mail may say what is here and a sentence may have the word "input".
+# with ^ counts at a line's start alone: an e-mail may say what is here, and a sentence may have the word "input".
 NOISE_TERMS: tuple[str, ...] = (
     "sure, i'd be happy to",
     "sure, i can help",
@@ -83,7 +83,7 @@ NOISE_TERMS: tuple[str, ...] = (
     "\n\n",
     "\\_",
 )
-# The paper's own list (arXiv 2407.12874, appendix): stock phrases, and the marks that its prompts use, anywhere in a text.
+# The paper's own list (arXiv 2407.12874, appendix): stock phrases, and the marks that its prompts use, anywhere.
 PAPER_NOISE_TERMS: tuple[str, ...] = (
     "sure, i'd be happy to help",
     "sure, here",
@@ -161,7 +161,9 @@ class Task(_Model):
             if missing := [label for label in self.labels if label not in self.label_shares]:
                 raise ValueError(f"label_shares: {missing[0][:_SHOWN]!r} has none; give every label its share")
             if abs(sum(self.label_shares.values()) - 1) > _SHARES_OFF:
-                raise ValueError(f"label_shares: add up to {sum(self.label_shares.values()):.3g}; they must add up to 1")
+                raise ValueError(
+                    f"label_shares: add up to {sum(self.label_shares.values()):.3g}; they must add up to 1"
+                )
         if self.kind == "generation":
             if self.labels:
                 raise ValueError("labels: a generation task has none; remove them or set kind: classification")
@@ -188,15 +190,14 @@ def has_noise(text: str, term: str) -> bool:
 def effective_noise_terms(task: Task) -> tuple[str, ...]:
     """Return the noise terms in force for a task: its own, or the default list.
 
-    Of the modern list, terms that an example or a label holds are left out: they would drop the very texts that the
-    examples ask for. The paper's list is taken as it is.
+    Of a default list, terms that an example or a label holds are left out: they would drop the very texts that the
+    examples ask for.
     """
     if task.noise_terms is not None:
         return task.noise_terms
-    if task.settings.noise_list == "paper":
-        return PAPER_NOISE_TERMS
+    terms = PAPER_NOISE_TERMS if task.settings.noise_list == "paper" else NOISE_TERMS
     texts = [text for example in task.examples for text in (example.input, example.output)] + list(task.labels)
-    return tuple(term for term in NOISE_TERMS if not any(has_noise(text, term) for text in texts))
+    return tuple(term for term in terms if not any(has_noise(text, term) for text in texts))
 
 
 def fold(text: str) -> str:

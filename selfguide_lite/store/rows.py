@@ -122,6 +122,19 @@ class Agreement:
         deviation = math.sqrt(self.expected * (1 - self.expected) / self.asked)
         return self.observed > self.expected + _ONE_SIDED_5_PERCENT * deviation
 
+    @property
+    def sentence(self) -> str:
+        """What a person is told, in one line."""
+        told = (
+            f"{self.agreeing:,} of {self.asked:,} answers ({self.observed:.0%}) are the label that was asked for; "
+            f"by chance {self.expected:.0%} would be"
+        )
+        if self.fallback:
+            told += f". Agreement is not asked for: the rarest label would keep {self.rarest:,} pairs"
+        elif not self.enabled:
+            told += ". Agreement is not asked for: agreement_filter is off"
+        return told
+
 
 @dataclass(frozen=True, slots=True)
 class Pair:

@@ -498,14 +498,15 @@ def user_filters(connection: "sqlite3.Connection", shipped: Iterable[str]) -> li
     """Return the user's own filter views, also those that were made with plain SQL."""
     views = connection.execute("SELECT name, sql FROM sqlite_master WHERE type = 'view' ORDER BY name").fetchall()
     return [
-        UserFilter(stage, view, sql, _problem(connection, stage, view))
+        UserFilter(stage, view, sql, problem(connection, stage, view))
         for stage in STAGES
         for view, sql in views
         if view.startswith(f"filter_{stage}_") and view not in shipped
     ]
 
 
-def _problem(connection: "sqlite3.Connection", stage: str, view: str) -> str | None:
+def problem(connection: "sqlite3.Connection", stage: str, view: str) -> str | None:
+    """Return why the verdicts cannot count a filter view, or None."""
     try:
         if _COUNTED_IN[stage] not in _reads(connection, f'SELECT id, detail FROM "{_identifier(view)}"'):
             return None
@@ -546,9 +547,7 @@ def wanted_views(connection: "sqlite3.Connection", *, with_own: bool = True) -> 
     """Return every view of ours as it must stand in this file: the verdicts count the user's filters too."""
     shipped = view_files()
     own = [filter_ for filter_ in user_filters(connection, shipped) if filter_.problem is None] if with_own else []
-    return {
-        name: f"CREATE VIEW {name} AS\n{_expanded(sql, shipped, own).rstrip(';')}" for name, sql in shipped.items()
-    }
+    return {name: f"CREATE VIEW {name} AS\n{_expanded(sql, shipped, own).rstrip(';')}" for name, sql in shipped.items()}
 
 
 def _expanded(sql: str, shipped: Mapping[str, str], own: Sequence[UserFilter]) -> str:

@@ -294,7 +294,7 @@ class Store:
         rows = self._rows("SELECT text FROM label WHERE task_id = ? ORDER BY number", task_id)
         return tuple(text for (text,) in rows)
 
-    def _label_details(self, task_id: int) -> dict[str, dict[str, Any]]:
+    def _label_details(self, task_id: int) -> dict[str, Any]:
         rows = self._rows("SELECT text, meaning, share FROM label WHERE task_id = ?", task_id)
         return {
             "label_meanings": {text: meaning for text, meaning, _ in rows if meaning is not None},
@@ -560,7 +560,10 @@ class Store:
             " WHERE v.task_id = ? AND v.reason IS NULL ORDER BY i.round, i.prompt, i.id",
             task_id,
         )
-        return [LabelledInput(*row[:-1], None if row[-1] is None else bool(row[-1])) for row in rows]
+        return [
+            LabelledInput(input_id, text, round_, label, answer, None if agrees is None else bool(agrees))
+            for input_id, text, round_, label, answer, agrees in rows
+        ]
 
     def kept_label_shares(self, task_id: int) -> list[LabelShares]:
         """Return the kept inputs whose labels were scored, with the raw share of each label."""
@@ -609,13 +612,14 @@ class Store:
         )
         if not rows:
             return Agreement(0, 0, 0.0, 0, bool(self.settings(task_id).get("agreement_filter")), False)
-        *counts, enabled, fallback = rows[0]
-        return Agreement(*counts, bool(enabled), bool(fallback))
+        asked, agreeing, expected, rarest, enabled, fallback = rows[0]
+        return Agreement(asked, agreeing, expected, rarest, bool(enabled), bool(fallback))
 
     def length_bounds(self, task_id: int) -> list[LengthBound]:
         """Return the length intervals in force for inputs and outputs."""
         rows = self._rows(
-            "SELECT part, n, mean, deviation, low, high, enabled, rule FROM length_bound WHERE task_id = ? ORDER BY part",
+            "SELECT part, n, mean, deviation, low, high, enabled, rule FROM length_bound WHERE task_id = ?"
+            " ORDER BY part",
             task_id,
         )
         return [
@@ -627,8 +631,8 @@ class Store:
         """Return for every label of a classification task how many answers and how many pairs have it."""
         rows = self._rows(
             "SELECT l.text, ifnull(a.n, 0), ifnull(d.n, 0) FROM label AS l"
-            " LEFT JOIN (SELECT output, count(*) AS n FROM pair WHERE task_id = ? GROUP BY output) AS a"
-            " ON a.output = l.text"
+            " LEFT JOIN (SELECT answer, count(*) AS n FROM answer_verdict WHERE task_id = ? GROUP BY answer) AS a"
+            " ON a.answer = l.text"
             " LEFT JOIN (SELECT output, count(*) AS n FROM dataset WHERE task_id = ? GROUP BY output) AS d"
             " ON d.output = l.text WHERE l.task_id = ? ORDER BY l.number",
             task_id,

@@ -11,7 +11,7 @@ from selfguide_lite.llm.base import Message
 from selfguide_lite.prompts import Prompts
 from selfguide_lite.settings import Settings
 from selfguide_lite.synthesis.generate import draw_prompt
-from selfguide_lite.task import NOISE_TERMS, Task, fold, read_task
+from selfguide_lite.task import Task, effective_noise_terms, fold, has_noise, read_task
 from selfguide_lite.yaml_file import Places
 
 _NEAR_CONTEXT = 0.75  # a prompt that fills more of the context than this leaves too little for the answer
@@ -115,6 +115,8 @@ def _lengths(task: Task, settings: Settings) -> Iterator[_Found]:
         if not filtered:
             continue
         lengths = [len(text(i)) for i in range(len(task.examples))]
+        if settings.length_rule == "range":
+            continue  # from under the shortest to over the longest: it drops no example
         mean, spread = fmean(lengths), pstdev(lengths)
         if spread == 0:
             slack = max(mean * settings.length_slack_share, settings.length_slack_min)
@@ -162,18 +164,14 @@ def _labels(task: Task) -> Iterator[_Found]:
 def _noise(task: Task, settings: Settings) -> Iterator[_Found]:
     if not settings.noise_filter:
         return
-    terms = NOISE_TERMS if task.noise_terms is None else task.noise_terms
     advice = "; take it off with a noise_terms list of your own"
-    labels = [label.casefold() for label in task.labels]
-    texts = [(example.input.casefold(), example.output.casefold()) for example in task.examples]
-    for term in terms:
-        sought = term.casefold()
-        for i, label in enumerate(labels):
-            if sought in label:
+    for term in effective_noise_terms(task):
+        for i, label in enumerate(task.labels):
+            if has_noise(label, term):
                 yield "error", f"labels.{i}", f"the noise term {term!r} drops every answer with this label{advice}"
-        for i, both in enumerate(texts):
-            for column, text in zip(("input", "output"), both, strict=True):
-                if sought in text and not (column == "output" and task.labels):
+        for i, example in enumerate(task.examples):
+            for column, text in (("input", example.input), ("output", example.output)):
+                if has_noise(text, term) and not (column == "output" and task.labels):
                     yield (
                         "warning",
                         f"examples.{i}.{column}",

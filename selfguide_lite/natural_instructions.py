@@ -18,7 +18,7 @@ from selfguide_lite.errors import SelfguideError
 from selfguide_lite.evaluate.metrics import normalize
 from selfguide_lite.evaluate.rows import EvalRow
 from selfguide_lite.plain_json import escaped, plain_json
-from selfguide_lite.task import NOISE_TERMS, Example, Kind, Task, fold
+from selfguide_lite.task import Example, Kind, Task, fold
 
 # A set of answers is a set of labels when it is small and each answer comes back again and again.
 _MAX_LABELS = 50
@@ -80,7 +80,6 @@ def read_natural_instructions(path: Path, *, examples: int = 3, kind: Kind | Non
             instruction=definitions[0],
             labels=tuple(labels) if found == "classification" else (),
             examples=tuple(chosen),
-            noise_terms=_noise_terms(chosen, notes),
         )
     except ValidationError as error:
         problem = error.errors()[0]
@@ -170,16 +169,6 @@ def _kind(answers: Sequence[str], labels: Sequence[str]) -> Kind:
     used = len({_label_key(answer) for answer in answers})
     small = 2 <= len(labels) <= _MAX_LABELS and all(len(label) <= _MAX_LABEL_CHARACTERS for label in labels)
     return "classification" if small and len(answers) >= _MIN_USES * used else "generation"
-
-
-def _noise_terms(examples: Sequence[Example], notes: list[str]) -> tuple[str, ...] | None:
-    """The default terms without those that the examples themselves hold: they would drop every text in this form."""
-    texts = [text.casefold() for example in examples for text in (example.input, example.output)]
-    clashing = [term for term in NOISE_TERMS if any(term in text for text in texts)]
-    if not clashing:
-        return None
-    notes.append(f"not noise here, since the examples hold it: {', '.join(map(repr, clashing))}")
-    return tuple(term for term in NOISE_TERMS if term not in clashing)
 
 
 class _Readable(yaml.SafeDumper):

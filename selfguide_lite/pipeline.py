@@ -189,11 +189,14 @@ _NO_LOSS = ("kept", "unanswered", "no valid answer")  # the last two only repeat
 _ADVICE = {
     "empty": "a model in the chat format of its GGUF file; `selfguide doctor` shows it",
     "noise": "remove noise terms that your texts need (noise_terms in the task file), or a larger model",
-    "length": "examples of more varied lengths, --set length_deviations=3, or --set input_length_filter=false",
+    "length": "examples of more varied lengths, --set length_factor=5, or --set input_length_filter=false",
     "echo": "more examples, or a higher --set input_temperature",
     "duplicate": "a higher --set input_temperature, or more examples",
     "label": "clearer labels, --set method=score, or a larger model",
-    "inconsistent": "a lower --set min_share, or a larger model",
+    "label_named": "examples that name the labels too, or --set label_named_filter=false",
+    "share": "a lower --set min_share, or a larger model",
+    "disagreement": "what each label means (labels in the task file), --set agreement_filter=false, or a larger model",
+    "confidence": "a lower --set min_confidence, or a larger model",
 }
 
 

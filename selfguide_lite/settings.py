@@ -42,6 +42,7 @@ class Settings(BaseModel):
     output_max_tokens: Count = 500
     # filters (rows of the table `setting`, read by the views)
     noise_filter: bool = True
+    noise_list: Literal["modern", "paper"] = "modern"
     input_length_filter: bool = True
     output_length_filter: bool | None = None
     length_rule: Literal["range", "deviations"] = "range"

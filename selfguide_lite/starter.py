@@ -45,8 +45,9 @@ examples:
 """
 
 _TAIL = """
-# Texts that drop what contains one of them. The default list holds a chat assistant's stock phrases.
-# noise_terms: ["sure, here", "as an ai", "i hope this helps"]
+# Texts that drop what contains one of them; with ^ in front, at a line's start alone. The default list holds a chat
+# assistant's stock phrases.
+# noise_terms: ["sure, here", "i hope this helps", "^here is a"]
 
 # What differs from the defaults (all of them: `selfguide run --help`).
 # settings:

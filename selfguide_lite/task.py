@@ -45,8 +45,46 @@ Text = Annotated[str, Field(min_length=1, max_length=100_000), _NoNul]
 # White space counts in a noise term: a blank line is one.
 NoiseTerm = Annotated[str, StringConstraints(min_length=1, max_length=1000, strip_whitespace=False), _NoNul]
 
-# Stock phrases of a chat assistant, and the marks that the prompts themselves use (arXiv 2407.12874, appendix).
+# Stock phrases of a chat assistant, the words of our own prompts, and marks that belong to no text. A term that begins
+# with ^ counts at a line's start alone: an e-mail may say what is here, and a sentence may have the word "input".
 NOISE_TERMS: tuple[str, ...] = (
+    "sure, i'd be happy to",
+    "sure, i can help",
+    "i'd be happy to help",
+    "i'm happy to help",
+    "sure, here",
+    "sure! here",
+    "^certainly! here",
+    "^of course! here",
+    "great question",
+    "i hope this helps",
+    "as an ai language model",
+    "as an ai assistant",
+    "^as an ai ",
+    "^as an ai,",
+    "^i'm sorry, but i can",
+    "^here is the",
+    "^here's the",
+    "^here is a",
+    "^here's a",
+    "^here are ",
+    "^here is one",
+    "^here's one",
+    "^write one",
+    "^write another",
+    "write another, different",
+    "different one whose answer",
+    "new, different input",
+    "possibly flawed",
+    "good inputs:",
+    "^input:",
+    "^output:",
+    "^answer:",
+    "\n\n",
+    "\\_",
+)
+# The paper's own list (arXiv 2407.12874, appendix): stock phrases, and the marks that its prompts use, anywhere.
+PAPER_NOISE_TERMS: tuple[str, ...] = (
     "sure, i'd be happy to help",
     "sure, here",
     "i'd be happy to",
@@ -61,6 +99,7 @@ NOISE_TERMS: tuple[str, ...] = (
     "\n\n",
     "\\_",
 )
+_A_TO_Z = {code: code + 32 for code in range(ord("A"), ord("Z") + 1)}
 _SHARES_OFF = 0.01  # shares are typed by hand: 0.33 three times is 1
 _SHOWN = 80  # characters of a text in a message
 _LONG = 1000  # characters from which `fold` looks for runs of combining marks
@@ -84,7 +123,8 @@ class Task(_Model):
     :param labels: for classification, every label that an answer may be; a mapping gives each its meaning
     :param label_meanings: what a label means, in a few words, for labels that do not say it themselves
     :param label_shares: how often each label occurs in life; left out, all are equally frequent
-    :param noise_terms: texts that drop a generated text which contains one (case is ignored); None: `NOISE_TERMS`
+    :param noise_terms: texts that drop a generated text which contains one (case is ignored; one that begins with ^
+        counts at a line's start alone); None: the list that the setting noise_list names, see `effective_noise_terms`
     :param settings: what differs from the defaults of the task's kind
     :param eval: JSONL file with `input` and `output` (a text, or a list of references), beside the task file
     """
@@ -136,6 +176,27 @@ class Task(_Model):
             if fold(example.output) not in folded:
                 raise ValueError(f"examples.{number}.output: {example.output[:_SHOWN]!r} is not one of the labels")
         return self
+
+
+def has_noise(text: str, term: str) -> bool:
+    """Tell whether a text contains a noise term, as the database finds it: case is ignored for A to Z."""
+    text, term = text.translate(_A_TO_Z), term.translate(_A_TO_Z)
+    if len(term) > 1 and term.startswith("^"):
+        return f"\n{term[1:]}" in f"\n{text}"
+    return term in text
+
+
+def effective_noise_terms(task: Task) -> tuple[str, ...]:
+    """Return the noise terms in force for a task: its own, or the default list.
+
+    Of a default list, terms that an example or a label holds are left out: they would drop the very texts that the
+    examples ask for.
+    """
+    if task.noise_terms is not None:
+        return task.noise_terms
+    terms = PAPER_NOISE_TERMS if task.settings.noise_list == "paper" else NOISE_TERMS
+    texts = [text for example in task.examples for text in (example.input, example.output)] + list(task.labels)
+    return tuple(term for term in terms if not any(has_noise(text, term) for text in texts))
 
 
 def fold(text: str) -> str:

@@ -90,9 +90,12 @@ def status_command(db: Path | None, task_name: str | None, as_json: bool) -> Non
       selfguide status
       selfguide status -d my-task.db --json
     """
+    from dataclasses import asdict
+
     with _opened(db, task_name) as (store, task_id), _pipe():
         funnel, bounds = store.funnel(task_id), store.length_bounds(task_id)
         labels = store.label_balance(task_id)
+        agreement = store.agreement(task_id)
         task = store.task(task_id)
         if as_json:
             print_json(
@@ -101,8 +104,16 @@ def status_command(db: Path | None, task_name: str | None, as_json: bool) -> Non
                     "kind": task.kind,
                     "funnel": [{"stage": row.stage, "reason": row.reason, "n": row.n} for row in funnel],
                     "labels": [{"label": row.label, "answers": row.answers, "pairs": row.pairs} for row in labels],
+                    "agreement": asdict(agreement) | {"beyond_chance": agreement.beyond_chance},
                     "length": [
-                        {"part": b.part, "low": b.low, "high": b.high, "enabled": b.enabled, "mean": b.mean}
+                        {
+                            "part": b.part,
+                            "low": b.low,
+                            "high": b.high,
+                            "enabled": b.enabled,
+                            "mean": b.mean,
+                            "rule": b.rule,
+                        }
                         for b in bounds
                     ],
                 }
@@ -115,6 +126,8 @@ def status_command(db: Path | None, task_name: str | None, as_json: bool) -> Non
         if labels:
             click.echo("\nlabels")
             _table(["label", "answers", "in the dataset"], [(r.label, r.answers, r.pairs) for r in labels], "  ")
+        if agreement.asked:
+            click.echo(f"\n{agreement.sentence}")
         click.echo("\nlengths, in characters")
         _table(["part", "kept between", "examples' mean", "filter"], map(_bound_cells, bounds), "  ")
 
@@ -317,7 +330,7 @@ def filter_command() -> None:
 
 
 _stage_option = click.option(
-    "--stage", type=click.Choice(["input", "output"]), help="Whether it judges inputs or outputs."
+    "--stage", type=click.Choice(["input", "output", "answer"]), help="Whether it judges inputs, outputs or answers."
 )
 
 
@@ -362,18 +375,22 @@ def filter_list_command(db: Path | None, task_name: str | None, as_json: bool) -
 def filter_add_command(name: str, statement: str, stage: Any, db: Path | None) -> None:
     """Add a filter of your own: a SELECT that gives the `id` and a `detail` of every row to reject.
 
+    A filter of answers judges what an input was answered with in the end; its `id` is the input's.
+
     \b
     Examples:
       selfguide filter add shouting --stage input \\
         "select id, 'all capitals' as detail from input where text = upper(text)"
       selfguide filter add cut_off --stage output \\
         "select id, 'cut off' as detail from output where finish_reason = 'length'"
+      selfguide filter add narrow --stage answer \\
+        "select input_id as id, 'narrow win' as detail from answer where confidence < 0.6"
     """
     from selfguide_lite.store import Store
     from selfguide_lite.store.filters import add_filter
 
     if stage is None:
-        raise click.UsageError("say --stage input or --stage output")
+        raise click.UsageError("say --stage input, --stage output or --stage answer")
     with Store.open(find_db(db), create=False) as store:
         rejects = add_filter(store, stage, name, statement)
     click.echo(f"Filter {name} rejects {rejects:,} {stage}s.")

@@ -263,7 +263,8 @@ def _votes(go: Any, facts: Facts) -> Chart | None:
     return Chart(
         "votes",
         "How sure the answers are",
-        f"Share of the votes that each input's strongest answer has: over 90 % for {sure:,} of {len(facts.shares):,} "
+        f"Share of the votes (calibrated where that is on) that each input's answer has: over 90 % for {sure:,} of "
+        f"{len(facts.shares):,} "
         f"inputs; {lost:,} stay under the least share of {facts.min_share:.0%} (the dashed line).",
         _figure(
             go,
@@ -295,7 +296,8 @@ def _labels(go: Any, facts: Facts) -> Chart | None:
     return Chart(
         "labels",
         "Balance of the labels",
-        f"Pairs in the dataset: {told}. A label is asked for while inputs are written; the vote on the answer decides.",
+        f"Pairs in the dataset: {told}. A label is asked for while inputs are written; the answer decides, "
+        "and where agreement is asked for, inputs with another answer are dropped.",
         _figure(go, traces, "", "inputs", 320, barmode="group", xaxis={"type": "category"}),
         ("label", "asked for", "answered", "in the dataset"),
         tuple(

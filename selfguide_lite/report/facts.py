@@ -105,7 +105,7 @@ class RunFacts:
 class Facts:
     """Everything a report shows of one task.
 
-    :param shares: of the votes that each input's strongest answer has
+    :param shares: that each input's answer has of the votes, calibrated where calibration is on
     :param min_share: that an answer needs
     :param confusion: after the finetune: right label, answered label (or ``-``), count
     """
@@ -157,7 +157,7 @@ def collect(store: Store, task_id: int) -> Facts:
     broken = sorted(
         (c for c in changed if c.after_score < c.before_score), key=lambda c: c.after_score - c.before_score
     )
-    shares = [row[0] for row in _rows(store, "SELECT share FROM vote WHERE task_id = ? AND place = 1", task_id)]
+    shares = [row[0] for row in _rows(store, "SELECT confidence FROM answer WHERE task_id = ?", task_id)]
     return Facts(
         task=task,
         database=store.path.name,
@@ -259,9 +259,10 @@ def _samples(store: Store, task_id: int) -> list[Sample]:
     """Return inputs evenly from the first to the last, or all where there are few."""
     rows = _rows(
         store,
-        "SELECT i.id, i.text, v.reason, v.detail, a.answer, a.share, d.input_id IS NOT NULL"
-        " FROM input_verdict AS v JOIN input AS i ON i.id = v.id"
-        " LEFT JOIN answer AS a ON a.input_id = i.id LEFT JOIN dataset AS d ON d.input_id = i.id"
+        "SELECT i.id, i.text, ifnull(v.reason, w.reason), ifnull(v.detail, w.detail), a.answer, a.confidence,"
+        " d.input_id IS NOT NULL FROM input_verdict AS v JOIN input AS i ON i.id = v.id"
+        " LEFT JOIN answer AS a ON a.input_id = i.id LEFT JOIN answer_verdict AS w ON w.id = i.id"
+        " LEFT JOIN dataset AS d ON d.input_id = i.id"
         " WHERE v.task_id = ? ORDER BY i.round, i.prompt, i.id",
         task_id,
     )

@@ -30,6 +30,8 @@ TABLES: dict[str, str] = {
     "train_step": "Every optimizer step of every training run.",
     "adapter": "The adapters that were trained.",
     "evaluation": "Every evaluation, with its mean score and 95 % interval.",
+    "prior": "The mean share that a model with a prompt gives each label over inputs without answers.",
+    "verdict": "What the evaluations said in the end: the finetuned model against the best prompting.",
     "prediction": "Every evaluated example: the answer and its score.",
 }
 QUERIES: dict[str, dict[str, str]] = {
@@ -46,17 +48,24 @@ QUERIES: dict[str, dict[str, str]] = {
     },
     "weak_labels": {
         "title": "Which labels are weak?",
-        "description": "For each label: answers, how sure the votes are on average, and how many are in the dataset.",
-        "sql": "SELECT a.answer AS label, count(*) AS answers, round(avg(a.share), 3) AS mean_share,"
-        " sum(a.share < 0.6) AS under_60_percent, count(d.input_id) AS in_dataset"
+        "description": "For each label: answers, how sure they are on average, and how many are in the dataset.",
+        "sql": "SELECT a.answer AS label, count(*) AS answers, round(avg(a.confidence), 3) AS mean_confidence,"
+        " sum(a.confidence < 0.6) AS under_60_percent, count(d.input_id) AS in_dataset"
         " FROM answer AS a LEFT JOIN dataset AS d ON d.input_id = a.input_id"
-        " JOIN task AS t ON t.id = a.task_id WHERE t.kind = 'classification' GROUP BY a.answer ORDER BY mean_share",
+        " JOIN task AS t ON t.id = a.task_id WHERE t.kind = 'classification' GROUP BY a.answer"
+        " ORDER BY mean_confidence",
     },
     "close_calls": {
         "title": "Which answers were close calls?",
-        "description": "The inputs whose answer won with the smallest share.",
-        "sql": "SELECT a.input_id, round(a.share, 3) AS share, i.text AS input, a.answer FROM answer AS a"
-        " JOIN input AS i ON i.id = a.input_id ORDER BY a.share LIMIT 100",
+        "description": "The inputs whose answer won with the smallest share, calibrated where calibration is on.",
+        "sql": "SELECT a.input_id, round(a.confidence, 3) AS confidence, i.text AS input, a.answer FROM answer AS a"
+        " JOIN input AS i ON i.id = a.input_id ORDER BY a.confidence LIMIT 100",
+    },
+    "asked_and_answered": {
+        "title": "Do labels asked for and answered agree?",
+        "description": "How many kept inputs were asked for by a label and answered with another.",
+        "sql": "SELECT asked, answer, count(*) AS n, sum(reason IS NULL) AS pairs FROM answer_verdict"
+        " WHERE asked IS NOT NULL GROUP BY asked, answer ORDER BY asked, answer",
     },
     "rejected_outputs": {
         "title": "Which answers were rejected, and why?",
@@ -100,7 +109,8 @@ def description(sql: str) -> str:
     for line in sql.splitlines():
         if not line.startswith("--"):
             break
-        lines.append(line.removeprefix("--").strip())
+        if not line.startswith("-- rank: "):
+            lines.append(line.removeprefix("--").strip())
     return " ".join(lines)
 
 

@@ -1,6 +1,7 @@
 """The filters of a task: which there are, how much each rejects, a user's own ones, and their thresholds.
 
-A user's filter is a view named `filter_input_...` or `filter_output_...`: SQLite lets a view read and nothing else.
+A user's filter is a view named `filter_input_...`, `filter_output_...` or `filter_answer_...`: SQLite lets a view read
+and nothing else.
 """
 
 import re
@@ -19,13 +20,11 @@ from selfguide_lite.store import schema
 from selfguide_lite.store.connection import clear_errors
 from selfguide_lite.store.store import FILTER_SETTINGS, Store, clean_term
 
-Stage = Literal["input", "output"]
+Stage = Literal["input", "output", "answer"]
 # A new filter that takes longer than this over the rows that are there is refused, in seconds.
 PATIENCE = 60.0
-_BUILT_IN: dict[str, tuple[str, ...]] = {
-    "input": ("empty", "noise", "length", "echo", "duplicate"),
-    "output": ("empty", "noise", "length", "label"),
-}
+# The table whose rows a stage's filters list: the answer of an input goes by the input's id.
+_TABLES: dict[str, str] = {"input": "input", "output": "output", "answer": "input"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,12 +49,13 @@ def list_filters(store: Store, task_id: int) -> list[FilterRow]:
     """Return every filter in the order in which the verdicts look at them, inputs first."""
     own = schema.user_filters(store.connection, schema.view_files())
     rows: list[FilterRow] = []
-    stages: tuple[Stage, ...] = ("input", "output")
+    stages: tuple[Stage, ...] = ("input", "output", "answer")
     for stage in stages:
-        names = {f"filter_{stage}_{name}": name for name in _BUILT_IN[stage]}
+        shipped = schema.shipped_filters(stage)
+        names = {f"filter_{stage}_{name}": name for name in shipped}
         names |= {filter_.view: filter_.name for filter_ in own if filter_.stage == stage and not filter_.problem}
         counts = _counts(store, task_id, stage, list(names))
-        rows += [FilterRow(stage, name, name not in _BUILT_IN[stage], *counts[view]) for view, name in names.items()]
+        rows += [FilterRow(stage, name, name not in shipped, *counts[view]) for view, name in names.items()]
         rows += [
             FilterRow(stage, filter_.name, True, 0, 0, filter_.problem)
             for filter_ in own
@@ -71,6 +71,8 @@ def _counts(store: Store, task_id: int, stage: str, views: list[str]) -> dict[st
     rows_of_task = {
         "input": "SELECT id FROM input WHERE task_id = ?",
         "output": "SELECT o.id FROM input AS i JOIN output AS o ON o.input_id = i.id WHERE i.task_id = ?",
+        # Of answers, those of kept inputs: the others were not asked for.
+        "answer": "SELECT id FROM input_verdict WHERE task_id = ? AND reason IS NULL",
     }[stage]
     with clear_errors(store.path, "read"):
         found = store.connection.execute(
@@ -87,19 +89,17 @@ def add_filter(store: Store, stage: Stage, name: str, statement: str) -> int:
 
     The statement is tried on the rows that are there before anything is kept.
 
-    :param statement: a SELECT that gives `id` (of a row of `input` or `output`) and `detail` (why it is rejected)
+    :param statement: a SELECT that gives `id` (of a row of `output`, else of `input`) and `detail` (why it is rejected)
     :raises SelfguideError: where the name or the statement is wrong; the file is then as it was
     """
     if not re.fullmatch(r"[a-z][a-z0-9_]{0,40}", name):
         raise SelfguideError(f"filter {name!r}: a name has lower-case letters, digits and _, and begins with a letter")
-    if name in _BUILT_IN[stage]:
+    if name in schema.shipped_filters(stage):
         raise SelfguideError(f"filter {name!r}: is one of the shipped {stage} filters; choose another name")
     view = f"filter_{stage}_{name}"
     body = statement.strip().rstrip(";").strip()
     if not re.match(r"(?is)(\s*--[^\n]*\n|\s)*(select|with|values)\b", body):
         raise SelfguideError(f"filter {name!r}: the statement must be a SELECT; a filter reads and never writes")
-    if found := schema.CIRCULAR[stage].search(body):
-        raise SelfguideError(f"filter {name!r}: may not read {found[0]}, which is made from the {stage} filters")
     if store.connection.execute("SELECT 1 FROM sqlite_master WHERE name = ?", (view,)).fetchone():
         raise SelfguideError(f"filter {name!r}: exists; drop it first with `selfguide filter drop {name}`")
     with _changing(store, name) as connection:
@@ -110,34 +110,39 @@ def add_filter(store: Store, stage: Stage, name: str, statement: str) -> int:
                 f"filter {name!r}: must give the columns id, detail and gives {', '.join(columns)}; "
                 "name them, as in: select id, 'why' as detail from ..."
             )
+        problem = schema.problem(connection, stage, view)
+        if problem:
+            raise SelfguideError(f"filter {name!r}: {problem}")
+        table = _TABLES[stage]
         stray = connection.execute(
-            f"SELECT id FROM {view} WHERE id IS NULL OR id NOT IN (SELECT id FROM {stage}) LIMIT 1"
+            f"SELECT id FROM {view} WHERE id IS NULL OR id NOT IN (SELECT id FROM {table}) LIMIT 1"
         ).fetchone()
         if stray:
-            raise SelfguideError(f"filter {name!r}: gives the id {stray[0]!r}, which no row of {stage} has")
+            raise SelfguideError(f"filter {name!r}: gives the id {stray[0]!r}, which no row of {table} has")
         schema.refresh_views(connection)
-        connection.execute("SELECT count(*) FROM input_verdict").fetchone()
-        connection.execute("SELECT count(*) FROM output_verdict").fetchone()
+        for verdict in ("input_verdict", "output_verdict", "answer_verdict"):
+            connection.execute(f"SELECT count(*) FROM {verdict}").fetchone()
         return int(connection.execute(f"SELECT count(DISTINCT id) FROM {view}").fetchone()[0])
 
 
 def drop_filter(store: Store, name: str, stage: Stage | None = None) -> None:
     """Take a user's filter away.
 
-    :param stage: needed where an input filter and an output filter have that name
+    :param stage: needed where filters of several stages have that name
     :raises SelfguideError: where there is no such filter, or it is a shipped one (which a setting switches off)
     """
     own = schema.user_filters(store.connection, schema.view_files())
     found = [filter_ for filter_ in own if filter_.name == name and stage in (None, filter_.stage)]
     if not found:
-        if any(name in names for names in _BUILT_IN.values()):
+        if any(name in schema.shipped_filters(each) for each in schema.STAGES):
             raise SelfguideError(
                 f"filter {name!r}: is shipped and stays; `selfguide filter set` changes its settings, see `filter list`"
             )
         there = ", ".join(filter_.name for filter_ in own) or "none"
         raise SelfguideError(f"filter {name!r}: no such filter of yours; there are: {there}")
     if len(found) > 1:
-        raise SelfguideError(f"filter {name!r}: there is one of each stage; say --stage input or --stage output")
+        stages = " or ".join(f"--stage {filter_.stage}" for filter_ in found)
+        raise SelfguideError(f"filter {name!r}: there are several; say {stages}")
     with _changing(store, name) as connection:
         connection.execute(f'DROP VIEW "{_identifier(found[0].view)}"')
         schema.refresh_views(connection)
@@ -191,7 +196,9 @@ def _changing(store: Store, name: str) -> Iterator[sqlite3.Connection]:
         yield connection
         connection.execute("COMMIT")
     except (sqlite3.Error, sqlite3.Warning) as error:
-        message = str(error).replace(f"main.filter_input_{name}", name).replace(f"main.filter_output_{name}", name)
+        message = str(error)
+        for stage in schema.STAGES:
+            message = message.replace(f"main.filter_{stage}_{name}", name)
         if "interrupted" in message:
             message = f"it takes more than {PATIENCE:.0f} seconds over the rows that are there"
         elif "one statement at a time" in message:

@@ -116,12 +116,13 @@ def life(store: Store, input_id: int) -> Life:
             )
         ]
         pair = connection.execute("SELECT output FROM dataset WHERE input_id = ?", (input_id,)).fetchone()
-        answered = connection.execute("SELECT output_id FROM answer WHERE input_id = ?", (input_id,)).fetchone()
+        answered = connection.execute(
+            "SELECT output_id, reason, detail FROM answer_verdict WHERE id = ?", (input_id,)
+        ).fetchone()
         answer_run = connection.execute(
             "SELECT run_id FROM output WHERE input_id = ? ORDER BY id = ? DESC, id LIMIT 1",
             (input_id, answered[0] if answered else 0),
         ).fetchone()
-        settings = store.settings(task_id)
     why_not = None
     if pair is None:
         if reason is not None:
@@ -130,8 +131,8 @@ def life(store: Store, input_id: int) -> Life:
             why_not = "it has no answers yet"
         elif not votes:
             why_not = "every answer was rejected"
-        elif answered is None:
-            why_not = f"no answer has the minimum share of {settings['min_share']:g}"
+        elif answered is not None and answered[1] is not None:
+            why_not = f"its answer was rejected: {answered[1]} ({answered[2]})"
         else:
             why_not = "its label has more pairs than the rarest one, and balancing did not draw it"
     return Life(

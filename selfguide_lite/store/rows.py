@@ -122,6 +122,19 @@ class Agreement:
         deviation = math.sqrt(self.expected * (1 - self.expected) / self.asked)
         return self.observed > self.expected + _ONE_SIDED_5_PERCENT * deviation
 
+    @property
+    def sentence(self) -> str:
+        """What a person is told, in one line."""
+        told = (
+            f"{self.agreeing:,} of {self.asked:,} answers ({self.observed:.0%}) are the label that was asked for; "
+            f"by chance {self.expected:.0%} would be"
+        )
+        if self.fallback:
+            told += f". Agreement is not asked for: the rarest label would keep {self.rarest:,} pairs"
+        elif not self.enabled:
+            told += ". Agreement is not asked for: agreement_filter is off"
+        return told
+
 
 @dataclass(frozen=True, slots=True)
 class Pair:
@@ -134,7 +147,10 @@ class Pair:
 
 @dataclass(frozen=True, slots=True)
 class LengthBound:
-    """A row of the view `length_bound`: a text of this part is kept when low < length < high, in characters."""
+    """A row of the view `length_bound`: which lengths of this part are kept, in characters.
+
+    :param rule: `range`: from low to high; `deviations`: low < length < high
+    """
 
     part: str
     n: int
@@ -143,6 +159,7 @@ class LengthBound:
     low: float
     high: float
     enabled: bool
+    rule: str = "range"
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,10 +4,12 @@ Every view is plain SQL: the file opens in `sqlite3`, `sqlite-utils` and Dataset
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
-from sqlite3 import Error, complete_statement
+from sqlite3 import SQLITE_OK, SQLITE_READ, SQLITE_SELECT, Error, complete_statement
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -299,7 +301,14 @@ def _label_of(text: str, input_id: str) -> str:
 
 
 def _contains(text: str, term: str) -> str:
+    """SQL that tells whether a text contains a noise term, as files of format 1 had it."""
     return f"instr(lower({text}), lower({term}))"
+
+
+def _contains_or_begins(text: str, term: str) -> str:
+    """SQL that tells whether a text contains a noise term; one that begins with ^ counts at a line's start alone."""
+    begins = f"instr(char(10) || lower({text}), char(10) || lower(substr({term}, 2)))"
+    return f"CASE WHEN {term} GLOB '^?*' THEN {begins} ELSE {_contains(text, term)} END"
 
 
 _MEASURE_OUTPUT = f"""  UPDATE output SET
@@ -318,18 +327,6 @@ def _group_answers(input_id: str) -> str:
   UPDATE output SET answer_id = {first} WHERE input_id = {input_id} AND answer_id IS NOT {first};"""
 
 
-_NOISE_OF_INPUT = f"""
-  INSERT OR IGNORE INTO input_noise SELECT NEW.id, t.term FROM noise_term AS t
-    WHERE t.task_id = NEW.task_id AND {_contains("NEW.text", "t.term")};"""
-_NOISE_OF_OUTPUT = f"""
-  INSERT OR IGNORE INTO output_noise SELECT NEW.id, t.term FROM noise_term AS t
-    WHERE t.task_id = (SELECT i.task_id FROM input AS i WHERE i.id = NEW.input_id)
-      AND {_contains("NEW.text", "t.term")};"""
-_TEXTS_WITH_TERM = f"""
-  INSERT OR IGNORE INTO input_noise SELECT i.id, NEW.term FROM input AS i
-    WHERE i.task_id = NEW.task_id AND {_contains("i.text", "NEW.term")};
-  INSERT OR IGNORE INTO output_noise SELECT o.id, NEW.term FROM input AS i JOIN output AS o ON o.input_id = i.id
-    WHERE i.task_id = NEW.task_id AND {_contains("o.text", "NEW.term")};"""
 _FORGET_TERM = """
   DELETE FROM input_noise WHERE term = OLD.term
     AND input_id IN (SELECT i.id FROM input AS i WHERE i.task_id = OLD.task_id);
@@ -342,11 +339,6 @@ END""",
     f"""CREATE TRIGGER input_by_hand AFTER INSERT ON input WHEN NEW.folded IS NULL BEGIN
   UPDATE input SET length = length(text), folded = {_folded("NEW.text")} WHERE id = NEW.id;
 END""",
-    f"CREATE TRIGGER input_noise_found AFTER INSERT ON input BEGIN{_NOISE_OF_INPUT}\nEND",
-    f"""CREATE TRIGGER input_edited AFTER UPDATE OF text ON input BEGIN
-  UPDATE input SET length = length(text), folded = {_folded("NEW.text")} WHERE id = NEW.id;
-  DELETE FROM input_noise WHERE input_id = NEW.id;{_NOISE_OF_INPUT}
-END""",
     """CREATE TRIGGER input_gone AFTER DELETE ON input BEGIN
   DELETE FROM input_noise WHERE input_id = OLD.id;
 END""",
@@ -354,18 +346,60 @@ END""",
   UPDATE output SET label = {_label_of("NEW.text", "NEW.input_id")} WHERE id = NEW.id AND label IS NULL;
 {_MEASURE_OUTPUT}{_group_answers("NEW.input_id")}
 END""",
-    f"CREATE TRIGGER output_noise_found AFTER INSERT ON output BEGIN{_NOISE_OF_OUTPUT}\nEND",
-    f"""CREATE TRIGGER output_edited AFTER UPDATE OF text ON output BEGIN
-  UPDATE output SET label = {_label_of("NEW.text", "NEW.input_id")} WHERE id = NEW.id;
-{_MEASURE_OUTPUT}{_group_answers("NEW.input_id")}
-  DELETE FROM output_noise WHERE output_id = NEW.id;{_NOISE_OF_OUTPUT}
-END""",
     f"""CREATE TRIGGER output_gone AFTER DELETE ON output BEGIN
   DELETE FROM output_noise WHERE output_id = OLD.id;{_group_answers("OLD.input_id")}
 END""",
-    f"CREATE TRIGGER noise_term_new AFTER INSERT ON noise_term BEGIN{_TEXTS_WITH_TERM}\nEND",
     f"CREATE TRIGGER noise_term_gone AFTER DELETE ON noise_term BEGIN{_FORGET_TERM}\nEND",
-    f"CREATE TRIGGER noise_term_edited AFTER UPDATE ON noise_term BEGIN{_FORGET_TERM}{_TEXTS_WITH_TERM}\nEND",
+)
+
+
+def _noise_triggers(contains: Callable[[str, str], str]) -> dict[str, str]:
+    """Return the triggers that note which text contains which noise term, by their names."""
+    of_input = f"""
+  INSERT OR IGNORE INTO input_noise SELECT NEW.id, t.term FROM noise_term AS t
+    WHERE t.task_id = NEW.task_id AND {contains("NEW.text", "t.term")};"""
+    of_output = f"""
+  INSERT OR IGNORE INTO output_noise SELECT NEW.id, t.term FROM noise_term AS t
+    WHERE t.task_id = (SELECT i.task_id FROM input AS i WHERE i.id = NEW.input_id)
+      AND {contains("NEW.text", "t.term")};"""
+    of_term = f"""
+  INSERT OR IGNORE INTO input_noise SELECT i.id, NEW.term FROM input AS i
+    WHERE i.task_id = NEW.task_id AND {contains("i.text", "NEW.term")};
+  INSERT OR IGNORE INTO output_noise SELECT o.id, NEW.term FROM input AS i JOIN output AS o ON o.input_id = i.id
+    WHERE i.task_id = NEW.task_id AND {contains("o.text", "NEW.term")};"""
+    bodies = {
+        "input_noise_found": f"AFTER INSERT ON input BEGIN{of_input}",
+        "input_edited": f"""AFTER UPDATE OF text ON input BEGIN
+  UPDATE input SET length = length(text), folded = {_folded("NEW.text")} WHERE id = NEW.id;
+  DELETE FROM input_noise WHERE input_id = NEW.id;{of_input}""",
+        "output_noise_found": f"AFTER INSERT ON output BEGIN{of_output}",
+        "output_edited": f"""AFTER UPDATE OF text ON output BEGIN
+  UPDATE output SET label = {_label_of("NEW.text", "NEW.input_id")} WHERE id = NEW.id;
+{_MEASURE_OUTPUT}{_group_answers("NEW.input_id")}
+  DELETE FROM output_noise WHERE output_id = NEW.id;{of_output}""",
+        "noise_term_new": f"AFTER INSERT ON noise_term BEGIN{of_term}",
+        "noise_term_edited": f"AFTER UPDATE ON noise_term BEGIN{_FORGET_TERM}{of_term}",
+    }
+    return {name: f"CREATE TRIGGER {name} {body}\nEND" for name, body in bodies.items()}
+
+
+# Filters that came later stay off in a file that was begun without them, and shares are what they were: its dataset
+# does not change. Labels are compared folded, as inputs are.
+_FORMAT_1_KEPT_2026_11_24 = f"""
+INSERT OR IGNORE INTO setting(task_id, key, value)
+  SELECT t.id, s.column1, s.column2 FROM task AS t CROSS JOIN (
+    VALUES ('length_rule', 'deviations'), ('label_named_filter', 0), ('calibrate', 0), ('agreement_filter', 0),
+           ('min_confidence', 0), ('share_over_survivors', 1)) AS s;
+ALTER TABLE label ADD COLUMN folded TEXT;
+UPDATE label SET folded = {_folded("text")};
+"""
+_LABEL_TRIGGERS_2026_11_24 = (
+    f"""CREATE TRIGGER label_by_hand AFTER INSERT ON label WHEN NEW.folded IS NULL BEGIN
+  UPDATE label SET folded = {_folded("NEW.text")} WHERE task_id = NEW.task_id AND number = NEW.number;
+END""",
+    f"""CREATE TRIGGER label_edited AFTER UPDATE OF text ON label BEGIN
+  UPDATE label SET folded = {_folded("NEW.text")} WHERE task_id = NEW.task_id AND number = NEW.number;
+END""",
 )
 
 
@@ -377,13 +411,22 @@ def migrations() -> "Migrations":
 
     @steps(name="2026-11-21-tables")
     def tables(db: "Database") -> None:
-        for statement in (*_statements(_TABLES_2026_11_21), *_TRIGGERS_2026_11_21):
+        noise = _noise_triggers(_contains).values()
+        for statement in (*_statements(_TABLES_2026_11_21), *_TRIGGERS_2026_11_21, *noise):
             db.execute(statement)
 
     @steps(name="2026-11-24-calibration")
     def calibration(db: "Database") -> None:
         for statement in _statements(_CALIBRATION_2026_11_24):
             db.execute(statement)
+
+    @steps(name="2026-11-24-filters-for-real-models")
+    def filters(db: "Database") -> None:
+        for statement in (*_statements(_FORMAT_1_KEPT_2026_11_24), *_LABEL_TRIGGERS_2026_11_24):
+            db.execute(statement)
+        for name, trigger in _noise_triggers(_contains_or_begins).items():
+            db.execute(f"DROP TRIGGER {name}")
+            db.execute(trigger)
 
     return steps
 
@@ -400,18 +443,21 @@ def _statements(script: str) -> list[str]:
     return [statement for statement in found if statement]
 
 
-def view_files() -> dict[str, str]:
+@cache
+def view_files() -> Mapping[str, str]:
     """Return the shipped views: name and SQL, comment on top included."""
-    return {path.stem: path.read_text(encoding="utf-8").strip() for path in sorted(VIEWS.glob("*.sql"))}
+    return MappingProxyType(
+        {path.stem: path.read_text(encoding="utf-8").strip() for path in sorted(VIEWS.glob("*.sql"))}
+    )
 
 
-# A user's filter of a stage may not read what is made from that stage's filters.
-CIRCULAR = {
-    "input": re.compile(r"\b(input_check|filter_input_duplicate|input_verdict|pair|dataset|funnel)\b", re.IGNORECASE),
-    "output": re.compile(
-        r"\b(output_rejected|output_verdict|vote|answer|pair|dataset|funnel|provenance)\b", re.IGNORECASE
-    ),
-}
+STAGES = ("input", "output", "answer")
+# The view that counts a stage's filters: what reads it is made from them, so none of them may.
+_COUNTED_IN = {"input": "input_check", "output": "output_rejected", "answer": "answer_check"}
+_RANK = re.compile(r"^-- rank: (\d+)$", re.MULTILINE)
+_FILTERS = re.compile(r"/\* filters: (\w+)(.*?) \*/")
+_BODY = re.compile(r"/\* (\w+)((?:, \w+ as \w+)*) \*/")
+_OWN_RANK = 1000  # a user's filters come after all of ours
 
 
 @dataclass(frozen=True, slots=True)
@@ -432,42 +478,115 @@ class UserFilter:
         return self.view.removeprefix(f"filter_{self.stage}_")
 
 
+def shipped_filters(stage: str) -> list[str]:
+    """Return the names of the shipped filters of a stage, in the order in which the verdicts look at them.
+
+    A filter's rank stands in its file. One without a rank is looked at last, by the verdict itself: it reads what the
+    others left.
+    """
+    prefix = f"filter_{stage}_"
+    found = {name.removeprefix(prefix): _rank(sql) for name, sql in view_files().items() if name.startswith(prefix)}
+    return sorted(found, key=lambda name: (found[name] is None, found[name]))
+
+
+def _rank(sql: str) -> int | None:
+    found = _RANK.search(sql)
+    return int(found[1]) if found else None
+
+
 def user_filters(connection: "sqlite3.Connection", shipped: Iterable[str]) -> list[UserFilter]:
     """Return the user's own filter views, also those that were made with plain SQL."""
     views = connection.execute("SELECT name, sql FROM sqlite_master WHERE type = 'view' ORDER BY name").fetchall()
     return [
-        UserFilter(stage, view, sql, _problem(connection, stage, view, sql))
-        for stage in ("input", "output")
+        UserFilter(stage, view, sql, problem(connection, stage, view))
+        for stage in STAGES
         for view, sql in views
         if view.startswith(f"filter_{stage}_") and view not in shipped
     ]
 
 
-def _problem(connection: "sqlite3.Connection", stage: str, view: str, sql: str) -> str | None:
-    found = CIRCULAR[stage].search(sql)
-    if found:
-        return f"it reads {found[0]}, which is made from the {stage} filters"
+def problem(connection: "sqlite3.Connection", stage: str, view: str) -> str | None:
+    """Return why the verdicts cannot count a filter view, or None."""
     try:
-        connection.execute(f'SELECT id, detail FROM "{_identifier(view)}" LIMIT 0')
+        if _COUNTED_IN[stage] not in _reads(connection, f'SELECT id, detail FROM "{_identifier(view)}"'):
+            return None
+        read = _reads(connection, f'SELECT id, detail FROM "{_identifier(view)}"', view)
+        circular = [name for name in read if name == _COUNTED_IN[stage] or _made_from(connection, stage, name)]
     except Error as error:
         return str(error)
-    return None
+    return f"it reads {', '.join(circular)}, which is made from the {stage} filters"
 
 
-def wanted_views(connection: "sqlite3.Connection") -> dict[str, str]:
+def _made_from(connection: "sqlite3.Connection", stage: str, name: str) -> bool:
+    return _COUNTED_IN[stage] in _reads(connection, f'SELECT 1 FROM "{_identifier(name)}"')
+
+
+def _reads(connection: "sqlite3.Connection", statement: str, by: str | None = None) -> list[str]:
+    """Return the tables and views that a statement reads, those behind its views too, as SQLite itself sees them.
+
+    :param by: only what this view reads directly
+    """
+    found: set[str] = set()
+
+    def note(action: int, name: str | None, _column: str | None, _database: str | None, view: str | None) -> int:
+        if action == SQLITE_READ and name and by in (None, view):
+            found.add(name)
+        if action in (SQLITE_READ, SQLITE_SELECT) and view and by is None:
+            found.add(view)
+        return SQLITE_OK
+
+    connection.set_authorizer(note)
+    try:
+        connection.execute(f"EXPLAIN {statement}")
+    finally:
+        connection.set_authorizer(None)
+    return sorted(found)
+
+
+def wanted_views(connection: "sqlite3.Connection", *, with_own: bool = True) -> dict[str, str]:
     """Return every view of ours as it must stand in this file: the verdicts count the user's filters too."""
     shipped = view_files()
-    own = [filter_ for filter_ in user_filters(connection, shipped) if filter_.problem is None]
-    for stage in ("input", "output"):
-        rows = "".join(
-            f"\n    UNION ALL SELECT id, {100 + rank}, '{_quoted(filter_.name)}', detail"
-            f' FROM "{_identifier(filter_.view)}"'
-            for rank, filter_ in enumerate(own)
+    own = [filter_ for filter_ in user_filters(connection, shipped) if filter_.problem is None] if with_own else []
+    return {name: f"CREATE VIEW {name} AS\n{_expanded(sql, shipped, own).rstrip(';')}" for name, sql in shipped.items()}
+
+
+def _expanded(sql: str, shipped: Mapping[str, str], own: Sequence[UserFilter]) -> str:
+    """Return a view's file with its two kinds of marks filled in.
+
+    `/* filters: STAGE */` becomes the rows of all filters of a stage. `/* VIEW, OTHER as NAME */` becomes the text of
+    a view that reads NAME in place of the view OTHER; the first kind may rename like that too. SQLite works a view out
+    anew for everything that reads it; what stands in a WITH under a name is worked out once.
+    """
+
+    def filters(mark: re.Match[str]) -> str:
+        stage, renamed = mark[1], mark[2]
+        rows = []
+        for name in shipped_filters(stage):
+            rank = _rank(shipped[f"filter_{stage}_{name}"])
+            view = f"filter_{stage}_{name}"
+            source = f"({_body(shipped[view], renamed)})" if renamed else view
+            if rank is not None:
+                rows.append(f"SELECT id, {rank}, '{name}', detail FROM {source}")
+        rows += [
+            f"SELECT id, {_OWN_RANK + number}, '{_quoted(filter_.name)}', detail FROM \"{_identifier(filter_.view)}\""
+            for number, filter_ in enumerate(own)
             if filter_.stage == stage
-        )
-        for name, sql in shipped.items():
-            shipped[name] = sql.replace(f"/* your filters: {stage} */", rows)
-    return {name: f"CREATE VIEW {name} AS\n{sql.rstrip(';')}" for name, sql in shipped.items()}
+        ]
+        return "\n    UNION ALL ".join(rows)
+
+    def view(mark: re.Match[str]) -> str:
+        return _body(_expanded(shipped[mark[1]], shipped, own), mark[2])
+
+    return _BODY.sub(view, _FILTERS.sub(filters, sql))
+
+
+def _body(sql: str, renamed: str) -> str:
+    """Return a view's text without the comment on top, reading other names, such as `, vote as counted`."""
+    lines = sql.rstrip(";").split("\n")
+    body = "\n".join(line for line in lines if not line.startswith("--"))
+    for before, after in re.findall(r"(\w+) as (\w+)", renamed):
+        body = re.sub(rf"\b{before}\b", after, body)
+    return body
 
 
 def _quoted(text: str) -> str:
@@ -480,15 +599,16 @@ def _identifier(text: str) -> str:
 
 def refresh_views(connection: "sqlite3.Connection") -> bool:
     """Make the views what they should be. True where something had to change. Runs in the caller's transaction."""
-    wanted = wanted_views(connection)
-    present = dict(connection.execute("SELECT name, sql FROM sqlite_master WHERE type = 'view'"))
-    changed = False
-    for name, sql in wanted.items():
-        if present.get(name) != sql:
-            connection.execute(f"DROP VIEW IF EXISTS {name}")
-            connection.execute(sql)
-            changed = True
-    return changed
+    if views_current(connection):
+        return False
+    # Whether a user's filter can be counted is seen on our views as they will be, so these come first.
+    for with_own in (False, True):
+        present = dict(connection.execute("SELECT name, sql FROM sqlite_master WHERE type = 'view'"))
+        for name, sql in wanted_views(connection, with_own=with_own).items():
+            if present.get(name) != sql:
+                connection.execute(f"DROP VIEW IF EXISTS {name}")
+                connection.execute(sql)
+    return True
 
 
 def views_current(connection: "sqlite3.Connection") -> bool:

@@ -21,6 +21,7 @@ from selfguide_lite.settings import Settings
 from selfguide_lite.store.connection import clear_errors, connect
 from selfguide_lite.store.rows import (
     Adapter,
+    Agreement,
     EvaluationRow,
     LabelCount,
     LabelledInput,
@@ -33,7 +34,7 @@ from selfguide_lite.store.rows import (
     Prediction,
 )
 from selfguide_lite.store.similar import sketch, sketch_pending
-from selfguide_lite.task import NOISE_TERMS, Example, Task, fold, last_label
+from selfguide_lite.task import PAPER_NOISE_TERMS, Example, Task, effective_noise_terms, fold, last_label
 
 # The settings that the views read: each is a row of `setting`.
 FILTER_SETTINGS: tuple[str, ...] = (
@@ -58,6 +59,9 @@ FILTER_SETTINGS: tuple[str, ...] = (
     "random_labels",
     "dataset_seed",
 )
+# In the order in which a text goes through them; what goes on to the next stage stands last, what had no chance first.
+FUNNEL_STAGES = ("input", "output", "answer", "dataset")
+_FUNNEL_ENDS = {"unanswered": -2, "no valid answer": -1, "kept": 1}
 _NOW = "strftime('%Y-%m-%dT%H:%M:%fZ', 'now')"
 
 
@@ -181,13 +185,16 @@ class Store:
         :raises SelfguideError: where its kind, instruction, examples or labels are not those it was begun with
         """
         settings = task.settings.model_dump(mode="json", exclude_unset=True)
-        terms = list(NOISE_TERMS if task.noise_terms is None else task.noise_terms)
+        terms = list(effective_noise_terms(task))
         row = self._rows("SELECT id, settings, noise_terms FROM task WHERE name = ?", task.name)
         with self._writing() as connection:
             if row:
                 task_id = int(row[0][0])
                 self._check_unchanged(task_id, task)
-                self._carry_over(task_id, task, json.loads(row[0][1]), settings, json.loads(row[0][2]), terms)
+                settings_before, terms_before = json.loads(row[0][1]), json.loads(row[0][2])
+                if task.noise_terms is None and _still_default(task, settings_before, terms_before):
+                    terms = terms_before
+                self._carry_over(task_id, task, settings_before, settings, terms_before, terms)
                 connection.execute(
                     "UPDATE task SET settings = ?, noise_terms = ? WHERE id = ?",
                     (json.dumps(settings), json.dumps(terms), task_id),
@@ -203,9 +210,9 @@ class Store:
                 [(task_id, n, e.input, e.output, fold(e.input)) for n, e in enumerate(task.examples)],
             )
             connection.executemany(
-                "INSERT INTO label(task_id, number, text, meaning, share) VALUES (?, ?, ?, ?, ?)",
+                "INSERT INTO label(task_id, number, text, folded, meaning, share) VALUES (?, ?, ?, ?, ?, ?)",
                 [
-                    (task_id, n, text, task.label_meanings.get(text), task.label_shares.get(text))
+                    (task_id, n, text, fold(text), task.label_meanings.get(text), task.label_shares.get(text))
                     for n, text in enumerate(task.labels)
                 ],
             )
@@ -590,25 +597,37 @@ class Store:
     def funnel(self, task_id: int) -> list[FunnelRow]:
         """Return the counts by stage and reason, from prompts sent to pairs kept."""
         rows = self._rows("SELECT stage, reason, n FROM funnel WHERE task_id = ?", task_id)
+        rows.sort(key=lambda row: (FUNNEL_STAGES.index(row[0]), _FUNNEL_ENDS.get(row[1], 0)))
         return [FunnelRow(*row) for row in rows]
+
+    def agreement(self, task_id: int) -> Agreement:
+        """Return whether the labels that were asked for and those that were answered go together."""
+        rows = self._rows(
+            "SELECT asked, agreeing, expected, rarest, enabled, fallback FROM agreement WHERE task_id = ?", task_id
+        )
+        if not rows:
+            return Agreement(0, 0, 0.0, 0, bool(self.settings(task_id).get("agreement_filter")), False)
+        asked, agreeing, expected, rarest, enabled, fallback = rows[0]
+        return Agreement(asked, agreeing, expected, rarest, bool(enabled), bool(fallback))
 
     def length_bounds(self, task_id: int) -> list[LengthBound]:
         """Return the length intervals in force for inputs and outputs."""
         rows = self._rows(
-            "SELECT part, n, mean, deviation, low, high, enabled FROM length_bound WHERE task_id = ? ORDER BY part",
+            "SELECT part, n, mean, deviation, low, high, enabled, rule FROM length_bound WHERE task_id = ?"
+            " ORDER BY part",
             task_id,
         )
         return [
-            LengthBound(part, n, mean, deviation, low, high, bool(enabled))
-            for part, n, mean, deviation, low, high, enabled in rows
+            LengthBound(part, n, mean, deviation, low, high, bool(enabled), rule)
+            for part, n, mean, deviation, low, high, enabled, rule in rows
         ]
 
     def label_balance(self, task_id: int) -> list[LabelCount]:
         """Return for every label of a classification task how many answers and how many pairs have it."""
         rows = self._rows(
             "SELECT l.text, ifnull(a.n, 0), ifnull(d.n, 0) FROM label AS l"
-            " LEFT JOIN (SELECT output, count(*) AS n FROM pair WHERE task_id = ? GROUP BY output) AS a"
-            " ON a.output = l.text"
+            " LEFT JOIN (SELECT answer, count(*) AS n FROM answer_verdict WHERE task_id = ? GROUP BY answer) AS a"
+            " ON a.answer = l.text"
             " LEFT JOIN (SELECT output, count(*) AS n FROM dataset WHERE task_id = ? GROUP BY output) AS d"
             " ON d.output = l.text WHERE l.task_id = ? ORDER BY l.number",
             task_id,
@@ -830,6 +849,15 @@ def _keeper(path: Path) -> sqlite3.Connection | None:
         return connect(path, read_only=False, create=False)
     except SelfguideError:
         return None
+
+
+def _still_default(task: Task, settings_before: Mapping[str, Any], terms_before: Sequence[str]) -> bool:
+    """Whether a task was begun with a default list of noise terms and has one still.
+
+    Files of format 1 were begun with the paper's list; a default that changes with the program changes no old file.
+    """
+    same_list = settings_before.get("noise_list", "modern") == task.settings.noise_list
+    return same_list and tuple(terms_before) in (PAPER_NOISE_TERMS, effective_noise_terms(task))
 
 
 def clean_term(term: str) -> str:

@@ -1,4 +1,38 @@
--- Each input's consistent answer: the one with the most votes, where its share reaches min_share.
-SELECT task_id, input_id, answer, share, n, output_id
-FROM vote
-WHERE place = 1 AND share >= min_share;
+-- Each input's answer: the one that won the vote; or, where calibrate is on and enough kept inputs are answered, the
+-- label that has most when every label's share is divided by its mean over the pool (label_prior), multiplied by the
+-- share that the label has in life (label.share, else equal), and the results are made to add up to 1
+-- (batch calibration, arXiv 2309.17249). `share` is the winner's share of the votes, `confidence` its calibrated share,
+-- or its share where nothing is calibrated.
+WITH
+  calibrated AS MATERIALIZED (
+    SELECT task_id, calibrate_min_inputs FROM filter_setting WHERE calibrate AND kind = 'classification'
+  ),
+  counted AS MATERIALIZED (
+    SELECT * FROM vote WHERE place = 1 OR task_id IN (SELECT task_id FROM calibrated)
+  ),
+  prior AS MATERIALIZED (
+    SELECT p.task_id, p.label, nullif(p.mean, 0) AS mean, ifnull(l.share, 1.0) AS wanted
+    FROM (/* label_prior, vote as counted */) AS p
+    JOIN calibrated AS c ON c.task_id = p.task_id
+    JOIN label AS l ON l.task_id = p.task_id AND l.text = p.label
+    WHERE p.n >= c.calibrate_min_inputs
+  ),
+  weighed AS (
+    SELECT c.*, ifnull(c.share / p.mean * p.wanted, 0.0) AS lean
+    FROM counted AS c
+    JOIN prior AS p ON p.task_id = c.task_id AND p.label = c.answer
+  ),
+  placed AS (
+    SELECT w.*, sum(w.lean) OVER o AS leans, row_number() OVER o AS rank
+    FROM weighed AS w
+    WINDOW o AS (
+      PARTITION BY w.input_id ORDER BY w.lean DESC, w.place ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING
+    )
+  )
+SELECT task_id, input_id, answer, share, share AS confidence, n, output_id, 0 AS calibrated
+FROM counted
+WHERE place = 1 AND task_id NOT IN (SELECT task_id FROM prior)
+UNION ALL
+SELECT task_id, input_id, answer, share, CASE WHEN leans > 0 THEN lean / leans ELSE share END, n, output_id, 1
+FROM placed
+WHERE rank = 1;

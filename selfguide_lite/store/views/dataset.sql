@@ -13,7 +13,7 @@ WITH
            count(*) OVER (PARTITION BY task_id) AS n
     FROM label
   )
-SELECT k.task_id, k.input_id, k.input, ifnull(l.text, k.output) AS output, k.share, k.output_id
+SELECT k.task_id, k.input_id, k.input, ifnull(l.text, k.output) AS output, k.share, k.confidence, k.output_id
 FROM kept AS k
 LEFT JOIN quota AS q ON q.task_id = k.task_id
 LEFT JOIN lot AS l ON k.random_labels AND l.task_id = k.task_id

@@ -1,8 +1,10 @@
 -- Rejects inputs that are much shorter or longer than the seed examples' inputs (see length_bound).
+-- rank: 30
 SELECT i.id, printf('%d characters, kept between %.1f and %.1f', i.length, b.low, b.high) AS detail
 FROM length_bound AS b
 CROSS JOIN input AS i ON i.task_id = b.task_id
 WHERE b.part = 'input' AND b.enabled
-  AND NOT CASE WHEN b.spread > 0
+  AND NOT CASE WHEN b.rule = 'range' THEN i.length BETWEEN b.low AND b.high
+    WHEN b.spread > 0
     THEN (b.n * i.length - b.total) * (b.n * i.length - b.total) < b.deviations * b.deviations * b.spread
     ELSE abs(i.length - b.mean) < b.slack END;

@@ -1,4 +1,5 @@
 -- Rejects outputs of a classification task in which none of its labels occurs.
+-- rank: 40
 SELECT o.id, 'none of the labels' AS detail
 FROM task AS t
 CROSS JOIN input AS i ON i.task_id = t.id

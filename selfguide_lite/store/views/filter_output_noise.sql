@@ -2,6 +2,7 @@
 -- Case is ignored for A to Z. The detail is the term; the first in alphabetical order where there are several.
 -- Which text contains which term is kept up to date in `output_noise` by triggers on `output` and `noise_term`.
 -- (CROSS JOIN, here and elsewhere, keeps SQLite to this order of loops: few rows first.)
+-- rank: 20
 SELECT n.output_id AS id, min(n.term) AS detail
 FROM output_noise AS n
 CROSS JOIN output AS o ON o.id = n.output_id

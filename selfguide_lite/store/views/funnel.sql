@@ -17,21 +17,24 @@ WITH
     FROM (SELECT input_id, n FROM sampled UNION ALL SELECT input_id, -n FROM rejected)
     GROUP BY input_id
   ),
-  settled AS MATERIALIZED (
-    SELECT a.task_id, a.input_id, CASE WHEN s.balance AND s.kind = 'classification' THEN a.answer END AS label
-    FROM answer AS a
+  judged AS MATERIALIZED (
+    SELECT a.task_id, a.id, a.reason,
+           CASE WHEN s.balance AND s.kind = 'classification' THEN a.answer END AS label
+    FROM (/* answer_verdict, input_verdict as pool */) AS a
     JOIN filter_setting AS s ON s.task_id = a.task_id
-    WHERE a.input_id IN (SELECT id FROM kept)
   ),
-  reached(task_id, input_id, how) AS (
-    SELECT task_id, id, 0 FROM pool WHERE reason IS NULL
-    UNION ALL SELECT NULL, input_id, CASE WHEN n > 0 THEN 2 ELSE 1 END FROM passed
-    UNION ALL SELECT task_id, input_id, 3 FROM settled
+  reached(task_id, input_id, how, reason) AS (
+    SELECT task_id, id, 0, 'unanswered' FROM pool WHERE reason IS NULL
+    UNION ALL SELECT NULL, input_id, 1, 'no valid answer' FROM sampled
+    UNION ALL SELECT task_id, id, 2, ifnull(reason, 'kept') FROM judged
   ),
   fate AS (
-    SELECT max(task_id) AS task_id, max(how) AS how FROM reached GROUP BY input_id HAVING max(task_id) IS NOT NULL
+    SELECT max(task_id) AS task_id, substr(max(how || reason), 2) AS reason
+    FROM reached
+    GROUP BY input_id
+    HAVING max(task_id) IS NOT NULL
   ),
-  labelled AS (SELECT task_id, label, count(*) AS n FROM settled GROUP BY task_id, label),
+  labelled AS (SELECT task_id, label, count(*) AS n FROM judged WHERE reason IS NULL GROUP BY task_id, label),
   drawn AS (
     SELECT task_id, sum(n) AS answers, count(*) * min(n) AS pairs FROM labelled GROUP BY task_id
   )
@@ -46,11 +49,7 @@ JOIN input AS i ON i.id = c.input_id
 WHERE c.input_id IN (SELECT id FROM kept)
 GROUP BY 1, 3
 UNION ALL
-SELECT task_id, 'answer',
-       CASE how WHEN 0 THEN 'unanswered' WHEN 1 THEN 'no valid answer' WHEN 2 THEN 'inconsistent' ELSE 'kept' END,
-       count(*)
-FROM fate
-GROUP BY 1, 3
+SELECT task_id, 'answer', reason, count(*) FROM fate GROUP BY 1, 3
 UNION ALL
 SELECT task_id, 'dataset', 'balance', answers - pairs FROM drawn WHERE answers > pairs
 UNION ALL

@@ -1,19 +1,18 @@
--- Each input that passed the filters with its consistent answer, before balancing. `place` orders a label's pairs by
+-- Each kept input with its answer where no filter rejects it, before balancing. `place` orders a label's pairs by
 -- a hash of dataset_seed and the input's place (round and prompt, else its id), so that balancing draws from all rounds
 -- and always draws the same.
 WITH
-  kept AS MATERIALIZED (SELECT id FROM input_verdict WHERE reason IS NULL),
   hashed AS (
-    SELECT a.task_id, a.input_id, i.text AS input, a.answer AS output, a.share, a.output_id, s.kind, s.balance,
-           s.random_labels, s.dataset_seed,
+    SELECT a.task_id, a.id AS input_id, i.text AS input, a.answer AS output, a.share, a.confidence, a.output_id, s.kind,
+           s.balance, s.random_labels, s.dataset_seed,
            (ifnull(i.round * 1000003 + i.prompt, i.id) % 2147483579 * 48271 + s.dataset_seed * 69621 + 12345)
              % 2147483579 AS h
-    FROM answer AS a
-    JOIN input AS i ON i.id = a.input_id
+    FROM answer_verdict AS a
+    JOIN input AS i ON i.id = a.id
     JOIN filter_setting AS s ON s.task_id = a.task_id
-    WHERE a.input_id IN (SELECT id FROM kept)
+    WHERE a.reason IS NULL
   )
-SELECT task_id, input_id, input, output, share, output_id, random_labels, h,
+SELECT task_id, input_id, input, output, share, confidence, output_id, random_labels, h,
        balance AND kind = 'classification' AS balanced,
        row_number() OVER (
          PARTITION BY task_id, CASE kind WHEN 'classification' THEN output END

@@ -1,22 +1,31 @@
--- Every distinct answer to an input with its share of the votes; place 1 is the answer taken: the largest share, the
--- shortest of those tied, the earliest of those equally short. For classification the answer is the label found in the
--- text. With consistency_filter off the samples do not vote: the first (for scores the likeliest) one is the answer.
+-- Every distinct answer to an input with its share of the votes of all outputs that were made for the input, rejected
+-- ones too; place 1 is the answer that won: the largest share, the shortest of those tied, the earliest of those equally
+-- short. For classification the answer is the label found in the text. With consistency_filter off the samples do not
+-- vote: the first (for scores the likeliest) one is the answer.
 WITH
+  rejected AS MATERIALIZED (SELECT id FROM output_rejected),
   tally AS (
     SELECT o.input_id, o.answer_id, min(o.id) AS output_id, count(*) AS n, sum(o.weight) AS weight,
            max(o.weight) AS heaviest, min(o.answer_length) AS length
     FROM output AS o
-    WHERE o.id NOT IN (SELECT id FROM output_rejected)
+    WHERE o.id NOT IN (SELECT id FROM rejected)
     GROUP BY o.input_id, o.answer_id
+  ),
+  lost AS MATERIALIZED (
+    SELECT o.input_id, sum(o.weight) AS weight
+    FROM rejected AS r
+    CROSS JOIN output AS o ON o.id = r.id
+    GROUP BY o.input_id
   ),
   placed AS (
     SELECT i.task_id, t.input_id, t.output_id, t.n, t.weight,
-           t.weight / sum(t.weight) OVER w AS share,
-           row_number() OVER w AS place,
-           CASE WHEN s.consistency_filter THEN s.min_share ELSE 0 END AS min_share
+           t.weight / (sum(t.weight) OVER w + CASE WHEN s.share_over_survivors THEN 0 ELSE ifnull(l.weight, 0) END)
+             AS share,
+           row_number() OVER w AS place
     FROM tally AS t
     JOIN input AS i ON i.id = t.input_id
     JOIN filter_setting AS s ON s.task_id = i.task_id
+    LEFT JOIN lost AS l ON l.input_id = t.input_id
     WINDOW w AS (
       PARTITION BY t.input_id
       ORDER BY CASE WHEN s.consistency_filter THEN t.weight ELSE t.heaviest END DESC,
@@ -24,7 +33,7 @@ WITH
       ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING
     )
   )
-SELECT p.task_id, p.input_id, ifnull(o.label, o.text) AS answer, p.output_id, p.n, p.weight, p.share, p.place,
-       p.min_share
+SELECT p.task_id, p.input_id, ifnull(o.label, o.text) AS answer, p.output_id, p.n, p.weight,
+       ifnull(p.share, 0.0) AS share, p.place
 FROM placed AS p
 JOIN output AS o ON o.id = p.output_id;

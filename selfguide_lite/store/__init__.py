@@ -11,6 +11,9 @@ from selfguide_lite.store.rows import (
     Pair,
     PoolInput,
     Prediction,
+    Prior,
+    VerdictRow,
+    WayRow,
 )
 from selfguide_lite.store.store import FILTER_SETTINGS, Store
 
@@ -26,5 +29,8 @@ __all__ = [
     "Pair",
     "PoolInput",
     "Prediction",
+    "Prior",
     "Store",
+    "VerdictRow",
+    "WayRow",
 ]

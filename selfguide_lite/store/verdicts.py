@@ -141,3 +141,19 @@ def trained_style(store: Store, adapter_id: int) -> str | None:
         if style:
             return str(style)
     return None
+
+
+def newest_evaluation(
+    store: Store, task_id: int, method: str, adapter_id: int | None, template_sha256: str
+) -> int | None:
+    """Return the id of a method's newest finished evaluation with a prompt template, or None."""
+    rows = store._rows(
+        "SELECT max(id) FROM evaluation WHERE task_id = ? AND method = ? AND adapter_id IS ? AND template_sha256 = ?"
+        " AND mean IS NOT NULL",
+        task_id,
+        method,
+        adapter_id,
+        template_sha256,
+    )
+    found: int | None = rows[0][0]
+    return found

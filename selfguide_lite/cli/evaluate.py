@@ -82,7 +82,8 @@ def evaluate_command(
 def _evaluation_json(found: "Measurement") -> dict[str, Any]:
     from dataclasses import asdict
 
-    from selfguide_lite.evaluate.evaluation import recall_of
+    from selfguide_lite.evaluate.evaluation import form_share, recall_of
+    from selfguide_lite.evaluate.names import parts
 
     answer: dict[str, Any] = {
         "task": found.task.name,
@@ -105,6 +106,8 @@ def _evaluation_json(found: "Measurement") -> dict[str, Any]:
     if found.task.labels:
         answer["macro_f1"] = found.macro_f1
         answer["recall"] = {name: recall_of(found.task, one) for name, one in found.evaluations.items()}
+        free = {name: one for name, one in found.evaluations.items() if parts(name)[1] == "free"}
+        answer["in_form"] = {name: form_share(found.task, one) for name, one in free.items()}
     return {**answer, "verdict": found.verdict.sentence}
 
 

@@ -115,7 +115,8 @@ def comparisons_markdown(comparisons: Sequence[Comparison]) -> str:
     """Return several tasks' comparisons as one Markdown table: a line for each method, a column for each task.
 
     A cell is the score and the gain over the task's best prompting in percentage points, bold where the 95 % interval
-    of the paired gain leaves out zero; `=` marks the very same pairs as SELF-GUIDE's own, or as those of the method named.
+    of the paired gain leaves out zero; `=` marks the very same pairs as SELF-GUIDE's own, or as those of the method
+    named.
     """
     methods = list(dict.fromkeys(line.method for comparison in comparisons for line in comparison.lines))
     rows = []

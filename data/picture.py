@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.text import Text
 
 from selfguide_lite import load_task, run
+from selfguide_lite.evaluate.tables import methods_text
 from selfguide_lite.report.progress import RUN_STAGES, LiveDisplay
 from selfguide_lite.resources import resource
 
@@ -33,13 +34,9 @@ def draw(task_name: str, out: Path) -> None:
     console = Console(record=True, width=_WIDTH, file=io.StringIO(), force_terminal=True, color_system="truecolor")
     console.print(Text(f"$ selfguide run data/tasks/{task_name}.yaml", style="bold"))
     console.print(display)
-    if gain := result.gain:
+    if result.measurement:
         console.print()
-        console.print(Text(f"{gain.metric} on {gain.n} examples it has not seen"))
-        console.print(Text(f"  few-shot prompting  {gain.before:7.1%}"))
-        console.print(Text(f"  after the finetune  {gain.after:7.1%}", style="bold green"))
-        points = f"{100 * gain.gain:+.1f} points (95 % interval {100 * gain.low:+.1f} to {100 * gain.high:+.1f})"
-        console.print(Text(f"  gain                {points}"))
+        console.print(Text(methods_text(result.measurement)))
     # The style's web font would be fetched when the picture is opened: a local one does.
     picture = console.export_svg(title="selfguide", unique_id="run")
     start, end = picture.find("@font-face"), picture.rfind("@font-face")

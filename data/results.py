@@ -23,7 +23,7 @@ from selfguide_lite.task import Task
 
 _TASKS = Path(__file__).resolve().parent / "tasks"
 _CURVE = (25, 50, 100, 200)  # numbers of pairs
-_HEAD = ["task", "kind", "pairs", "metric", "before", "after", "gain, 95 % interval", "seconds"]
+_HEAD = ["task", "kind", "pairs", "metric", "best prompting", "before", "after", "gain, 95 % interval", "seconds"]
 
 
 def measured(task: Task, stem: Path, model: Path | None, seed: int) -> dict[str, Any]:
@@ -56,9 +56,17 @@ def row(done: Mapping[str, Any]) -> list[str]:
     result = done["result"]
     head = [result["task"], done["kind"], str(result["pairs"])]
     if result["gain"] is None:
-        return [*head, "", "", "", result.get("error", "no evaluation set"), f"{done['seconds']:.0f}"]
+        return [*head, "", "", "", "", result.get("error") or result["verdict"], f"{done['seconds']:.0f}"]
     gain = Gain(**result["gain"])
-    return [*head, gain.metric, f"{gain.before:.1%}", f"{gain.after:.1%}", points(gain), f"{done['seconds']:.0f}"]
+    return [
+        *head,
+        gain.metric,
+        gain.over,
+        f"{gain.before:.1%}",
+        f"{gain.after:.1%}",
+        points(gain),
+        f"{done['seconds']:.0f}",
+    ]
 
 
 def main() -> None:

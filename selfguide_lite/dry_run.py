@@ -75,7 +75,7 @@ def dry_run(
     """Work out what a run would ask, and measure for a few seconds what that would take.
 
     :param settings: of the run; those left open get the defaults of the task's kind
-    :param eval_rows: number of examples that would be evaluated, twice
+    :param eval_rows: number of examples that would be evaluated, by every method
     :raises SelfguideError: where the instruction and examples do not fit the prompt budget
     """
     settings = settings.resolve(task.kind)
@@ -96,6 +96,11 @@ def dry_run(
     per_answer = _measure_answers(task, settings, engine, prompts, seed, texts)
     greedy = settings.model_copy(update={"method": "sample", "samples": 1, "output_temperature": 0.0})
     per_greedy = _measure_answers(task, greedy, engine, prompts, seed, texts) if eval_rows else 0.0
+    # As evaluate/battery.py asks: free text few-shot and finetuned, and where there are labels, scores of these two and
+    # zero-shot; in generation free text of all three. What calibration asks besides is little.
+    free, scored = (2, 3) if task.labels else (3, 0)
+    per_row = free * per_greedy + scored * (per_answer if settings.method == "score" else per_greedy)
+    asked = (free + scored) * eval_rows
     samples = len(task.labels) if settings.method == "score" else samples_of(settings)
     answer = prompts.annotate(task, task.examples[0].input)
     answer_tokens = engine.count_tokens(answer)
@@ -135,7 +140,7 @@ def dry_run(
             _TRAIN_COST * total * settings.epochs * pair_tokens / prompt_rate,
             round(2.5 * engine.info.parameters),
         ),
-        StagePlan("evaluate", (), 2 * eval_rows, 1, 2 * eval_rows * per_greedy, 2 * _ROW_BYTES * eval_rows),
+        StagePlan("evaluate", (), asked, 1, eval_rows * per_row, _ROW_BYTES * asked),
     )
     return DryRun(
         task=task.name,

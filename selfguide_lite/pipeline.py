@@ -1,6 +1,6 @@
 """The main job: the stages in order, each skipped when its work is in the store.
 
-    task -> generate -> annotate -> train -> export -> evaluate before and after
+    task -> generate -> annotate -> train -> export -> evaluate prompting and the finetuned model
 
 Everything lies in one database and, beside it, a folder of the files made on the way (checkpoints, the adapter).
 """
@@ -8,12 +8,12 @@ Everything lies in one database and, beside it, a folder of the files made on th
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from selfguide_lite.errors import SelfguideError, in_plain_words
-from selfguide_lite.evaluate import EvalRow, Gain, eval_rows, evaluate
+from selfguide_lite.evaluate import EvalRow, Gain, Measurement, eval_rows, measure
 from selfguide_lite.finetune import TrainOptions, TrainResult, check_installed, train
 from selfguide_lite.llm import model_path, open_engine
 from selfguide_lite.llm.base import Engine
@@ -21,6 +21,7 @@ from selfguide_lite.lock import exclusive
 from selfguide_lite.places import adapter_path, lora_dir
 from selfguide_lite.progress import FunnelRow, Listener, Silent
 from selfguide_lite.prompts import Prompts
+from selfguide_lite.settings import Settings
 from selfguide_lite.store import Adapter, Store
 from selfguide_lite.synthesis import is_synthesized, synthesize
 from selfguide_lite.task import Task
@@ -32,7 +33,8 @@ class RunResult:
 
     :param pairs: rows of the dataset that the model was finetuned on
     :param adapter: the GGUF adapter; None where only data was made
-    :param gain: scores before and after; None where the task has no evaluation file
+    :param gain: over the best prompting; None where there are too few evaluation rows, or none
+    :param measurement: all methods on the evaluation rows; None where no model was finetuned
     """
 
     task: str
@@ -40,15 +42,29 @@ class RunResult:
     pairs: int
     funnel: tuple[FunnelRow, ...]
     adapter: Path | None = None
-    gain: Gain | None = None
+    measurement: Measurement | None = field(default=None, repr=False)
+
+    @property
+    def gain(self) -> Gain | None:
+        """Over the best prompting, paired; None where it was not measured."""
+        return self.measurement.gain if self.measurement else None
+
+    @property
+    def verdict(self) -> str:
+        """What came of the comparison, in a sentence."""
+        return self.measurement.verdict.sentence if self.measurement else "Not measured: no model was finetuned"
 
     def as_json(self) -> dict[str, Any]:
         """Return what `run --json` prints; scores are shares of 1, low and high bound the paired gain."""
+        measured = self.measurement
         return {
             "task": self.task,
             "pairs": self.pairs,
             "adapter": None if self.adapter is None else str(self.adapter),
             "gain": None if self.gain is None else asdict(self.gain),
+            "methods": measured.means if measured else {},
+            **({"macro_f1": measured.macro_f1} if measured and measured.macro_f1 else {}),
+            "verdict": self.verdict,
         }
 
 
@@ -118,10 +134,8 @@ def run(
                 apart=True,
             )
             adapter = export(store, task_id, trained, local, adapter_path(db, task.name), listener)
-            gain = None
-            if rows:
-                gain = measure(store, task_id, rows, local, adapter, prompts, listener, **engine_options)
-            return RunResult(task.name, db, pairs, funnel, Path(adapter.path), gain)
+            measured = _measured(store, task_id, rows, local, adapter, prompts, wanted, listener, seed, engine_options)
+            return RunResult(task.name, db, pairs, funnel, Path(adapter.path), measured)
 
 
 def export(
@@ -150,28 +164,27 @@ def export(
     return made
 
 
-def measure(
+def _measured(
     store: Store,
     task_id: int,
     rows: Sequence[EvalRow],
     model: Path,
     adapter: Adapter,
     prompts: Prompts,
-    listener: Listener | None = None,
-    **engine_options: Any,
-) -> Gain:
-    """Answer the evaluation set before and after, with the very same prompts, and return the paired gain.
+    settings: Settings,
+    listener: Listener,
+    seed: int,
+    engine_options: Mapping[str, Any],
+) -> Measurement:
+    """Compare what was finetuned with prompting; one load of the model serves both. Without rows none is loaded."""
 
-    :param model: the GGUF file that the adapter is for
-    :param engine_options: further arguments of `open_engine`
-    """
+    def with_engine(engine: Engine | None) -> Measurement:
+        return measure(store, task_id, rows, engine, prompts, settings, adapter, None, listener, seed)
+
+    if not rows:
+        return with_engine(None)
     with _opened(model, **engine_options) as engine:
-        before = evaluate(store, task_id, engine, rows, method="few-shot", prompts=prompts, listener=listener)
-    with _opened(model, adapter=Path(adapter.path), **engine_options) as engine:
-        after = evaluate(
-            store, task_id, engine, rows, method="selfguide", adapter_id=adapter.id, prompts=prompts, listener=listener
-        )
-    return after.gain_over(before)
+        return with_engine(engine)
 
 
 def nothing_left(task: Task, funnel: Sequence[FunnelRow]) -> str:

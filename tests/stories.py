@@ -4,11 +4,13 @@ import math
 import random
 from pathlib import Path
 
+from selfguide_lite.evaluate import paired_gain
 from selfguide_lite.llm.base import ModelInfo
 from selfguide_lite.progress import TrainStep
 from selfguide_lite.prompts import Prompts
 from selfguide_lite.settings import Settings
-from selfguide_lite.store import NewInput, NewOutput, Store
+from selfguide_lite.store import NewInput, NewOutput, Store, VerdictRow
+from selfguide_lite.store.verdicts import add_verdict
 from selfguide_lite.task import Example, Task
 
 # Texts that must stay texts wherever they are shown.
@@ -99,7 +101,9 @@ def told(path: Path, task: Task = SHOP, rounds: int = 12, hostile: bool = True, 
     adapter_id = store.add_adapter(task_id, run_id, model_id, "adapter.gguf", "2" * 64)
     metric = "exact match" if task.labels else "rouge-l"
     answers = task.labels or ("For Ada: the lamp.", "For Boris: the old boat.")
-    for method, right, adapter in (("zero-shot", 0.3, None), ("few-shot", 0.55, None), ("selfguide", 0.85, adapter_id)):
+    usual = "finetuned scored" if task.labels else "finetuned"
+    made = {}
+    for method, right, adapter in (("zero-shot", 0.3, None), ("few-shot", 0.55, None), (usual, 0.85, adapter_id)):
         evaluation = store.add_evaluation(
             task_id, method=method, metric=metric, model_id=model_id, adapter_id=adapter, n=100
         )
@@ -114,4 +118,11 @@ def told(path: Path, task: Task = SHOP, rounds: int = 12, hostile: bool = True, 
             )
         mean = sum(scores) / len(scores)
         store.finish_evaluation(evaluation, mean, max(0.0, mean - 0.09), min(1.0, mean + 0.09))
+        made[method] = evaluation, scores
+    gain = paired_gain(made["few-shot"][1], made[usual][1], metric, "few-shot")
+    sentence = f"Better than every prompting tried: {100 * gain.gain:+.1f} points"
+    numbers = (gain.before, gain.after, gain.low, gain.high)
+    add_verdict(
+        store, VerdictRow(0, task_id, adapter_id, metric, "", 100, "few-shot", *numbers, sentence, made[usual][0])
+    )
     return store

@@ -142,8 +142,10 @@ def test_self_consistency_is_left_out_of_sampled_answers(folder: Path) -> None:
     assert status == 0, said
     table = json.loads(said.splitlines()[-1])
     assert table["skipped"] == {}
-    few_shot, line = table["methods"]
-    assert (few_shot["method"], line["method"]) == ("few-shot", "no self-consistency") and line["gain"]["n"] == 9
+    *prompting, line = table["methods"]
+    assert {"few-shot", "few-shot scored", "zero-shot scored"} <= {one["method"] for one in prompting}
+    assert all(one["gain"] is None for one in prompting)
+    assert line["method"] == "no self-consistency" and line["gain"]["n"] == 9 and table["verdict"] is None
     # The run's own answers are what they were: sampled ones never join them.
     assert methods_of_answers(folder / "cheer-or-grumble.db") == ["score"]
     (place,) = (folder / "cheer-or-grumble-files" / "compare").glob("sampled-*.db")
@@ -164,13 +166,11 @@ def methods_of_answers(db: Path) -> list[str]:
         return [method for (method,) in store.connection.execute("SELECT DISTINCT method FROM output")]
 
 
-def test_the_shipped_default_is_what_runs_start_from(folder: Path) -> None:
-    shipped = given_settings(Path("default"), ())
-    assert shipped == given_settings(resource("data/settings/default.yaml"), ())
-    usual = Settings().model_dump()
-    assert {key: usual[key] for key in shipped} == shipped
-    for kind in ("classification", "generation"):
-        assert Settings(**shipped).resolve(kind) == Settings().resolve(kind)
+def test_the_papers_settings_are_one_word_away(folder: Path) -> None:
+    shipped = given_settings(Path("paper"), ())
+    assert shipped == given_settings(resource("data/settings/paper.yaml"), ())
+    paper = Settings(**shipped).resolve("classification")
+    assert (paper.input_style, paper.calibrate, paper.agreement_filter) == ("paper", False, False)
 
 
 @pytest.mark.parametrize("name", sorted(path.stem for path in resource("data/settings").glob("*.yaml")))
@@ -183,7 +183,7 @@ def test_shipped_settings_go_by_their_names(folder: Path, name: str) -> None:
 
 
 def test_what_search_writes_can_be_shipped(folder: Path) -> None:
-    gain = Gain("exact match", 9, 0.5, 0.6, 0.0, 0.2)
+    gain = Gain("exact match", 9, "few-shot", 0.5, 0.6, 0.0, 0.2)
     for candidate in grid([load_task(resource("data/tasks/thank-you.yaml")), load_task(folder / "shop.yaml")]):
         trial = Trial(candidate, {"a": gain}, {})
         write_settings(Found(trial, (trial,), {}, 42, 75), folder / "found.yaml")

@@ -12,9 +12,10 @@ from selfguide_lite.cli.common import given_settings
 from selfguide_lite.errors import SelfguideError
 from selfguide_lite.evaluate import EvalRow, changes, confusion, evaluate
 from selfguide_lite.evaluate.again import run_rounds
+from selfguide_lite.evaluate.asking import answer_prompt
 from selfguide_lite.evaluate.comparison import compare, methods_for
 from selfguide_lite.evaluate.evaluation import clean_rows
-from selfguide_lite.evaluate.methods import Chosen, LeaveOneOut, WhatIf, icl_examples, in_turn, seed_pairs, zero_shot
+from selfguide_lite.evaluate.methods import Chosen, LeaveOneOut, WhatIf, icl_examples, in_turn, seed_pairs
 from selfguide_lite.evaluate.search import Candidate, grid, within_budget
 from selfguide_lite.gguf.random_model import Geometry, write_random_llama
 from selfguide_lite.llm import open_engine
@@ -24,7 +25,10 @@ from selfguide_lite.settings import Settings
 from selfguide_lite.store import NewInput, NewOutput, Pair, Prediction, Store
 from selfguide_lite.task import Example, Task, load_task
 
-SETTINGS = Settings(rounds=1, prompts_per_round=20, output_max_tokens=8, epochs=1, input_length_filter=False)
+SETTINGS = Settings(
+    rounds=1, prompts_per_round=20, output_max_tokens=8, epochs=1, input_length_filter=False,
+    near_duplicate_threshold=None, label_named_filter=False, calibrate=False, agreement_filter=False,
+)  # fmt: skip
 TASK = Task(
     name="mood",
     kind="classification",
@@ -75,6 +79,10 @@ def filled(store, task=TASK):
     return task_id
 
 
+def bare():
+    return answer_prompt(Prompts(), TASK, "bare")
+
+
 class CountingEngine:
     """The engine, and how many requests it was sent."""
 
@@ -111,7 +119,7 @@ def test_every_prediction_is_kept_and_none_is_asked_twice(store, engine):
     assert counting.asked == 7
     assert again == first
 
-    other = evaluate(store, task_id, counting, ROWS, method="zero-shot", prompts=Prompts(), ask=zero_shot(Prompts()))
+    other = evaluate(store, task_id, counting, ROWS, method="zero-shot", prompts=Prompts(), ask=bare())
     assert other.id != first.id and counting.asked == 19
     twin = evaluate(store, task_id, counting, ROWS, method="twin", prompts=Prompts(), same_as=first)
     assert twin.scores == first.scores and counting.asked == 19
@@ -137,7 +145,7 @@ def test_a_prompt_over_the_context_counts_as_wrong(store, engine):
 def test_gain_over_pairs_by_example(store, engine):
     task_id = store.add_task(TASK)
     before = evaluate(store, task_id, engine, ROWS, method="few-shot", prompts=Prompts())
-    after = evaluate(store, task_id, engine, ROWS[3:9], method="other", prompts=Prompts(), ask=zero_shot(Prompts()))
+    after = evaluate(store, task_id, engine, ROWS[3:9], method="other", prompts=Prompts(), ask=bare())
     gain = after.gain_over(before)
     assert gain.n == 6 and gain.before == pytest.approx(sum(before.scores[3:9]) / 6)
     with pytest.raises(SelfguideError, match="different examples"):
@@ -230,7 +238,7 @@ def test_comparison_end_to_end(tmp_path, model):
     db = tmp_path / "run.db"
     with Store.open(db) as store:
         filled(store)
-    methods = ["zero-shot", "self-icl", "selfguide", "no length filter"]
+    methods = ["self-icl", "finetuned", "no length filter"]
     arguments = ["compare", str(written_task(tmp_path)), "-d", str(db), "-m", str(model), "--curve", "4,1000"]
     arguments += [part for method in methods for part in ("--method", method)]
     result = CliRunner().invoke(main, [*arguments, "--json"])
@@ -238,13 +246,23 @@ def test_comparison_end_to_end(tmp_path, model):
     table = json.loads(result.output.splitlines()[-1])
     lines = {line["method"]: line for line in table["methods"]}
     assert list(lines) == [
-        "zero-shot", "few-shot", "self-icl", "selfguide", "no length filter", "selfguide, 4 pairs",
+        "zero-shot scored", "few-shot", "few-shot scored", "self-icl", "self-icl scored",
+        "finetuned", "finetuned scored", "no length filter", "finetuned, 4 pairs",
     ]  # fmt: skip
-    assert lines["few-shot"]["gain"] is None and lines["selfguide"]["gain"]["n"] == 12
-    assert lines["selfguide"]["pairs"] == 18 and lines["selfguide, 4 pairs"]["pairs"] == 4
-    assert lines["no length filter"]["same_as"] == "selfguide"
-    assert lines["no length filter"]["mean"] == lines["selfguide"]["mean"]
-    assert table["skipped"] == {"selfguide, 1000 pairs": "the dataset has 18 pairs"}
+    prompted = {name: lines[name]["mean"] for name in list(lines)[:5]}
+    assert all(lines[name]["gain"] is None for name in prompted) and prompted[table["over"]] == max(prompted.values())
+    gain = lines["finetuned scored"]["gain"]
+    assert gain["n"] == 12
+    assert gain["gain"] == pytest.approx(lines["finetuned scored"]["mean"] - prompted[table["over"]])
+    assert lines["finetuned"]["pairs"] == lines["finetuned scored"]["pairs"] == 18
+    assert lines["finetuned, 4 pairs"]["pairs"] == 4
+    # An ablation is evaluated by scores, as what predict uses is.
+    assert lines["no length filter"]["same_as"] == "finetuned"
+    assert lines["no length filter"]["mean"] == lines["finetuned scored"]["mean"]
+    assert all(0 <= line["macro_f1"] <= 1 for line in lines.values())
+    # Eighteen inputs are too few to calibrate by, twelve rows too few to tell.
+    assert table["gain"] is None and table["verdict"].startswith("Not measured: 12 evaluation rows")
+    assert table["skipped"] == {"finetuned, 1000 pairs": "the dataset has 18 pairs"}
     connection = sqlite3.connect(db)
     stored = dict(connection.execute("SELECT method, count(*) FROM evaluation GROUP BY 1").fetchall())
     assert stored == dict.fromkeys(lines, 1)
@@ -256,18 +274,20 @@ def test_comparison_end_to_end(tmp_path, model):
     assert again.exit_code == 0, again.output
     assert connection.execute("SELECT max(id) FROM prediction").fetchone() == made
     connection.close()
-    assert "no length filter" in again.output and "(same pairs as selfguide)" in again.output
-    assert "left out: selfguide, 1000 pairs: the dataset has 18 pairs" in again.output
+    assert "no length filter" in again.output and "(same pairs as finetuned)" in again.output
+    assert "left out: finetuned, 1000 pairs: the dataset has 18 pairs" in again.output
 
     shown = CliRunner().invoke(main, ["evaluate", str(tmp_path / "mood.yaml"), "-d", str(db), "-m", str(model)])
     assert shown.exit_code == 0, shown.output
-    assert "Better after the finetune:" in shown.output and "right \\ answered" in shown.output
+    assert "Better by finetuned" in shown.output and "right \\ answered" in shown.output
+    assert "recall by label" in shown.output and "Not measured: 12 evaluation rows" in shown.output
     machine = CliRunner().invoke(
         main, ["evaluate", str(tmp_path / "mood.yaml"), "-d", str(db), "-m", str(model), "--json"]
     )
     answer = json.loads(machine.output.splitlines()[-1])
-    assert [one["method"] for one in answer["evaluations"]] == ["few-shot", "selfguide"]
-    assert answer["gain"]["n"] == 12
+    done = ["zero-shot scored", "few-shot", "few-shot scored", "finetuned", "finetuned scored"]
+    assert [one["method"] for one in answer["evaluations"]] == done == list(answer["methods"])
+    assert answer["gain"] is None and set(answer["macro_f1"]) == set(answer["recall"]) == set(done)
 
 
 def test_evaluate_without_an_adapter(tmp_path, model):
@@ -303,10 +323,10 @@ def test_search_end_to_end(tmp_path, model):
 def test_the_grid_and_its_budget():
     everything = grid([TASK])
     assert len(everything) == 5 * 3 * 4 == len(set(everything))
-    assert everything[0] == Candidate(0.8, 3, True, False)
+    assert everything[0] == Candidate(1.0, 3, True, False)
     generation = TASK.model_copy(update={"kind": "generation", "labels": ()})
-    assert grid([generation])[0] == Candidate(0.8, 3, True, True)
-    assert grid([TASK, generation])[0] == Candidate(0.8, 3, True, None) and len(grid([TASK, generation])) == 75
+    assert grid([generation])[0] == Candidate(1.0, 3, True, True)
+    assert grid([TASK, generation])[0] == Candidate(1.0, 3, True, None) and len(grid([TASK, generation])) == 75
     few = within_budget(everything, 5, 42)
     assert few[0] == everything[0] and len(set(few)) == 5 and few == within_budget(everything, 5, 42)
     assert within_budget(everything, None, 1) == everything == within_budget(everything, 99, 1)
@@ -326,7 +346,9 @@ def test_rounds_stop_when_the_validation_score_does_not_rise(tmp_path, model):
     assert result.rounds[0].model == model and result.rounds[1].model == tmp_path / "run-files" / "round-1.gguf"
     rises = [one.rise.gain for one in result.rounds[1:]]
     assert all(rise > 0 for rise in rises[:-1]) and (len(result.rounds) == 3 or rises[-1] <= 0)
-    assert result.gain.n == 6 and result.as_json()["best_round"] == result.best.number
+    assert result.verdict.n == 6 and result.gain is None  # six rows tell nothing
+    assert result.as_json()["best_round"] == result.best.number
+    assert {"few-shot scored", "finetuned scored"} <= set(result.means)
 
 
 @pytest.mark.parametrize(

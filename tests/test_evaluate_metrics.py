@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rouge_score.rouge_scorer import RougeScorer
 
-from selfguide_lite.evaluate import bootstrap, exact_match, paired_gain, rouge_l, score_answers
-from selfguide_lite.evaluate.metrics import normalize
+from selfguide_lite.evaluate import bootstrap, exact_match, macro_f1, paired_gain, rouge_l, score_answers
+from selfguide_lite.evaluate.metrics import normalize, recall_by_label
 
 ODD_TEXTS = [
     "",
@@ -95,6 +95,30 @@ def test_normalize_is_the_benchmarks(text):
 def test_exact_match_on_the_last_label(prediction, references, labels, score):
     assert exact_match(prediction, references, labels) == score
     assert score_answers("exact match", [prediction], [references], labels) == [score]
+
+
+def test_macro_f1_and_recall_count_every_label_alike():
+    rights = ["ham"] * 9 + ["spam"]
+    constant = ["ham"] * 10
+    assert recall_by_label(constant, rights, ("ham", "spam")) == {"ham": 1.0, "spam": 0.0}
+    assert macro_f1(constant, rights, ("ham", "spam")) == pytest.approx((18 / 19) / 2)
+    assert macro_f1(rights, rights, ("ham", "spam", "never")) == 1.0
+    # An answer without a label is wrong, and is no label of its own; one that is only answered has an F1 of 0.
+    assert macro_f1(["a", None], ["a", "b"], ("a", "b")) == pytest.approx(0.5)
+    assert macro_f1(["a", "c"], ["a", "b"], ("a", "b", "c")) == pytest.approx(1 / 3)
+    assert recall_by_label(["c", None], ["a", "a"], ("a", "b", "c")) == {"a": 0.0}
+    assert macro_f1([], [], ("a", "b")) == 0.0
+
+
+@given(st.lists(st.tuples(st.sampled_from("abc"), st.sampled_from("abc")), min_size=1, max_size=40))
+def test_macro_f1_by_its_definition(pairs):
+    answers, rights = [answer for answer, _ in pairs], [right for _, right in pairs]
+    parts = []
+    for label in sorted({*answers, *rights}):
+        hits = sum(answer == right == label for answer, right in pairs)
+        precision, recall = (hits / max(1, side.count(label)) for side in (answers, rights))
+        parts.append(2 * precision * recall / (precision + recall) if hits else 0.0)
+    assert macro_f1(answers, rights, ("a", "b", "c")) == pytest.approx(sum(parts) / len(parts))
 
 
 def test_a_large_set_takes_a_tenth_of_the_plain_loop():

@@ -57,11 +57,12 @@ def random_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_random_llama(tmp_path_factory.mktemp("model") / "random.gguf", sharpness=4.0)
 
 
-def write_task(folder: Path, **changed: Any) -> Path:
-    """Write a small task with an evaluation file and return its path."""
+def write_task(folder: Path, repeated: int = 1, **changed: Any) -> Path:
+    """Write a small task with an evaluation file of three rows or several times so many, and return its path."""
     answers = ["glad", "sad", "glad"]
     texts = ["Ann sang all day.", "Bob lost his hat.", "Cy won the race at noon."]
-    rows = [("Di got a kite.", "glad"), ("Ed fell ill.", "sad"), ("Flo met a friend.", "glad")]
+    rows = [("Di got a kite.", "glad"), ("Ed fell ill.", "sad"), ("Flo met a friend.", "glad")] * repeated
+    rows = [(f"{text} {number}" if number > 2 else text, answer) for number, (text, answer) in enumerate(rows)]
     content = {
         "name": "mood",
         "kind": "classification",
@@ -98,7 +99,9 @@ def whole(random_model: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple
     Of a generation task: random weights never say a label.
     """
     folder = tmp_path_factory.mktemp("whole")
-    task = write_task(folder, kind="generation", labels=[], instruction="Say in a word how the writer feels.")
+    task = write_task(
+        folder, repeated=20, kind="generation", labels=[], instruction="Say in a word how the writer feels."
+    )
     command = ["run", str(task), "-d", str(folder / "mood.db"), "-m", str(random_model), "--json"]
     result = CliRunner().invoke(main, command, catch_exceptions=False)
     assert result.exit_code == 0, result.output
@@ -108,13 +111,18 @@ def whole(random_model: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple
 def test_a_whole_run_ends_with_its_line_of_json(whole: tuple[Path, dict[str, Any]]) -> None:
     folder, answer = whole
     db = folder / "mood.db"
-    assert set(answer) == {"task", "pairs", "adapter", "gain"}
+    assert set(answer) == {"task", "pairs", "adapter", "gain", "methods", "verdict"}
     assert answer["task"] == "mood"
     assert answer["pairs"] == rows_of(db, "SELECT count(*) FROM dataset")[0][0] > 0
     assert Path(answer["adapter"]).is_file()
-    assert set(answer["gain"]) == {"metric", "n", "before", "after", "low", "high"}
-    assert answer["gain"]["n"] == 3
+    assert list(answer["gain"]) == ["metric", "n", "over", "before", "after", "low", "high"]
+    assert answer["gain"]["n"] == 60 and answer["gain"]["over"] in ("zero-shot", "few-shot")
     assert all(0 <= answer["gain"][key] <= 1 for key in ("before", "after"))
+    assert set(answer["methods"]) == {"zero-shot", "few-shot", "finetuned"}
+    ((sentence, winner),) = rows_of(
+        db, "SELECT v.sentence, e.method FROM verdict AS v JOIN evaluation AS e ON e.id = v.winner_id"
+    )
+    assert sentence == answer["verdict"] and (winner == "finetuned") == sentence.startswith("Better")
 
 
 def test_every_text_and_what_made_it_is_in_the_store(whole: tuple[Path, dict[str, Any]]) -> None:
@@ -127,15 +135,16 @@ def test_every_text_and_what_made_it_is_in_the_store(whole: tuple[Path, dict[str
     ]
     assert rows_of(db, "SELECT count(*) FROM run WHERE seed = 42 AND model_id IS NOT NULL")[0][0] == 3
     assert rows_of(db, "SELECT count(*) FROM train_step")[0][0] > 0
-    assert rows_of(db, "SELECT DISTINCT method FROM evaluation ORDER BY 1") == [("few-shot",), ("selfguide",)]
-    assert rows_of(db, "SELECT count(*) FROM prediction")[0][0] == 6
+    methods = ["few-shot", "finetuned", "zero-shot"]
+    assert [name for (name,) in rows_of(db, "SELECT DISTINCT method FROM evaluation ORDER BY 1")] == methods
+    assert rows_of(db, "SELECT count(*) FROM prediction")[0][0] == 180
     assert rows_of(db, "PRAGMA integrity_check") == [("ok",)]
     assert rows_of(db, "PRAGMA foreign_key_check") == []
 
 
 def test_a_second_call_makes_nothing_again(whole: tuple[Path, dict[str, Any]], random_model: Path) -> None:
     folder, answer = whole
-    tables = ("input", "output", "run", "train_step", "adapter", "evaluation", "prediction")
+    tables = ("input", "output", "run", "train_step", "adapter", "evaluation", "prediction", "prior", "verdict")
     before = [rows_of(folder / "mood.db", f"SELECT count(*), max(rowid) FROM {table}") for table in tables]
     stages = Stages()
     again = run(load_task(folder / "mood.yaml"), folder / "mood.db", model=random_model, listener=stages)
@@ -259,7 +268,7 @@ def test_tasks_of_a_benchmark_go_through(name: str, tmp_path: Path) -> None:
         assert "\n" not in str(error) and ("survived" in str(error) or "same answer" in str(error))
     else:
         assert result.pairs > 0
-        assert result.gain is not None and result.gain.n <= 4
+        assert result.gain is None and result.verdict.startswith("Not measured: 4 evaluation rows")
     assert len(rows_of(tmp_path / "a.db", GENERATED)) == 8
     assert any(isinstance(row, FunnelRow) for row in _funnel(tmp_path / "a.db"))
 

@@ -80,6 +80,9 @@ def test_page_shows_every_part_with_a_text_alternative(page: Path) -> None:
     ids = [a["id"] for _, a in parsed.elements if "id" in a]
     assert len(ids) == len(set(ids))
     assert "gain, points" in parsed.text and "Fixed by the finetune" in parsed.text
+    assert "before, few-shot" in parsed.text
+    assert ("macro-F1" in parsed.text) == ("finetuned scored" in parsed.text)  # of classification
+    assert "Better than every prompting tried: +" in parsed.text
 
 
 def test_hostile_texts_are_shown_as_they_are(page: Path) -> None:
@@ -131,7 +134,7 @@ def test_report_before_training_has_no_empty_parts(tmp_path: Path) -> None:
             collect(store, task_id)
         told(tmp_path / "full.db", SHOP, 2).close()
     with Store.open(tmp_path / "full.db") as store:
-        for table in ("prediction", "evaluation", "train_step", "adapter", "output"):
+        for table in ("verdict", "prediction", "evaluation", "train_step", "adapter", "output"):
             store.connection.execute(f"DELETE FROM {table}")
         text = Page(report_html(collect(store, 1))).text
         assert "The finetune" not in text and "Before and after" not in text and "The data" in text

@@ -134,7 +134,7 @@ def test_the_disk_is_full(place: Place, tmp_path: Path) -> None:
         status, said = ended(begin(*place.arguments("run", db), "-q", prefix=prefix))
         assert status == 0, said
         check_sound(look())
-        assert count(look(), "input") == 64 and count(look(), "prediction") == 16
+        assert count(look(), "input") == 64 and count(look(), "prediction") == 24
 
 
 @pytest.mark.parametrize(

@@ -47,7 +47,7 @@ KEPT = (
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Place:
-    """A task of 64 inputs, 16 training steps and 96 predictions, and `alone.db`, made by a run left alone."""
+    """A task of 64 inputs, 16 training steps and 144 predictions, and `alone.db`, made by a run left alone."""
     made = prepare(tmp_path_factory.mktemp("kill"), evaluated=48, rounds=16, batch_size=8)
     status, said = ended(begin(*made.arguments("run", made.folder / "alone.db")))
     assert status == 0, said
@@ -202,7 +202,7 @@ def test_a_signal_ends_it_cleanly(
         shutil.copy(place.folder / "alone.db", db)
         shutil.copytree(place.folder / "alone-files", tmp_path / "stopped-files")
         with closing(sqlite3.connect(db, isolation_level=None)) as connection:
-            connection.executescript("DELETE FROM prediction; DELETE FROM evaluation")
+            connection.executescript("DELETE FROM verdict; DELETE FROM prediction; DELETE FROM evaluation")
     run = Watched(*place.arguments("run", db))
     # The first two commits of a stage that writes texts can be those of the model and of the run itself.
     run.wait_for(stage, {"train": 0, "evaluate": 1}.get(stage, 3), db)
@@ -213,7 +213,7 @@ def test_a_signal_ends_it_cleanly(
     assert f"{count(db, 'input')} inputs" in last and run.said.count("Stopped") == 1
     check_sound(db)
     if stage == "evaluate":
-        assert 0 < count(db, "prediction") < 96
+        assert 0 < count(db, "prediction") < 144
     else:
         assert rows_of(db, "SELECT stage, reason FROM run ORDER BY id DESC LIMIT 1") == [(stage, "interrupted")]
 

@@ -1,4 +1,4 @@
-"""Is it better: `evaluate` a task before and after, `compare` methods, `search` for settings."""
+"""Is it better: `evaluate` a task by every method, `compare` with more, `search` for settings."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,8 +20,7 @@ from selfguide_lite.cli.common import (
 from selfguide_lite.cli.how import How, how_options
 
 if TYPE_CHECKING:
-    from selfguide_lite.evaluate import Evaluation
-    from selfguide_lite.task import Task
+    from selfguide_lite.evaluate import Measurement
 
 _PATH = click.Path(path_type=Path)
 _FILE = click.Path(path_type=Path, dir_okay=False)
@@ -51,10 +50,11 @@ def evaluate_command(
     quiet: bool,
     as_json: bool,
 ) -> None:
-    """Answer a task's evaluation set with and without the adapter and show what the finetune changed.
+    """Answer a task's evaluation set by every way of prompting and with the adapter, and show what is better.
 
-    Greedy, with the very same prompts. Every prediction is kept in the table `prediction`; the same command again
-    answers only what is missing.
+    Free text is greedy; scored methods take the label with the largest probability, calibrated ones set it right by
+    the mean answer to inputs without answers. Every prediction is kept in the table `prediction`; the same command
+    again answers only what is missing.
 
     \b
     Examples:
@@ -62,7 +62,7 @@ def evaluate_command(
       selfguide evaluate people.yaml -a people-files/adapter.gguf --eval other.jsonl
       selfguide evaluate people.yaml --json
     """
-    from selfguide_lite.evaluate.both import before_and_after
+    from selfguide_lite.evaluate.both import measured
     from selfguide_lite.prompts import Prompts
     from selfguide_lite.report.progress import listener_for
     from selfguide_lite.task import load_task
@@ -70,60 +70,68 @@ def evaluate_command(
     task = load_task(find_task_file(task_file))
     place = find_db(db, task)
     with stoppable(place), listener_for(quiet or as_json, ("evaluate",)) as listener:
-        before, after = before_and_after(
+        found = measured(
             task, place, model, adapter=adapter, eval_file=eval_file, prompts=Prompts(prompts), listener=listener
         )
     if as_json:
-        print_json(_evaluation_json(task, before, after))
+        print_json(_evaluation_json(found))
     else:
-        _show(task, before, after, examples, place)
+        _show(found, examples, place)
 
 
-def _evaluation_json(task: "Task", before: "Evaluation", after: "Evaluation | None") -> dict[str, Any]:
+def _evaluation_json(found: "Measurement") -> dict[str, Any]:
     from dataclasses import asdict
 
-    def one(evaluation: "Evaluation") -> dict[str, Any]:
-        return {
-            "id": evaluation.id,
-            "method": evaluation.method,
-            "mean": evaluation.mean,
-            "low": evaluation.low,
-            "high": evaluation.high,
-            "n": len(evaluation.scores),
-            "leaked": evaluation.leaked,
-        }
+    from selfguide_lite.evaluate.evaluation import form_share, recall_of
+    from selfguide_lite.evaluate.names import parts
 
-    return {
-        "task": task.name,
-        "metric": before.metric,
-        "evaluations": [one(evaluation) for evaluation in (before, after) if evaluation is not None],
-        "gain": None if after is None else asdict(after.gain_over(before)),
+    answer: dict[str, Any] = {
+        "task": found.task.name,
+        "metric": found.verdict.metric,
+        "evaluations": [
+            {
+                "id": one.id,
+                "method": one.method,
+                "mean": one.mean,
+                "low": one.low,
+                "high": one.high,
+                "n": len(one.scores),
+                "leaked": one.leaked,
+            }
+            for one in found.evaluations.values()
+        ],
+        "gain": None if found.gain is None else asdict(found.gain),
+        "methods": found.means,
     }
+    if found.task.labels:
+        answer["macro_f1"] = found.macro_f1
+        answer["recall"] = {name: recall_of(found.task, one) for name, one in found.evaluations.items()}
+        free = {name: one for name, one in found.evaluations.items() if parts(name)[1] == "free"}
+        answer["in_form"] = {name: form_share(found.task, one) for name, one in free.items()}
+    return {**answer, "verdict": found.verdict.sentence}
 
 
-def _show(task: "Task", before: "Evaluation", after: "Evaluation | None", examples: int, db: Path) -> None:
+def _show(found: "Measurement", examples: int, db: Path) -> None:
     from selfguide_lite.evaluate import changes, confusion
-    from selfguide_lite.evaluate.tables import change_lines, confusion_text, points, scores, text_table
-    from selfguide_lite.report.text import neutral
+    from selfguide_lite.evaluate.tables import change_lines, confusion_text, methods_text, recalls_text
 
-    both = [evaluation for evaluation in (before, after) if evaluation is not None]
-    click.echo(f"{neutral(task.name)}: {before.metric} on {len(before.scores)} rows, mean with its 95 % interval\n")
-    click.echo(text_table(["method", before.metric], [[one.method, scores(one)] for one in both]))
-    if after is not None:
-        gain = after.gain_over(before)
-        click.echo(f"\nGain {points(gain)} points, paired over {gain.n} rows: {gain.verdict}.")
-    else:
+    task = found.task
+    click.echo(methods_text(found))
+    before, after = found.best_prompting, found.best_finetuned
+    if after is None:
         click.echo("\nNo adapter yet: `selfguide run` makes one, or name one with -a.")
+    both = [one for one in (before, after) if one is not None]
     if task.labels:
+        click.echo(f"\n{recalls_text(found)}")
         for one in both:
             click.echo(f"\n{one.method}\n{confusion_text(confusion(task, one.predictions), task.labels)}")
-    if after is not None:
-        found = changes(before, after)
+    if before is not None and after is not None:
+        changed = changes(before, after)
         for name, part in (
-            ("Better", [change for change in found if change.difference > 0]),
-            ("Worse", [change for change in reversed(found) if change.difference < 0]),
+            ("Better", [change for change in changed if change.difference > 0]),
+            ("Worse", [change for change in reversed(changed) if change.difference < 0]),
         ):
-            click.echo(f"\n{name} after the finetune: {len(part)} rows")
+            click.echo(f"\n{name} by {after.method} than by {before.method}: {len(part)} rows")
             for change in part[:examples]:
                 click.echo("\n".join(change_lines(change)) + "\n")
     last = both[-1].id
@@ -152,7 +160,7 @@ def compare_command(
     how: How,
     as_json: bool,
 ) -> None:
-    """Compare zero-shot, few-shot, Self-ICL, few-shot finetuning and SELF-GUIDE, also without each of its parts.
+    """Compare prompting, Self-ICL, few-shot finetuning and SELF-GUIDE, also without each of its parts.
 
     What `run` made in the same database is used, and what two methods share is computed once. Takes up to eight
     finetunes; the same command goes on where it was stopped.
@@ -161,10 +169,10 @@ def compare_command(
     Examples:
       selfguide compare people.yaml
       selfguide compare people.yaml --no-ablations --curve 50,100,200,400
-      selfguide compare people.yaml --method selfguide --method "no noise filter"
+      selfguide compare people.yaml --method finetuned --method "no noise filter"
     """
     from selfguide_lite.evaluate.comparison import compare
-    from selfguide_lite.evaluate.methods import METHODS
+    from selfguide_lite.evaluate.methods import methods_of
     from selfguide_lite.evaluate.rows import eval_rows
     from selfguide_lite.evaluate.tables import comparison_text
     from selfguide_lite.report.progress import listener_for
@@ -178,7 +186,7 @@ def compare_command(
             task,
             place,
             model=how.model,
-            methods=methods or (METHODS if no_ablations else None),
+            methods=methods or (methods_of(task.kind) if no_ablations else None),
             curve=_numbers(curve, "--curve"),
             settings=how.settings,
             rows=rows,
@@ -231,7 +239,7 @@ def search_command(
     how: How,
     as_json: bool,
 ) -> None:
-    """Find one setting for all tasks: the one whose worst gain over few-shot prompting is the largest.
+    """Find one setting for all tasks: the one whose worst gain over the best prompting is the largest.
 
     The grid is input temperature (0.6 to 1.0), epochs (1 to 3) and the two length filters. The file it writes is for
     `selfguide run --settings FILE`. The same command goes on where it was stopped.

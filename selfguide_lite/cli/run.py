@@ -43,7 +43,7 @@ _TASK = click.argument("task_file", metavar="TASK.yaml", type=click.Path(path_ty
 )
 @json_option
 def run_command(task_file: Path, db: Path | None, how: How, only_plan: bool, times: int, as_json: bool) -> None:
-    """The whole job: write data for a task, finetune on it, measure the gain.
+    """The whole job: write data for a task, finetune on it, measure the gain over the best prompting.
 
     Everything goes into one database as it is made. A run that was stopped goes on where it stopped when the same
     command is given again; a stage whose work is done is skipped. TASK.yaml may also be the bare name of a demo task.
@@ -84,7 +84,7 @@ def run_command(task_file: Path, db: Path | None, how: How, only_plan: bool, tim
             listener=listener,
         )
     if not how.quiet:
-        click.echo(_summary(result), err=as_json)
+        click.echo(_summary(result, task_file), err=as_json)
     if as_json:
         print_json(result.as_json())
 
@@ -130,22 +130,18 @@ def _show_plan(task: "Task", how: How, as_json: bool) -> None:
     Console(highlight=False).print(plan_view(plan), soft_wrap=True)
 
 
-def _summary(result: "RunResult") -> str:
-    """The before/after table and where things lie, for people."""
+def _summary(result: "RunResult", task_file: Path) -> str:
+    """All methods side by side, what came of it, and where things lie, for people."""
     lines = [""]
-    if gain := result.gain:
-        metric = gain.metric.replace("_", " ")
-        lines += [
-            f"{metric} on {gain.n} examples",
-            f"  few-shot prompting   {gain.before:7.1%}",
-            f"  after the finetune   {gain.after:7.1%}",
-            f"  gain                {100 * gain.gain:+7.1f} points "
-            f"(95 % interval {100 * gain.low:+.1f} to {100 * gain.high:+.1f}: {gain.verdict})",
-            "",
-        ]
+    if measured := result.measurement:
+        from selfguide_lite.evaluate.tables import methods_text, untested_advice
+
+        lines += [methods_text(measured), ""]
     lines.append(f"database  {result.db}  ({result.pairs} pairs)")
     if result.adapter is not None:
         lines.append(f"adapter   {result.adapter}")
+    if measured and (advice := untested_advice(measured.verdict, str(task_file))):
+        lines.append(advice)
     return "\n".join(lines)
 
 

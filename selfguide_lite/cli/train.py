@@ -232,7 +232,8 @@ def export_command(
 @model_option
 @tuning_option
 @click.option("-a", "--adapter", "given", type=_PATH, metavar="FILE", help="An adapter.  [default: the newest]")
-@click.option("--no-adapter", is_flag=True, help="Ask the model as it was before the finetune.")
+@click.option("--no-adapter", is_flag=True, help="Ask the model as it was before the finetune, few-shot.")
+@click.option("--method", metavar="NAME", help="One method, such as 'few-shot calibrated'.  [default: what won]")
 @prompts_option
 @json_option
 def predict_command(
@@ -242,10 +243,14 @@ def predict_command(
     model: Path | None,
     given: Path | None,
     no_adapter: bool,
+    method: str | None,
     prompts: Path | None,
     as_json: bool,
 ) -> None:
-    """Answer one input, or one on each line of standard input.
+    """Answer one input, or one on each line of standard input, by the method that was found to be the best.
+
+    That is the finetuned model or a prompting: what `run` or `evaluate` found on the evaluation rows; standard error
+    says which and why. With --json scored methods give every label's share.
 
     \b
     Examples:
@@ -253,29 +258,36 @@ def predict_command(
       selfguide predict -d people.db < inputs.txt > answers.txt
       cat inputs.txt | selfguide predict -d people.db --json -
     """
-    from selfguide_lite.finetune.predict import predict
-    from selfguide_lite.llm import model_path, open_engine
+    from selfguide_lite.finetune.predict import choose_way, predict
+    from selfguide_lite.llm import open_engine
     from selfguide_lite.prompts import Prompts
     from selfguide_lite.report.text import neutral
     from selfguide_lite.store import Store
 
-    if given is not None and no_adapter:
-        raise click.UsageError("--adapter and --no-adapter exclude each other")
+    if no_adapter and (given is not None or method is not None):
+        raise click.UsageError("--no-adapter stands alone: it is neither --adapter nor --method")
+    templates = Prompts(prompts)
     with Store.open(find_db(db), read_only=True, create=False) as store:
         task_id = store.only_task_id(task_name)
         task = store.task(task_id)
-        adapter = None if no_adapter else _adapter(store, task_id, given)
-        base = model_path(model) if adapter is None else _base_of(store, task_id, model, adapter)
+        if no_adapter:
+            method = "few-shot scored" if task.labels else "few-shot"
+        way = choose_way(store, task_id, templates, method, given, model)
+        adapter = _adapter(store, task_id, given) if way.finetuned else None
+        base = _base_of(store, task_id, model, adapter)
+    if not no_adapter:
+        click.echo(way.why, err=True)
     engine = open_engine(base, adapter=adapter, tune=False)
     many = text == "-"
     failed = 0
     try:
         limit = task.settings.resolve(task.kind).output_max_tokens
-        for answer in predict(engine, task, Prompts(prompts), _lines() if many else [text], limit):
+        for answer in predict(engine, task, templates, _lines() if many else [text], limit, way):
             failed += answer.error is not None
             if as_json:
                 line: dict[str, Any] = {"input": answer.input, "output": answer.output}
                 line |= {"label": answer.label} if task.labels else {}
+                line |= {"shares": dict(answer.shares)} if answer.shares is not None else {}
                 print_json(line | ({"error": answer.error} if answer.error else {}))
             elif answer.error is not None:
                 click.echo(f"Error: {answer.error}", err=True)
@@ -349,15 +361,18 @@ def _adapter(store: "Store", task_id: int, given: Path | None) -> Path:
     return given
 
 
-def _base_of(store: "Store", task_id: int, model: Path | None, adapter: Path) -> Path:
-    """Return the model that an adapter is for: the one given, else what the store remembers, else the default."""
+def _base_of(store: "Store", task_id: int, model: Path | None, adapter: Path | None) -> Path:
+    """Return the model that is meant: the one given, else what the store remembers, else the default.
+
+    :param adapter: that the model is for; None: the one that the newest adapter of the task is for
+    """
     from selfguide_lite.llm import model_path
 
     if model is None:
         row = store.connection.execute(
-            "SELECT m.path FROM adapter AS a JOIN model AS m ON m.id = a.model_id WHERE a.task_id = ? AND a.path = ?"
-            " ORDER BY a.id DESC LIMIT 1",
-            (task_id, str(adapter)),
+            "SELECT m.path FROM adapter AS a JOIN model AS m ON m.id = a.model_id WHERE a.task_id = ?"
+            " AND (? IS NULL OR a.path = ?) ORDER BY a.id DESC LIMIT 1",
+            (task_id, *(2 * (None if adapter is None else str(adapter),))),
         ).fetchone()
         if row and Path(row[0]).is_file():
             return Path(row[0])

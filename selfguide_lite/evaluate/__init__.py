@@ -1,9 +1,11 @@
 """Is it better, than what, and by how much: metrics, compared methods, the search for settings."""
 
+from selfguide_lite.evaluate.battery import Measurement, measure
 from selfguide_lite.evaluate.evaluation import Change, Evaluation, changes, confusion, evaluate
-from selfguide_lite.evaluate.metrics import exact_match, metric_of, rouge_l, score_answers
+from selfguide_lite.evaluate.metrics import exact_match, macro_f1, metric_of, rouge_l, score_answers
 from selfguide_lite.evaluate.rows import EvalRow, eval_rows, load_eval
 from selfguide_lite.evaluate.statistics import Gain, Interval, bootstrap, paired_gain
+from selfguide_lite.evaluate.verdict import Verdict
 
 __all__ = [
     "Change",
@@ -11,6 +13,8 @@ __all__ = [
     "Evaluation",
     "Gain",
     "Interval",
+    "Measurement",
+    "Verdict",
     "bootstrap",
     "changes",
     "confusion",
@@ -18,6 +22,8 @@ __all__ = [
     "evaluate",
     "exact_match",
     "load_eval",
+    "macro_f1",
+    "measure",
     "metric_of",
     "paired_gain",
     "rouge_l",

@@ -5,16 +5,18 @@ is finetuned like any other. The evaluation set is split; its validation rows de
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from selfguide_lite.errors import SelfguideError
-from selfguide_lite.evaluate.evaluation import Evaluation
-from selfguide_lite.evaluate.methods import FEW_SHOT, SELFGUIDE
+from selfguide_lite.evaluate.battery import Battery, Finetuned, keep_verdict
+from selfguide_lite.evaluate.evaluation import Evaluation, clean_rows
+from selfguide_lite.evaluate.names import FINETUNED, How, named, usual_how
 from selfguide_lite.evaluate.rows import EvalRow, eval_rows, split_rows
 from selfguide_lite.evaluate.statistics import Gain
 from selfguide_lite.evaluate.tools import Tools
+from selfguide_lite.evaluate.verdict import Verdict, best_of, judge
 from selfguide_lite.places import files_dir
 from selfguide_lite.progress import Listener
 from selfguide_lite.prompts import Prompts
@@ -32,7 +34,7 @@ class Round:
     :param number: counted from 1
     :param model: GGUF that wrote the data and was finetuned: the first model, or the last round's merged
     :param adapter: GGUF adapter for `model`
-    :param rise: of the validation score over the round before, over few-shot prompting in the first
+    :param rise: of the validation score over the round before, over the best prompting in the first
     """
 
     number: int
@@ -47,30 +49,31 @@ class Round:
 class Rounds:
     """All rounds that were run; the last one is not the best where its validation score did not rise.
 
-    :param gain: of the best round over few-shot prompting of the first model, on the rows that decided nothing
+    :param verdict: on the best round against prompting the first model, on the rows that decided nothing
+    :param means: each method's mean score on these rows
     """
 
     task: str
     rounds: tuple[Round, ...]
     best: Round
-    gain: Gain
+    verdict: Verdict
+    means: Mapping[str, float]
+
+    @property
+    def gain(self) -> Gain | None:
+        """Of the best round over the best prompting; None where there were too few rows."""
+        return self.verdict.gain
 
     def as_json(self) -> dict[str, Any]:
         """Return the rounds for programs, with the fields that `run --json` has."""
-        gain = self.gain
         return {
             "task": self.task,
             "pairs": self.best.pairs,
             "adapter": str(self.best.adapter),
             "model": str(self.best.model),
-            "gain": {
-                "metric": gain.metric,
-                "n": gain.n,
-                "before": gain.before,
-                "after": gain.after,
-                "low": gain.low,
-                "high": gain.high,
-            },
+            "gain": None if self.gain is None else asdict(self.gain),
+            "methods": dict(self.means),
+            "verdict": self.verdict.sentence,
             "rounds": [
                 {"round": one.number, "pairs": one.pairs, "rise": one.rise.gain, "db": str(one.db)}
                 for one in self.rounds
@@ -107,9 +110,6 @@ def run_rounds(
     tools = Tools.of(model, settings, prompts, seed, listener, engine_options)
     unscored = task.model_copy(update={"eval": None})
 
-    def before(rows: list[EvalRow]) -> Evaluation:
-        return _scored(tools, db, task.name, tools.model, None, rows)
-
     done: list[Round] = []
     best: Round | None = None
     last: Evaluation | None = None
@@ -127,8 +127,9 @@ def run_rounds(
             tools.listener.note(f"round {number} came to nothing: {error}")
             break
         assert result.adapter is not None  # a run with a local model has one
-        score = _scored(tools, place, task.name, current, result.adapter, chosen)
-        rise = score.gain_over(last or before(chosen))
+        usual = usual_how(task.kind)
+        score = _finetuned(tools, place, task, current, result.adapter, chosen, (usual,))[named(FINETUNED, usual)]
+        rise = score.gain_over(last or _best_prompting(tools, db, task, chosen))
         this = Round(number, place, current, result.adapter, result.pairs, rise)
         done.append(this)
         tools.listener.note(f"round {number}: validation score {score.mean:.3f}, {100 * rise.gain:+.1f} points")
@@ -139,17 +140,46 @@ def run_rounds(
             merged = files_dir(db) / f"round-{number}.gguf"
             current = merge(current, result.adapter, merged, _KIND)
     assert best is not None
-    after = _scored(tools, best.db, task.name, best.model, best.adapter, rest)
-    return Rounds(task.name, tuple(done), best, after.gain_over(before(rest)))
-
-
-def _scored(
-    tools: Tools, db: Path, task_name: str, model: Path, adapter: Path | None, rows: list[EvalRow]
-) -> Evaluation:
-    with Store.open(db) as store, tools.opened(model) as engine:
-        task_id = store.only_task_id(task_name)
-        if adapter is None:
-            return tools.score(store, task_id, engine, rows, FEW_SHOT)
-        engine.set_adapter(adapter)
+    for place in {db, best.db}:  # a row that any of the two generated would be scored for one side alone
+        with Store.open(place, read_only=True) as store:
+            rest = clean_rows(store, store.only_task_id(task.name), rest)[0]
+    if not rest:
+        raise SelfguideError(f"task {task.name!r}: every evaluation row is among the generated inputs")
+    prompting = _prompting(tools, db, task, rest)
+    finetuned = _finetuned(tools, best.db, task, best.model, best.adapter, rest)
+    verdict = judge(prompting, finetuned, task.kind, seed)
+    evaluations = {**prompting, **finetuned}
+    with Store.open(best.db) as store:
+        task_id = store.only_task_id(task.name)
         known = store.latest_adapter(task_id)
-        return tools.score(store, task_id, engine, rows, SELFGUIDE, adapter_id=known.id if known else None)
+        here = evaluations if best.db == db else finetuned  # a later round's database has no prompting in it
+        keep_verdict(store, task_id, verdict, here, known.id if known else None)
+    return Rounds(task.name, tuple(done), best, verdict, {name: one.mean for name, one in evaluations.items()})
+
+
+def _prompting(tools: Tools, db: Path, task: Task, rows: list[EvalRow]) -> dict[str, Evaluation]:
+    with Store.open(db) as store, tools.opened() as engine:
+        task_id = store.only_task_id(task.name)
+        return Battery(store, task_id, engine, rows, tools.prompts, tools.listener).prompting()
+
+
+def _best_prompting(tools: Tools, db: Path, task: Task, rows: list[EvalRow]) -> Evaluation:
+    done = _prompting(tools, db, task, rows)
+    return done[best_of({name: one.scores for name, one in done.items()})]
+
+
+def _finetuned(
+    tools: Tools,
+    db: Path,
+    task: Task,
+    model: Path,
+    adapter: Path,
+    rows: list[EvalRow],
+    only: tuple[How, ...] | None = None,
+) -> dict[str, Evaluation]:
+    with Store.open(db) as store, tools.opened(model) as engine:
+        task_id = store.only_task_id(task.name)
+        known = store.latest_adapter(task_id)
+        settings = tools.set_for(task).settings
+        tuned = Finetuned.of(store, task_id, settings, adapter, known.id if known else None)
+        return Battery(store, task_id, engine, rows, tools.prompts, tools.listener).finetuned(tuned, only)

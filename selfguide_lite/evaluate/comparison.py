@@ -8,34 +8,41 @@ same call goes on where it was stopped.
 import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from selfguide_lite.errors import SelfguideError
-from selfguide_lite.evaluate.evaluation import Evaluation
+from selfguide_lite.evaluate.asking import answer_prompt
+from selfguide_lite.evaluate.battery import Battery, Finetuned, keep_verdict
+from selfguide_lite.evaluate.evaluation import Evaluation, evaluate, macro_f1_of
 from selfguide_lite.evaluate.methods import (
     ABLATIONS,
-    FEW_SHOT,
-    FEW_SHOT_FINETUNING,
-    METHODS,
-    SELF_ICL,
-    SELFGUIDE,
-    ZERO_SHOT,
     Ablation,
     LeaveOneOut,
     WhatIf,
     icl_examples,
     in_turn,
+    methods_of,
     seed_pairs,
     self_icl,
     unanswered_copy,
     variant_db,
-    zero_shot,
+)
+from selfguide_lite.evaluate.names import (
+    FEW_SHOT,
+    FEW_SHOT_FINETUNING,
+    FINETUNED,
+    SELF_ICL,
+    ZERO_SHOT,
+    named,
+    parts,
+    usual_how,
 )
 from selfguide_lite.evaluate.rows import EvalRow, eval_rows, without_leaks
 from selfguide_lite.evaluate.statistics import Gain
 from selfguide_lite.evaluate.tools import Tools, pairs_key
+from selfguide_lite.evaluate.verdict import Verdict, best_of, judge
 from selfguide_lite.llm.base import Engine
 from selfguide_lite.lock import exclusive
 from selfguide_lite.places import adapter_path, files_dir, lora_dir
@@ -45,14 +52,17 @@ from selfguide_lite.settings import Settings
 from selfguide_lite.store import FILTER_SETTINGS, Adapter, Pair, Store
 from selfguide_lite.task import Task
 
+_PROMPTING = (ZERO_SHOT, FEW_SHOT, SELF_ICL)
+
 
 @dataclass(frozen=True, slots=True)
 class Compared:
     """A line of the table.
 
     :param pairs: that the model was finetuned on, or shown; None for plain prompting
-    :param gain: over few-shot prompting, paired; None for few-shot prompting itself
+    :param gain: the plain paired one over the prompting that is best over all rows; None for prompting itself
     :param same_as: the method that came out with the very same pairs, so that its answers are these too
+    :param macro_f1: for classification
     """
 
     method: str
@@ -60,17 +70,24 @@ class Compared:
     evaluation: Evaluation
     gain: Gain | None
     same_as: str | None = None
+    macro_f1: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """The table of one task."""
+    """The table of one task.
+
+    :param over: the best prompting, which the lines' gains are over
+    :param verdict: the cross-fitted comparison of SELF-GUIDE with prompting; None where it is not among the methods
+    """
 
     task: str
     db: Path
     seed: int
     lines: tuple[Compared, ...]
     skipped: tuple[tuple[str, str], ...] = ()
+    over: str = FEW_SHOT
+    verdict: Verdict | None = None
 
     def line(self, method: str) -> Compared:
         """Return a method's line.
@@ -98,12 +115,16 @@ class Comparison:
                     "low": line.evaluation.low,
                     "high": line.evaluation.high,
                     "same_as": line.same_as,
+                    "macro_f1": line.macro_f1,
                     "gain": line.gain
                     and {"gain": line.gain.gain, "low": line.gain.low, "high": line.gain.high, "n": line.gain.n},
                 }
                 for line in self.lines
             ],
             "skipped": dict(self.skipped),
+            "over": self.over,
+            "gain": asdict(self.verdict.gain) if self.verdict and self.verdict.gain else None,
+            "verdict": self.verdict.sentence if self.verdict else None,
         }
 
 
@@ -122,12 +143,12 @@ def methods_for(task: Task, curve: Sequence[int] = ()) -> list[str]:
     :param curve: numbers of pairs of a learning curve
     """
     ablations = [ablation.name for ablation in ABLATIONS if task.kind in ablation.kinds]
-    return [*METHODS, *ablations, *(curve_name(count) for count in curve)]
+    return [*methods_of(task.kind), *ablations, *(curve_name(count) for count in curve)]
 
 
 def curve_name(count: int) -> str:
     """Return the method's name of a point on the learning curve."""
-    return f"{SELFGUIDE}, {count} pairs"
+    return f"{FINETUNED}, {count} pairs"
 
 
 def compare(
@@ -147,8 +168,8 @@ def compare(
     """Measure methods on a task's evaluation set.
 
     :param db: the run's database; what `run` made is used, what is missing is made
-    :param model: GGUF file; None: `$SELFGUIDE_MODEL`, else the embedded model
-    :param methods: names from `methods_for`; few-shot prompting is always among them. None: all
+    :param model: GGUF file; None: `$FINETUNED_MODEL`, else the embedded model
+    :param methods: names from `methods_for`; all ways of prompting are always among them. None: all
     :param curve: SELF-GUIDE with only so many of its pairs, for each of these numbers
     :param settings: fields of `Settings` to change, over those of the task
     :param rows: evaluation rows; None: those of the task
@@ -167,12 +188,14 @@ def _wanted(task: Task, methods: Iterable[str] | None, curve: Sequence[int]) -> 
     known = methods_for(task, curve)
     if methods is None:
         return known
-    chosen = set(methods) | {FEW_SHOT} | {curve_name(count) for count in curve}
+    chosen = set(methods) | {curve_name(count) for count in curve}
     if unknown := sorted(chosen - set(known)):
         raise SelfguideError(
             f"{unknown[0]!r} is no method for a {task.kind} task; there are: {', '.join(methods_for(task))}"
         )
-    return [method for method in known if method in chosen]
+    # One finetune, and one prompt, serves all ways of reading the answers.
+    families = {ZERO_SHOT, FEW_SHOT} | {parts(method)[0] for method in chosen}
+    return [method for method in known if method in chosen or parts(method)[0] in families]
 
 
 class _Job:
@@ -203,20 +226,40 @@ class _Job:
         if plans:
             with self.tools.opened() as engine:
                 self._finetuned(engine, plans, adapters, rows, done, same)
-        baseline = done[FEW_SHOT]
-        pairs = {plan.method: len(plan.pairs) for plan in plans} | self.shown
+        prompted = {name: one for name, one in done.items() if parts(name)[0] in _PROMPTING}
+        over = best_of({name: one.scores for name, one in prompted.items()})
+        pairs = {plan.method: len(plan.pairs) for plan in plans}
         lines = tuple(
             Compared(
                 method,
-                pairs.get(method),
+                self.shown.get(method, pairs.get(parts(method)[0], pairs.get(method))),
                 done[method],
-                None if method == FEW_SHOT else done[method].gain_over(baseline),
+                None if method in prompted else done[method].gain_over(prompted[over]),
                 same.get(method),
+                macro_f1_of(self.task, done[method]) if self.task.labels else None,
             )
             for method in methods
             if method in done
         )
-        return Comparison(self.task.name, self.db, self.tools.seed, lines, tuple(self.skipped))
+        verdict = self._judged(prompted, done, adapters)
+        return Comparison(self.task.name, self.db, self.tools.seed, lines, tuple(self.skipped), over, verdict)
+
+    def _judged(
+        self,
+        prompted: Mapping[str, Evaluation],
+        done: Mapping[str, Evaluation],
+        adapters: Mapping[str, tuple[Path, int | None]],
+    ) -> Verdict | None:
+        """Return the verdict on the run's own finetune; what `predict` can use of it is written down."""
+        if FINETUNED not in adapters:
+            return None
+        finetuned = {name: one for name, one in done.items() if parts(name)[0] == FINETUNED}
+        self_made = [name for name in prompted if parts(name)[0] == SELF_ICL]
+        usable = {name: one for name, one in prompted.items() if name not in self_made}
+        kind, seed = self.task.kind, self.tools.seed
+        usual = judge(usable, finetuned, kind, seed)
+        keep_verdict(self.store, self.task_id, usual, {**usable, **finetuned}, adapters[FINETUNED][1])
+        return judge(prompted, finetuned, kind, seed, unusable=self_made)
 
     # --- what the plain model does
 
@@ -269,12 +312,8 @@ class _Job:
     def _prompting(
         self, engine: Engine, methods: Sequence[str], rows: Sequence[EvalRow], done: dict[str, Evaluation]
     ) -> None:
-        def ask(method: str, **how: Any) -> None:
-            done[method] = self.tools.score(self.store, self.task_id, engine, rows, method, **how)
-
-        ask(FEW_SHOT)
-        if ZERO_SHOT in methods:
-            ask(ZERO_SHOT, ask=zero_shot(self.tools.prompts))
+        battery = self._battery(engine, rows)
+        done |= battery.prompting()
         if SELF_ICL in methods:
             pairs = self.store.pairs(self.task_id)
             try:
@@ -283,10 +322,16 @@ class _Job:
             except SelfguideError as error:
                 self._skip(SELF_ICL, str(error))
                 return
-            self.shown[SELF_ICL] = len(examples) - len(self.task.examples)
+            made = len(examples) - len(self.task.examples)
             shown = json.dumps([[example.input, example.output] for example in examples], ensure_ascii=False)
-            details = {"pairs": self.shown[SELF_ICL], "examples": hashlib.sha256(shown.encode()).hexdigest()}
-            ask(SELF_ICL, ask=self_icl(self.tools.prompts, examples), details=details)
+            digest = hashlib.sha256(shown.encode()).hexdigest()
+            ask, details = self_icl(self.tools.prompts, examples), {"pairs": made, "examples": digest}
+            found = battery.asked(SELF_ICL, ask, f"{SELF_ICL} {digest}", battery.kept(), details)
+            self.shown |= dict.fromkeys(found, made)
+            done |= found
+
+    def _battery(self, engine: Engine, rows: Sequence[EvalRow]) -> Battery:
+        return Battery(self.store, self.task_id, engine, rows, self.tools.prompts, self.tools.listener)
 
     def _skip(self, method: str, reason: str) -> None:
         self.skipped.append((method, reason))
@@ -298,8 +343,8 @@ class _Job:
         self, methods: Sequence[str], curve: Sequence[int], variants: Mapping[str, list[Pair]]
     ) -> Iterator[_Plan]:
         pairs = self.store.pairs(self.task_id)
-        if SELFGUIDE in methods:
-            yield _Plan(SELFGUIDE, tuple(pairs), self.tools.prompts)
+        if FINETUNED in methods:
+            yield _Plan(FINETUNED, tuple(pairs), self.tools.prompts)
         if FEW_SHOT_FINETUNING in methods:
             yield _Plan(FEW_SHOT_FINETUNING, tuple(seed_pairs(self.task)), LeaveOneOut.like(self.tools.prompts))
         for name, changed in variants.items():
@@ -323,11 +368,11 @@ class _Job:
         for plan in list(plans):
             key = _key(plan)
             try:
-                if not plan.pairs and plan.method != SELFGUIDE:
+                if not plan.pairs and plan.method != FINETUNED:
                     raise SelfguideError("no pair survived its filters")
                 if key not in trained:
                     self.tools.listener.note(f"{plan.method}: {len(plan.pairs)} pairs")
-                    if plan.method == SELFGUIDE:
+                    if plan.method == FINETUNED:
                         own = self._own_adapter()
                         trained[key] = Path(own.path), own.id
                     else:
@@ -339,7 +384,7 @@ class _Job:
                         trained[key] = adapter, None
                 adapters[plan.method] = trained[key]
             except SelfguideError as error:
-                if plan.method == SELFGUIDE:
+                if plan.method == FINETUNED:
                     raise
                 plans.remove(plan)
                 self._skip(plan.method, str(error))
@@ -367,20 +412,29 @@ class _Job:
         done: dict[str, Evaluation],
         same: dict[str, str],
     ) -> None:
-        first: dict[Path, str] = {}
+        first: dict[Path, tuple[str, str]] = {}  # by adapter the method and what its evaluation is called
+        usual = usual_how(self.task.kind)
         for plan in plans:
             path, adapter_id = adapters[plan.method]
             engine.set_adapter(path)
-            twin = first.setdefault(path, plan.method)
-            own = plan.method == SELFGUIDE
-            done[plan.method] = self.tools.score(
-                self.store, self.task_id, engine, rows, plan.method,
-                adapter_id=adapter_id,
-                details=None if own else {"pairs": len(plan.pairs), "dataset": _key(plan)},
-                same_as=None if twin == plan.method else done[twin],
+            if plan.method == FINETUNED:
+                trained = [pair.input for pair in plan.pairs]
+                own = Finetuned.of(self.store, self.task_id, self.settings, path, adapter_id, trained)
+                done |= self._battery(engine, rows).finetuned(own)
+                first[path] = FINETUNED, named(FINETUNED, usual)
+                continue
+            twin = first.get(path)
+            done[plan.method] = evaluate(
+                self.store, self.task_id, engine, rows, method=plan.method, adapter_id=adapter_id,
+                prompts=self.tools.prompts, listener=self.tools.listener,
+                ask=answer_prompt(self.tools.prompts, self.task, self.settings.answer_style),
+                details={"pairs": len(plan.pairs), "dataset": _key(plan)},
+                same_as=None if twin is None else done[twin[1]], answers=usual,
             )  # fmt: skip
-            if twin != plan.method:
-                same[plan.method] = twin
+            if twin is None:
+                first[path] = plan.method, plan.method
+            else:
+                same[plan.method] = twin[0]
 
 
 def _key(plan: _Plan) -> str:

@@ -1,24 +1,29 @@
-"""One method on one evaluation set: greedy answers, their scores, all kept in the store as they come.
+"""One method on one evaluation set: its answers and their scores, all kept in the store as they come.
 
 Knows nothing of what a method is: the caller names it, loads its adapter and may build its prompts.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import math
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from selfguide_lite.errors import SelfguideError
-from selfguide_lite.evaluate.metrics import Metric, metric_of, score_answers
+from selfguide_lite.evaluate.answering import Answering
+from selfguide_lite.evaluate.asking import Ask
+from selfguide_lite.evaluate.calibration import calibrated, likeliest, wanted_shares
+from selfguide_lite.evaluate.metrics import Metric, macro_f1, metric_of, recall_by_label, score_answers
+from selfguide_lite.evaluate.names import How
 from selfguide_lite.evaluate.rows import EvalRow, rows_hash, unseen_labels, without_leaks
 from selfguide_lite.evaluate.statistics import Gain, bootstrap, paired_gain
-from selfguide_lite.llm.base import Engine, Message, Request
+from selfguide_lite.llm.base import Engine
 from selfguide_lite.progress import Listener, Silent
 from selfguide_lite.prompts import Prompts
-from selfguide_lite.store import Prediction, Store
+from selfguide_lite.store import Prediction, Prior, Store
+from selfguide_lite.synthesis.annotate import shares
 from selfguide_lite.task import Task, last_label
-
-Ask = Callable[[Task, str], tuple[Message, ...]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +36,7 @@ class Evaluation:
     :param high: upper end
     :param predictions: what was answered, one for each score
     :param leaked: rows that were left out because the model has been shown their inputs
+    :param data_sha256: hash of the rows
     """
 
     id: int
@@ -42,6 +48,7 @@ class Evaluation:
     high: float
     predictions: tuple[Prediction, ...]
     leaked: int = 0
+    data_sha256: str = ""
 
     def gain_over(self, before: "Evaluation") -> Gain:
         """Return the paired gain over another method's evaluation, on the rows that both have.
@@ -51,7 +58,9 @@ class Evaluation:
         shared = list(_matched(before, self))
         if not shared:
             raise SelfguideError(f"{self.method} and {before.method} were evaluated on different examples")
-        return paired_gain([then.score for then, _ in shared], [now.score for _, now in shared], self.metric)
+        return paired_gain(
+            [then.score for then, _ in shared], [now.score for _, now in shared], self.metric, before.method
+        )
 
 
 def evaluate(
@@ -67,8 +76,9 @@ def evaluate(
     ask: Ask | None = None,
     details: Mapping[str, Any] | None = None,
     same_as: Evaluation | None = None,
+    answers: How = "free",
 ) -> Evaluation:
-    """Answer every row greedily and score it; what is in the store already is not asked again.
+    """Answer every row and score it; what is in the store already is not asked again.
 
     Rows whose inputs the model may have been shown are left out: those of the seed examples and all that were ever
     generated for this task, so that a filter changed later does not change what is evaluated.
@@ -79,6 +89,7 @@ def evaluate(
     :param ask: makes the prompt for an input; None: the one that annotation and finetuning use
     :param details: what tells this evaluation from another of the same method, such as the number of pairs
     :param same_as: an evaluation of the same model and prompts under another name, whose answers are taken over
+    :param answers: `free` for greedy text, `scored` for the label with the largest probability
     :raises SelfguideError: where nothing is left to evaluate, or the engine fails
     """
     listener = listener or Silent()
@@ -92,34 +103,89 @@ def evaluate(
         listener.note(f"no evaluation row has the answer {', '.join(missing)}: errors on it will not show")
     metric = metric_of(task.kind)
     tokens = task.settings.output_max_tokens
+    how: dict[str, Any] = {"output_max_tokens": tokens} if answers == "free" else {"answers": answers}
+    digest = rows_hash(clean)
     evaluation_id = store.add_evaluation(
         task_id,
         method=method,
         metric=metric,
         model_id=store.add_model(engine.info),
         adapter_id=adapter_id,
-        data_sha256=rows_hash(clean),
+        data_sha256=digest,
         n=len(clean),
-        settings={"output_max_tokens": tokens, **_unregistered(engine, adapter_id), **(details or {})},
+        settings={**how, **_unregistered(engine, adapter_id), **(details or {})},
         template=prompts.template("annotate"),
     )
     if same_as is not None:
         _take_over(store, evaluation_id, clean, same_as)
     done = {prediction.number for prediction in store.predictions(evaluation_id)}
     if len(done) < len(clean):
-        ask = ask or prompts.annotate
         listener.start("evaluate", len(clean), len(done))
-        too_long = _answer(store, evaluation_id, task, engine, clean, done, ask, tokens, metric, listener)
+        job = Answering(store, evaluation_id, task, engine, clean, ask or prompts.annotate, metric, listener)
+        too_long = job.freely(done, tokens) if answers == "free" else job.by_scores(done)
         if too_long:
             listener.note(f"{too_long} prompts are longer than the model's context: counted as wrong")
+    result = _finished(store, evaluation_id, method, metric, len(leaked), digest)
+    listener.done("evaluate", f"{method}: {metric} {result.mean:.3f} on {len(result.scores)} rows")
+    return result
+
+
+def calibrate(store: Store, task_id: int, scored: Evaluation, prior: Prior, method: str) -> Evaluation:
+    """Return a scored evaluation with its labels' shares calibrated; the engine is not asked.
+
+    :param scored: with log-probabilities of all labels
+    :param prior: of the same model and prompt
+    :param method: the calibrated method's name
+    """
+    task = store.task(task_id)
+    wanted = wanted_shares(task)
+    evaluation_id = store.add_calibrated(
+        scored.id,
+        method=method,
+        prior_id=prior.id,
+        settings={"answers": "calibrated", "of": scored.id, "prior": prior.id, "label_shares": wanted},
+    )
+    done = {prediction.number for prediction in store.predictions(evaluation_id)}
+    for given in scored.predictions:
+        if given.number in done:
+            continue
+        upright = _calibrated_shares(given, prior, wanted)
+        text = likeliest(upright) if upright else ""
+        store.add_prediction(
+            evaluation_id,
+            given.number,
+            input=given.input,
+            references=given.references,
+            text=text,
+            score=score_answers(scored.metric, [text], [given.references], task.labels)[0],
+            finish_reason="stop" if upright else "error",
+            label_logprobs={label: math.log(share) if share else -math.inf for label, share in upright.items()}
+            if upright
+            else None,
+        )
+    return _finished(store, evaluation_id, method, scored.metric, scored.leaked, scored.data_sha256)
+
+
+def _calibrated_shares(given: Prediction, prior: Prior, wanted: Mapping[str, float]) -> dict[str, float] | None:
+    """Return a scored answer's shares after calibration; None where its prompt did not fit the context."""
+    if given.label_logprobs is None:
+        return None
+    plain = dict(zip(given.label_logprobs, shares(list(given.label_logprobs.values())), strict=True))
+    return calibrated(plain, prior.shares, wanted)
+
+
+def _finished(
+    store: Store, evaluation_id: int, method: str, metric: Metric, leaked: int, data_sha256: str
+) -> Evaluation:
+    """Work out an answered evaluation's result and write it down."""
     predictions = tuple(store.predictions(evaluation_id))
     scores = [prediction.score for prediction in predictions]
     interval = bootstrap(scores)
     store.finish_evaluation(evaluation_id, interval.mean, interval.low, interval.high)
-    listener.done("evaluate", f"{method}: {metric} {interval.mean:.3f} on {len(scores)} rows")
     return Evaluation(
-        evaluation_id, method, metric, scores, interval.mean, interval.low, interval.high, predictions, len(leaked)
-    )
+        evaluation_id, method, metric, scores, interval.mean, interval.low, interval.high, predictions, leaked,
+        data_sha256,
+    )  # fmt: skip
 
 
 def _unregistered(engine: Engine, adapter_id: int | None) -> dict[str, str]:
@@ -155,61 +221,43 @@ def clean_rows(store: Store, task_id: int, rows: Sequence[EvalRow]) -> tuple[lis
     return without_leaks(rows, known)
 
 
-def _answer(
-    store: Store,
-    evaluation_id: int,
-    task: Task,
-    engine: Engine,
-    rows: Sequence[EvalRow],
-    done: set[int],
-    ask: Ask,
-    max_tokens: int,
-    metric: Metric,
-    listener: Listener,
-) -> int:
-    """Ask for what is missing and return how many prompts did not fit the context."""
+def answered_labels(task: Task, predictions: Sequence[Prediction]) -> tuple[list[str | None], list[str]]:
+    """Return each answer's label, None where it has none, and its right label.
 
-    def requests() -> Iterator[Request]:
-        for number, row in enumerate(rows):
-            if number not in done:
-                yield Request(key=str(number), messages=ask(task, row.input), max_tokens=max_tokens)
-
-    ready, too_long = len(done), 0
-    for completion in engine.complete(requests()):
-        number = int(completion.key)
-        row = rows[number]
-        if completion.finish_reason == "error":
-            if engine.count_tokens(ask(task, row.input)) < engine.n_ctx - 1:
-                raise SelfguideError(f"evaluation row {number + 1}: {completion.error}")
-            too_long += 1
-        text = completion.text.strip()
-        store.add_prediction(
-            evaluation_id,
-            number,
-            input=row.input,
-            references=row.references,
-            text=text,
-            score=score_answers(metric, [text], [row.references], task.labels)[0],
-            finish_reason=completion.finish_reason,
-        )
-        ready += 1
-        listener.advance("evaluate", ready, completion.completion_tokens, text=text)
-    return too_long
-
-
-def confusion(task: Task, predictions: Sequence[Prediction]) -> dict[tuple[str, str | None], int]:
-    """Count (right label, answered label) pairs; None is an answer without a label.
-
-    Of several right answers the first is counted, or the one that was given.
+    Of several right answers the first counts, or the one that was given.
     """
-    counts: dict[tuple[str, str | None], int] = {}
+    answers: list[str | None] = []
+    rights: list[str] = []
     for prediction in predictions:
         answered = last_label(prediction.text, task.labels)
         right = next((last_label(text, task.labels) or text for text in prediction.references), "")
         if prediction.score == 1.0 and answered is not None:
             right = answered
-        counts[right, answered] = counts.get((right, answered), 0) + 1
-    return counts
+        answers.append(answered)
+        rights.append(right)
+    return answers, rights
+
+
+def macro_f1_of(task: Task, evaluation: Evaluation) -> float:
+    """Return the mean over labels of the F1 of an evaluation's answers."""
+    return macro_f1(*answered_labels(task, evaluation.predictions), task.labels)
+
+
+def recall_of(task: Task, evaluation: Evaluation) -> dict[str, float]:
+    """Return for every label that is a right answer the share of its rows that were answered with it."""
+    return recall_by_label(*answered_labels(task, evaluation.predictions), task.labels)
+
+
+def form_share(task: Task, evaluation: Evaluation) -> float:
+    """Return the share of answers that are a label and nothing else: how often free text has the right form."""
+    right = sum(prediction.text in task.labels for prediction in evaluation.predictions)
+    return right / len(evaluation.predictions) if evaluation.predictions else 0.0
+
+
+def confusion(task: Task, predictions: Sequence[Prediction]) -> dict[tuple[str, str | None], int]:
+    """Count (right label, answered label) pairs; None is an answer without a label."""
+    answers, rights = answered_labels(task, predictions)
+    return dict(Counter(zip(rights, answers, strict=True)))
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,19 +14,13 @@ from pathlib import Path
 from typing import Any
 
 from selfguide_lite.errors import SelfguideError
-from selfguide_lite.evaluate.evaluation import Ask
+from selfguide_lite.evaluate.asking import Ask
+from selfguide_lite.evaluate.names import FEW_SHOT, FEW_SHOT_FINETUNING, FINETUNED, SELF_ICL, ZERO_SHOT, names_of
 from selfguide_lite.files import atomic_write
 from selfguide_lite.llm.base import Engine, Message
 from selfguide_lite.prompts import Prompts
 from selfguide_lite.store import FILTER_SETTINGS, Pair, Store
 from selfguide_lite.task import Example, Kind, Task
-
-ZERO_SHOT = "zero-shot"
-FEW_SHOT = "few-shot"
-SELF_ICL = "self-icl"
-FEW_SHOT_FINETUNING = "few-shot finetuning"
-SELFGUIDE = "selfguide"
-METHODS: tuple[str, ...] = (ZERO_SHOT, FEW_SHOT, SELF_ICL, FEW_SHOT_FINETUNING, SELFGUIDE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +49,12 @@ ABLATIONS: tuple[Ablation, ...] = (
     Ablation("no label condition", {"label_condition": False}, regenerates=True, kinds=("classification",)),
     Ablation("random labels", {"random_labels": True}, kinds=("classification",)),
 )
+
+
+def methods_of(kind: Kind) -> list[str]:
+    """Return the methods that fit a kind of task, in the table's order, ablations left out."""
+    prompting = names_of((ZERO_SHOT, FEW_SHOT, SELF_ICL), kind)
+    return [*prompting, FEW_SHOT_FINETUNING, *names_of((FINETUNED,), kind)]
 
 
 class WhatIf(Store):
@@ -113,11 +113,6 @@ class LeaveOneOut(Prompts):
 def seed_pairs(task: Task) -> list[Pair]:
     """Return the seed examples as training pairs; their numbers are negative, since no input row has them."""
     return [Pair(-number, example.input, example.output) for number, example in enumerate(task.examples, 1)]
-
-
-def zero_shot(prompts: Prompts) -> Ask:
-    """Return what asks with the instruction alone."""
-    return lambda task, text: prompts.annotate(task, text, ())
 
 
 def self_icl(prompts: Prompts, examples: Sequence[Example]) -> Ask:

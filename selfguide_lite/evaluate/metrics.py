@@ -7,6 +7,7 @@ stemming: its words and its stemmer, each word stemmed once, and the longest com
 
 import re
 import string
+from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Literal
@@ -61,6 +62,31 @@ def score_answers(
     if metric == "exact match":
         return [exact_match(prediction, right, labels) for prediction, right in pairs]
     return [rouge_l(prediction, right) for prediction, right in pairs]
+
+
+def recall_by_label(answers: Sequence[str | None], rights: Sequence[str], labels: Sequence[str]) -> dict[str, float]:
+    """Return the share of each label's rows that were answered with it; labels that are never right are left out.
+
+    :param answers: the label of each answer, None where it has none
+    :param rights: the right label of each
+    """
+    right = Counter(rights)
+    hits = Counter(answer for answer, label in zip(answers, rights, strict=True) if answer == label)
+    return {label: hits[label] / right[label] for label in labels if right[label]}
+
+
+def macro_f1(answers: Sequence[str | None], rights: Sequence[str], labels: Sequence[str]) -> float:
+    """Return the mean of the labels' F1, each label counting the same however rare it is.
+
+    Labels that are neither right nor answered anywhere do not count; one that is only answered has an F1 of 0.
+
+    :param answers: the label of each answer, None where it has none
+    :param rights: the right label of each
+    """
+    right, answered = Counter(rights), Counter(answers)
+    hits = Counter(answer for answer, label in zip(answers, rights, strict=True) if answer == label)
+    seen = [label for label in labels if right[label] or answered[label]]
+    return sum(2 * hits[label] / (right[label] + answered[label]) for label in seen) / len(seen) if seen else 0.0
 
 
 @lru_cache(maxsize=100_000)

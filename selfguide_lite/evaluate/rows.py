@@ -148,6 +148,18 @@ def split_rows(rows: Sequence[EvalRow], share: float, seed: int = 42) -> tuple[l
     :param share: of the rows that go to validation, at least one row on each side
     :raises SelfguideError: where there are fewer than two rows
     """
+    chosen = split_places(rows, share, seed)
+    return (
+        [row for place, row in enumerate(rows) if place in chosen],
+        [row for place, row in enumerate(rows) if place not in chosen],
+    )
+
+
+def split_places(rows: Sequence[EvalRow], share: float, seed: int = 42) -> set[int]:
+    """Return the places of the rows that `split_rows` puts into the first part.
+
+    :raises SelfguideError: where there are fewer than two rows
+    """
     if len(rows) < 2:
         raise SelfguideError("an evaluation set of one row cannot be split into validation and test rows")
     groups: dict[str, list[int]] = {}
@@ -158,11 +170,7 @@ def split_rows(rows: Sequence[EvalRow], share: float, seed: int = 42) -> tuple[l
     depth = {place: (rank + 0.5) / len(group) for group in groups.values() for rank, place in enumerate(group)}
     order = sorted(range(len(rows)), key=lambda place: (depth[place], _key(rows[place], seed), place))
     cut = min(len(rows) - 1, max(1, round(len(rows) * share)))
-    chosen = set(order[:cut])
-    return (
-        [row for place, row in enumerate(rows) if place in chosen],
-        [row for place, row in enumerate(rows) if place not in chosen],
-    )
+    return set(order[:cut])
 
 
 def _key(row: EvalRow, seed: int) -> float:

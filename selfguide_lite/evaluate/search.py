@@ -1,4 +1,4 @@
-"""One parameter fits all: the setting whose worst gain over few-shot prompting, over several tasks, is the largest.
+"""One parameter fits all: the setting whose worst gain over the best prompting, over several tasks, is the largest.
 
 Every task's evaluation set is split: the validation rows choose, the rest score what was chosen. Settings that differ
 in a filter alone see the same generations; those that come out with the same pairs share a finetune. All of it lies in
@@ -15,11 +15,14 @@ from pathlib import Path
 from typing import Any
 
 from selfguide_lite.errors import SelfguideError
+from selfguide_lite.evaluate.battery import Battery, Finetuned
 from selfguide_lite.evaluate.evaluation import Evaluation
-from selfguide_lite.evaluate.methods import FEW_SHOT, SELFGUIDE, WhatIf
+from selfguide_lite.evaluate.methods import WhatIf
+from selfguide_lite.evaluate.names import FINETUNED, named, usual_how
 from selfguide_lite.evaluate.rows import EvalRow, eval_rows, split_rows
 from selfguide_lite.evaluate.statistics import Gain
 from selfguide_lite.evaluate.tools import Tools, pairs_key
+from selfguide_lite.evaluate.verdict import best_of, crossed_gain
 from selfguide_lite.files import atomic_write
 from selfguide_lite.lock import exclusive
 from selfguide_lite.places import slug
@@ -72,7 +75,7 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """A candidate's gains over few-shot prompting on each task's validation rows, and its worst one.
+    """A candidate's gains over the best prompting on each task's validation rows, and its worst one.
 
     :param failures: tasks on which it came to nothing, with the reason; such a candidate is never chosen
     """
@@ -112,7 +115,7 @@ class Found:
         """Return the chosen setting as a file that `run --settings` takes."""
         lines = [
             f"# Chosen by `selfguide search` (seed {self.seed}, {len(self.trials)} of {self.grid} settings tried): the",
-            "# largest worst gain over few-shot prompting on validation rows, "
+            "# largest worst gain over the best prompting on validation rows, "
             f"{self.best.worst:+.3f} (task {json.dumps(self.best.worst_task)}).",
         ]
         lines += [f"{key}: {json.dumps(value)}" for key, value in self.best.candidate.changes.items()]
@@ -142,6 +145,7 @@ def _gain_json(gain: Gain) -> dict[str, Any]:
     return {
         "metric": gain.metric,
         "n": gain.n,
+        "over": gain.over,
         "before": gain.before,
         "after": gain.after,
         "low": gain.low,
@@ -224,7 +228,7 @@ def search(
         if best.failures:
             name, reason = next(iter(best.failures.items()))
             raise SelfguideError(f"no setting works for every task; the first failed on {name!r}: {reason}")
-        scores = job.trial(best.candidate, tasks, {name: rows[1] for name, rows in split.items()}).gains
+        scores = job.trial(best.candidate, tasks, {name: rows[1] for name, rows in split.items()}, last=True).gains
     return Found(best, tuple(trials), scores, seed, len(everything))
 
 
@@ -233,10 +237,16 @@ class _Search:
     folder: Path
     tools: Tools
 
-    def trial(self, candidate: Candidate, tasks: Sequence[Task], rows: Mapping[str, Sequence[EvalRow]]) -> Trial:
-        """Return a candidate's gains on the given rows: what the plain model does, the finetunes, their scores."""
+    def trial(
+        self, candidate: Candidate, tasks: Sequence[Task], rows: Mapping[str, Sequence[EvalRow]], last: bool = False
+    ) -> Trial:
+        """Return a candidate's gains on the given rows: what the plain model does, the finetunes, their scores.
+
+        :param last: whether the rows score what was chosen: then the gain is cross-fitted over all variants. Rows that
+            choose are few, and what is chosen by is one variant against the prompting that is best on these very rows
+        """
         failures: dict[str, str] = {}
-        before: dict[str, Evaluation] = {}
+        before: dict[str, dict[str, Evaluation]] = {}
         pairs: dict[str, list[Pair]] = {}
         with self.tools.opened() as engine:
             for task in tasks:
@@ -257,34 +267,46 @@ class _Search:
             for task in tasks:
                 if task.name not in adapters:
                     continue
-                engine.set_adapter(adapters[task.name])
+                settings = self.tools.set_for(task, candidate.changes).settings
+                trained = [pair.input for pair in pairs[task.name]]
                 with Store.open(self._db(candidate, task)) as store:
-                    details = {**candidate.changes, "pairs": len(pairs[task.name])}
-                    task_id = store.only_task_id(task.name)
-                    after = self.tools.score(store, task_id, engine, rows[task.name], SELFGUIDE, details=details)
-                gains[task.name] = after.gain_over(before[task.name])
+                    battery = self._battery(self._view(store, settings, task), task, rows[task.name], engine)
+                    adapter = Finetuned.of(store, battery.task_id, settings, adapters[task.name], trained=trained)
+                    usual = usual_how(task.kind)
+                    after = battery.finetuned(adapter, None if last else (usual,))
+                done = before[task.name]
+                if last:
+                    gains[task.name] = crossed_gain(done, after, self.tools.seed).gain
+                else:
+                    best = best_of({name: one.scores for name, one in done.items()})
+                    gains[task.name] = after[named(FINETUNED, usual)].gain_over(done[best])
         return Trial(candidate, gains, failures)
+
+    def _battery(self, store: Store, task: Task, rows: Sequence[EvalRow], engine: Any) -> Battery:
+        task_id = store.only_task_id(task.name)
+        return Battery(store, task_id, engine, rows, self.tools.prompts, self.tools.listener)
+
+    def _view(self, store: Store, settings: Settings, task: Task) -> WhatIf:
+        """Return a database as a candidate's filters show it."""
+        settings = settings.resolve(task.kind)
+        names = ("input_length_filter", "output_length_filter")
+        return WhatIf(store, {name: getattr(settings, name) for name in names})
 
     def _db(self, candidate: Candidate, task: Task) -> Path:
         return self.folder / f"{slug(task.name)}-t{candidate.input_temperature:g}.db"
 
     def _written(
         self, candidate: Candidate, task: Task, rows: Sequence[EvalRow], engine: Any
-    ) -> tuple[list[Pair], Evaluation]:
-        """Return a task's pairs under a candidate's filters and the few-shot baseline."""
+    ) -> tuple[list[Pair], dict[str, Evaluation]]:
+        """Return a task's pairs under a candidate's filters and what prompting does."""
         usual = self.tools.set_for(task, {"input_temperature": candidate.input_temperature})
-        settings = usual.settings.changed(candidate.changes).resolve(task.kind)
-        filters = {
-            "input_length_filter": settings.input_length_filter,
-            "output_length_filter": settings.output_length_filter,
-        }
+        settings = usual.settings.changed(candidate.changes)
         with Store.open(self._db(candidate, task)) as store:
             task_id = store.add_task(usual)
             self.tools.write(store, task_id, engine, usual.settings.resolve(task.kind))
-            view = WhatIf(store, filters)
-            self.tools.answer(view, task_id, engine, settings)
-            before = self.tools.score(store, task_id, engine, rows, FEW_SHOT)
-            return view.pairs(task_id), before
+            view = self._view(store, settings, task)
+            self.tools.answer(view, task_id, engine, settings.resolve(task.kind))
+            return view.pairs(task_id), self._battery(view, task, rows, engine).prompting()
 
     def _trained(self, candidate: Candidate, task: Task, pairs: Sequence[Pair]) -> Path:
         settings = self.tools.set_for(task, candidate.changes).settings.resolve(task.kind)

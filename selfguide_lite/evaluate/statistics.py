@@ -23,6 +23,7 @@ class Gain:
     """What a change did to the scores of the same examples.
 
     :param n: number of examples
+    :param over: the method that `before` is the score of
     :param before: mean score before, `after`: mean score after, both in 0..1
     :param low: lower end of the 95 % interval of the paired difference
     :param high: upper end
@@ -30,6 +31,7 @@ class Gain:
 
     metric: str
     n: int
+    over: str
     before: float
     after: float
     low: float
@@ -76,11 +78,12 @@ def bootstrap(values: Sequence[float], resamples: int = RESAMPLES, seed: int = _
     return Interval(mean, float(low), float(high))
 
 
-def paired_gain(before: Sequence[float], after: Sequence[float], metric: str = "") -> Gain:
+def paired_gain(before: Sequence[float], after: Sequence[float], metric: str = "", over: str = "") -> Gain:
     """Return the gain over the same examples with the 95 % interval of the paired difference.
 
     :param before: scores in the examples' order
     :param after: scores of the same examples in the same order
+    :param over: the name of the method before
     :raises ValueError: where the two do not match or are empty
     """
     if len(before) != len(after):
@@ -88,4 +91,4 @@ def paired_gain(before: Sequence[float], after: Sequence[float], metric: str = "
     # Rounded so that equal differences of unequal floats count as one value.
     difference = bootstrap(np.round(np.asarray(after) - np.asarray(before), 12).tolist())
     n = len(before)
-    return Gain(metric, n, sum(before) / n, sum(after) / n, difference.low, difference.high)
+    return Gain(metric, n, over, sum(before) / n, sum(after) / n, difference.low, difference.high)

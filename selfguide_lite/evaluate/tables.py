@@ -3,11 +3,13 @@
 from collections.abc import Mapping, Sequence
 
 from selfguide_lite.evaluate.again import Rounds
+from selfguide_lite.evaluate.battery import Measurement
 from selfguide_lite.evaluate.comparison import Compared, Comparison
-from selfguide_lite.evaluate.evaluation import Change, Evaluation
-from selfguide_lite.evaluate.methods import SELFGUIDE
+from selfguide_lite.evaluate.evaluation import Change, Evaluation, form_share, macro_f1_of, recall_of
+from selfguide_lite.evaluate.names import FINETUNED, parts
 from selfguide_lite.evaluate.search import Found
 from selfguide_lite.evaluate.statistics import Gain
+from selfguide_lite.evaluate.verdict import MIN_ROWS, Verdict
 from selfguide_lite.report.text import neutral
 
 _LONGEST = 100
@@ -45,26 +47,76 @@ def markdown_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
 
 
+def methods_text(measured: Measurement) -> str:
+    """Return all methods of a measurement as a table, and below it what came of the comparison."""
+    task = measured.task
+    lines = []
+    if measured.evaluations:
+        one = next(iter(measured.evaluations.values()))
+        head = ["method", one.metric, "95 % interval"]
+        if task.labels:
+            head += ["macro-F1", "in form"]
+        rows = []
+        for name, evaluation in measured.evaluations.items():
+            row = [name, percent(evaluation.mean), f"{100 * evaluation.low:.1f} to {100 * evaluation.high:.1f}"]
+            if task.labels:
+                # Scores give a label by themselves; in free text that must be learnt.
+                form = percent(form_share(task, evaluation)) if parts(name)[1] == "free" else ""
+                row += [f"{100 * macro_f1_of(task, evaluation):.1f}", form]
+            rows.append(row)
+        lines += [f"{neutral(task.name)}: {len(one.scores)} evaluation rows", "", text_table(head, rows), ""]
+    lines.append(measured.verdict.sentence)
+    return "\n".join(lines)
+
+
+def recalls_text(measured: Measurement) -> str:
+    """Return for every method how many of each label's rows it finds."""
+    names = measured.evaluations
+    found = {name: recall_of(measured.task, evaluation) for name, evaluation in names.items()}
+    labels = [label for label in measured.task.labels if any(label in recalls for recalls in found.values())]
+    rows = [
+        [name, *(percent(recalls[label]) if label in recalls else "" for label in labels)]
+        for name, recalls in found.items()
+    ]
+    return text_table(["recall by label", *map(neutral, labels)], rows)
+
+
+def untested_advice(verdict: Verdict, task_file: str) -> str | None:
+    """Return what would test a finetuned model that was not tested; None where it was.
+
+    :param task_file: as it was given on the command line
+    """
+    if verdict.tested:
+        return None
+    how = f"name a file of {MIN_ROWS} rows or more as `eval:` in the task file"
+    return f"To test it: {how}, then `selfguide evaluate {task_file}`"
+
+
 def comparison_rows(comparison: Comparison) -> tuple[list[str], list[list[str]]]:
     """Return head and rows of a comparison's table."""
-    head = ["method", "pairs", comparison.lines[0].evaluation.metric, "95 % interval", "gain over few-shot"]
+    head = ["method", "pairs", comparison.lines[0].evaluation.metric, "95 % interval"]
+    labels = any(line.macro_f1 is not None for line in comparison.lines)
+    head += ["macro-F1"] if labels else []
+    head.append(f"gain over {comparison.over}")
     rows = []
     for line in comparison.lines:
         evaluation = line.evaluation
-        gain = points(line.gain) if line.gain else "baseline"
+        gain = points(line.gain) if line.gain else "best prompting" if line.method == comparison.over else ""
         if line.same_as:
             gain += f" (same pairs as {line.same_as})"
         interval = f"{100 * evaluation.low:.1f} to {100 * evaluation.high:.1f}"
         pairs = "" if line.pairs is None else str(line.pairs)
-        rows.append([line.method, pairs, percent(evaluation.mean), interval, gain])
+        macro = [f"{100 * line.macro_f1:.1f}" if line.macro_f1 is not None else ""] if labels else []
+        rows.append([line.method, pairs, percent(evaluation.mean), interval, *macro, gain])
     return head, rows
 
 
 def comparisons_markdown(comparisons: Sequence[Comparison]) -> str:
     """Return several tasks' comparisons as one Markdown table: a line for each method, a column for each task.
 
-    A cell is the score and the gain over few-shot prompting in percentage points, bold where the 95 % interval of the
-    paired gain leaves out zero; `=` marks the very same pairs as SELF-GUIDE's own, or as those of the method named.
+    A cell is the score and the gain over the task's best prompting in percentage points, bold where the 95 % interval
+    of the paired gain leaves out zero; `=` marks the very same pairs as SELF-GUIDE's own, or as those of the method
+    named.
     """
     methods = list(dict.fromkeys(line.method for comparison in comparisons for line in comparison.lines))
     rows = []
@@ -85,7 +137,7 @@ def _cell(line: Compared) -> str:
         return score
     gain = f"{100 * line.gain.gain:+.1f}"
     clear = line.gain.low > 0 or line.gain.high < 0
-    same = {None: "", SELFGUIDE: " ="}.get(line.same_as, f" = {line.same_as}")
+    same = {None: "", FINETUNED: " ="}.get(line.same_as, f" = {line.same_as}")
     return f"{score} ({f'**{gain}**' if clear else gain}){same}"
 
 
@@ -94,7 +146,12 @@ def comparison_text(comparison: Comparison) -> str:
     n = len(comparison.lines[0].evaluation.scores)
     title = f"{neutral(comparison.task)}: {n} evaluation rows, seed {comparison.seed}"
     left_out = [f"left out: {method}: {neutral(reason)}" for method, reason in comparison.skipped]
-    return "\n".join([title, "", text_table(*comparison_rows(comparison)), *left_out])
+    lines = [title, "", text_table(*comparison_rows(comparison)), *left_out]
+    if comparison.verdict:
+        lines += ["", comparison.verdict.sentence]
+        if comparison.verdict.gain:
+            lines.append("(The verdict is cross-fitted; a line's gain is its plain difference to the best prompting.)")
+    return "\n".join(lines)
 
 
 def _found_rows(found: Found) -> tuple[list[list[str]], list[list[str]]]:
@@ -104,14 +161,14 @@ def _found_rows(found: Found) -> tuple[list[list[str]], list[list[str]]]:
         for trial in sorted(found.trials, key=lambda trial: -trial.worst)
     ]
     scored = [
-        [neutral(name), gain.metric, str(gain.n), percent(gain.before), percent(gain.after), points(gain)]
+        [neutral(name), gain.metric, str(gain.n), gain.over, percent(gain.before), percent(gain.after), points(gain)]
         for name, gain in found.scores.items()
     ]
     return trials, scored
 
 
 _TRIALS = ("setting, tried on the validation rows", "worst gain", "on task")
-_SCORED = ("task", "metric", "rows", "few-shot", "selfguide", "gain")
+_SCORED = ("task", "metric", "rows", "over", "best prompting", "finetuned", "gain")
 
 
 def _chosen(found: Found) -> str:
@@ -137,13 +194,14 @@ def rounds_text(done: Rounds) -> str:
         [str(one.number), str(one.pairs), percent(one.rise.after), points(one.rise), "best" if one is done.best else ""]
         for one in done.rounds
     ]
-    gain = done.gain
+    scored = [[name, percent(mean)] for name, mean in done.means.items()]
     return "\n".join(
         [
             text_table(["round", "pairs", "validation", "rise", ""], rows),
             "",
-            f"Round {done.best.number} on the {gain.n} other rows, {gain.metric}: few-shot {percent(gain.before)}, "
-            f"after {percent(gain.after)}, gain {points(gain)} points: {gain.verdict}",
+            text_table([f"round {done.best.number} on the {done.verdict.n} other rows", done.verdict.metric], scored),
+            "",
+            done.verdict.sentence,
             f"model    {done.best.model}",
             f"adapter  {done.best.adapter}",
         ]

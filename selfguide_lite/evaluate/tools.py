@@ -11,9 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
-from selfguide_lite.evaluate.evaluation import Evaluation, evaluate
 from selfguide_lite.evaluate.methods import Chosen
-from selfguide_lite.evaluate.rows import EvalRow
 from selfguide_lite.llm.base import Engine
 from selfguide_lite.progress import Listener, Silent
 from selfguide_lite.prompts import Prompts
@@ -96,14 +94,6 @@ class Tools:
         from selfguide_lite.synthesis import annotate
 
         annotate(store, task_id, engine, self.prompts, settings, self.seed, self.listener)
-
-    def score(
-        self, store: Store, task_id: int, engine: Engine, rows: Sequence[EvalRow], method: str, **how: Any
-    ) -> Evaluation:
-        """Evaluate a method; `how` are further arguments of `evaluate`."""
-        return evaluate(
-            store, task_id, engine, rows, method=method, prompts=self.prompts, listener=self.listener, **how
-        )
 
     def train_beside(
         self,

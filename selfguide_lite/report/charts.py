@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from selfguide_lite.errors import SelfguideError
+from selfguide_lite.evaluate.names import is_finetuned
 from selfguide_lite.report.facts import Facts, Lengths
 from selfguide_lite.report.text import neutral
 
@@ -82,14 +83,14 @@ def _scores(go: Any, facts: Facts) -> Chart | None:
     rows = [row for row in facts.evaluations if row.mean is not None and row.low is not None and row.high is not None]
     if not rows:
         return None
-    latest = list({(row.method, row.metric): row for row in rows}.values())
+    latest = rows
     means = [row.mean or 0.0 for row in latest]
     names = [label_text(row.method) for row in latest]
     bars = go.Bar(
         x=[100 * mean for mean in means],
         y=names,
         orientation="h",
-        marker={"color": [KEPT if row.method == "selfguide" else PLAIN for row in latest]},
+        marker={"color": [KEPT if is_finetuned(row.method) else PLAIN for row in latest]},
         error_x={
             "type": "data",
             "symmetric": False,
@@ -112,7 +113,7 @@ def _scores(go: Any, facts: Facts) -> Chart | None:
             xaxis={"range": [0, 102]},
             yaxis={"autorange": "reversed"},
         ),
-        ("method", "metric", "examples", "mean", "95 % interval"),
+        ("method", "metric", "examples", "mean", "95 % interval", *(["macro-F1"] if facts.macro_f1 else [])),
         tuple(
             (
                 row.method,
@@ -120,6 +121,7 @@ def _scores(go: Any, facts: Facts) -> Chart | None:
                 str(row.n),
                 _percent(mean),
                 f"{_percent(row.low or 0)} to {_percent(row.high or 0)}",
+                *([f"{100 * facts.macro_f1[row.id]:.1f}"] if facts.macro_f1 else []),
             )
             for row, mean in zip(latest, means, strict=True)
         ),

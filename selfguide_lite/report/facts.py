@@ -8,9 +8,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from selfguide_lite.errors import SelfguideError
+from selfguide_lite.evaluate.evaluation import answered_labels
+from selfguide_lite.evaluate.metrics import macro_f1
+from selfguide_lite.evaluate.names import FEW_SHOT, SELF_ICL, ZERO_SHOT, is_finetuned, parts
 from selfguide_lite.evaluate.statistics import Gain, paired_gain
 from selfguide_lite.progress import FunnelRow, TrainStep
-from selfguide_lite.store import EvaluationRow, LengthBound, Prediction, Store
+from selfguide_lite.store import EvaluationRow, LengthBound, Prediction, Store, VerdictRow
+from selfguide_lite.store.verdicts import latest_verdict
 from selfguide_lite.task import Task, fold, last_label
 
 SAMPLES = 600  # rows in the searchable table at most
@@ -107,7 +111,13 @@ class Facts:
 
     :param shares: that each input's answer has of the votes, calibrated where calibration is on
     :param min_share: that an answer needs
-    :param confusion: after the finetune: right label, answered label (or ``-``), count
+    :param evaluations: the newest of every method
+    :param macro_f1: of these, by their ids, for classification
+    :param gain: over the best prompting
+    :param verdict: the sentence that says whether it is better; empty where there is none
+    :param before: the prompting that is compared with
+    :param after: the finetuned variant that is
+    :param confusion: by `after`: right label, answered label (or ``-``), count
     """
 
     task: Task
@@ -122,7 +132,11 @@ class Facts:
     samples: list[Sample]
     steps: list[TrainStep]
     evaluations: list[EvaluationRow]
+    macro_f1: dict[int, float]
     gain: Gain | None
+    verdict: str
+    before: str
+    after: str
     fixed: list[Change]
     broken: list[Change]
     n_fixed: int
@@ -140,14 +154,19 @@ def collect(store: Store, task_id: int) -> Facts:
     texts = int(_rows(store, "SELECT count(*) FROM input WHERE task_id = ?", task_id)[0][0])
     if not texts:
         raise SelfguideError(f"{store.path}: nothing was generated yet; start with `selfguide run`")
-    evaluations = [row for row in store.evaluations(task_id) if row.mean is not None]
-    before, after = _compared(evaluations)
+    verdict = latest_verdict(store, task_id)
+    evaluations = _newest(store, task_id, verdict)
+    before, after = _compared(evaluations, verdict)
     changed: list[Change] = []
     gain = None
     if before is not None and after is not None:
         pairs = _matched(store.predictions(before.id), store.predictions(after.id))
         if pairs:
-            gain = paired_gain([old.score for old, _ in pairs], [new.score for _, new in pairs], after.metric)
+            plain = paired_gain(
+                [old.score for old, _ in pairs], [new.score for _, new in pairs], after.metric, before.method
+            )
+            # In old databases nothing was cross-fitted, and there was but one prompting.
+            gain = plain if verdict is None else _gain(verdict)
             changed = [
                 Change(old.input, old.references, old.text, new.text, old.score, new.score)
                 for old, new in pairs
@@ -171,7 +190,15 @@ def collect(store: Store, task_id: int) -> Facts:
         samples=_samples(store, task_id),
         steps=_steps(store, task_id),
         evaluations=evaluations,
+        macro_f1={
+            row.id: macro_f1(*answered_labels(task, store.predictions(row.id)), task.labels) for row in evaluations
+        }
+        if task.labels
+        else {},
         gain=gain,
+        verdict=verdict.sentence if verdict is not None else "",
+        before=before.method if before is not None else "",
+        after=after.method if after is not None else "",
         fixed=fixed[:_CHANGES],
         broken=broken[:_CHANGES],
         n_fixed=len(fixed),
@@ -185,13 +212,38 @@ def _rows(store: Store, sql: str, *values: object) -> list[tuple[Any, ...]]:
     return store.connection.execute(sql, values).fetchall()
 
 
-def _compared(evaluations: Sequence[EvaluationRow]) -> tuple[EvaluationRow | None, EvaluationRow | None]:
-    """Return the newest evaluation after a finetune by this method and the one before that belongs to it."""
-    after = next((row for row in reversed(evaluations) if row.method == "selfguide"), None)
-    before = next(
-        (row for row in reversed(evaluations) if row.method == "few-shot" and (after is None or row.n == after.n)), None
-    )
-    return before, after
+def _newest(store: Store, task_id: int, verdict: VerdictRow | None) -> list[EvaluationRow]:
+    """Return the newest finished evaluation of every method, those of the verdict's rows alone where there is one."""
+    of_rows = {
+        number
+        for number, digest in _rows(store, "SELECT id, data_sha256 FROM evaluation WHERE task_id = ?", task_id)
+        if verdict is None or not verdict.data_sha256 or digest == verdict.data_sha256
+    }
+    finished = [row for row in store.evaluations(task_id) if row.mean is not None and row.id in of_rows]
+    newest = {(row.method, row.metric): row for row in finished}
+    order = {id(row): place for place, row in enumerate(newest.values())}
+    return sorted(newest.values(), key=lambda row: (is_finetuned(row.method), order[id(row)]))
+
+
+def _compared(
+    evaluations: Sequence[EvaluationRow], verdict: VerdictRow | None
+) -> tuple[EvaluationRow | None, EvaluationRow | None]:
+    """Return the best prompting's evaluation and the best one after the finetune, on the same number of rows."""
+    after = max((row for row in evaluations if is_finetuned(row.method)), key=lambda row: row.mean or 0, default=None)
+    others = [row for row in evaluations if parts(row.method)[0] in (ZERO_SHOT, FEW_SHOT, SELF_ICL)]
+    others = [row for row in others if after is None or row.n == after.n]
+    if verdict is None:  # an old database: the comparison was with few-shot prompting
+        others = [row for row in others if row.method == FEW_SHOT]
+    elif verdict.over is not None:
+        others = [row for row in others if row.method == verdict.over]
+    return max(others, key=lambda row: row.mean or 0, default=None), after
+
+
+def _gain(verdict: VerdictRow) -> Gain | None:
+    numbers = (verdict.before, verdict.after, verdict.low, verdict.high)
+    if verdict.over is None or None in numbers:
+        return None
+    return Gain(verdict.metric, verdict.n, verdict.over, *(number or 0.0 for number in numbers))
 
 
 def _matched(before: Sequence[Prediction], after: Sequence[Prediction]) -> list[tuple[Prediction, Prediction]]:

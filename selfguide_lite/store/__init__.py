@@ -14,6 +14,9 @@ from selfguide_lite.store.rows import (
     Pair,
     PoolInput,
     Prediction,
+    Prior,
+    VerdictRow,
+    WayRow,
 )
 from selfguide_lite.store.store import FILTER_SETTINGS, Store
 
@@ -32,5 +35,8 @@ __all__ = [
     "Pair",
     "PoolInput",
     "Prediction",
+    "Prior",
     "Store",
+    "VerdictRow",
+    "WayRow",
 ]

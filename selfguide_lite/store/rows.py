@@ -1,6 +1,7 @@
 """What goes into the store and what comes out of it, as data classes. Knows nothing of SQL."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -189,13 +190,17 @@ class Adapter:
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """One evaluated example: the model's answer and its score as a share of 1."""
+    """One evaluated example: the model's answer and its score as a share of 1.
+
+    :param label_logprobs: each label's natural-log probability, where labels were scored
+    """
 
     number: int
     input: str
     references: tuple[str, ...]
     text: str
     score: float
+    label_logprobs: Mapping[str, float] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,3 +216,52 @@ class EvaluationRow:
     mean: float | None
     low: float | None
     high: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Prior:
+    """The mean share that a model with a prompt gives each label, over inputs whose answers nobody knows.
+
+    :param n: number of inputs
+    """
+
+    id: int
+    n: int
+    shares: Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class VerdictRow:
+    """What came of comparing a finetuned model with prompting.
+
+    :param over: the best prompting; None where nothing was measured
+    :param winner_id: the evaluation of the method that `predict` uses; None where there is none
+    """
+
+    id: int
+    task_id: int
+    adapter_id: int | None
+    metric: str
+    data_sha256: str
+    n: int
+    over: str | None
+    before: float | None
+    after: float | None
+    low: float | None
+    high: float | None
+    sentence: str
+    winner_id: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class WayRow:
+    """What an evaluation must be known by to answer in the same way again."""
+
+    method: str
+    n: int
+    model_path: str | None
+    model_sha256: str | None
+    adapter_id: int | None
+    adapter_path: str | None
+    template_sha256: str | None
+    prior_id: int | None

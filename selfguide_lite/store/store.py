@@ -739,11 +739,13 @@ class Store:
         n: int = 0,
         settings: Settings | Mapping[str, Any] | None = None,
         template: PromptTemplate | None = None,
+        prior_id: int | None = None,
     ) -> int:
         """Return the id of an evaluation; the same method, model, adapter, data, settings and prompt have one id.
 
-        :param method: such as `few-shot`, `selfguide`, `zero-shot`, `self-icl`
+        :param method: such as `few-shot`, `few-shot calibrated`, `finetuned scored`
         :param data_sha256: hash of the rows that are evaluated
+        :param prior_id: by what its answers were calibrated
         """
         values = (
             task_id,
@@ -765,8 +767,31 @@ class Store:
                 return int(found[0])
             cursor = connection.execute(
                 "INSERT INTO evaluation(task_id, method, metric, model_id, adapter_id, data_sha256, settings,"
-                " template_sha256, template, n, program_version) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                (*values, template.source if template else None, n, __version__),
+                " template_sha256, template, n, program_version, prior_id) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                (*values, template.source if template else None, n, __version__, prior_id),
+            )
+            return int(cursor.lastrowid or 0)
+
+    def add_calibrated(self, scored_id: int, *, method: str, prior_id: int, settings: Mapping[str, Any]) -> int:
+        """Return the id of the evaluation that calibrates another one: of the same model, adapter, rows and prompt.
+
+        :param settings: what tells it from other calibrations of the same evaluation
+        """
+        key = (method, settings_json(settings), scored_id)
+        with self._writing() as connection:
+            same = "task_id, metric, model_id, adapter_id, data_sha256, template_sha256"
+            found = connection.execute(
+                "SELECT e.id FROM evaluation AS e JOIN evaluation AS s ON s.task_id = e.task_id AND s.metric = e.metric"
+                " AND s.model_id IS e.model_id AND s.adapter_id IS e.adapter_id AND s.data_sha256 = e.data_sha256"
+                " AND s.template_sha256 IS e.template_sha256 WHERE e.method = ? AND e.settings = ? AND s.id = ?",
+                key,
+            ).fetchone()
+            if found:
+                return int(found[0])
+            cursor = connection.execute(
+                f"INSERT INTO evaluation({same}, template, n, method, settings, program_version, prior_id)"
+                f" SELECT {same}, template, n, ?, ?, ?, ? FROM evaluation WHERE id = ?",
+                (*key[:2], __version__, prior_id, scored_id),
             )
             return int(cursor.lastrowid or 0)
 
@@ -780,16 +805,18 @@ class Store:
         text: str,
         score: float,
         finish_reason: str = "stop",
+        label_logprobs: Mapping[str, float] | None = None,
     ) -> None:
         """Commit one evaluated example; one that is there already stays as it is.
 
         :param number: of the example among the evaluated rows
         :param score: as a share of 1
+        :param label_logprobs: each label's natural-log probability, where labels were scored
         """
         with self._writing() as connection:
             connection.execute(
-                'INSERT INTO prediction(evaluation_id, number, input, "references", text, score, finish_reason)'
-                " VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT(evaluation_id, number) DO NOTHING",
+                'INSERT INTO prediction(evaluation_id, number, input, "references", text, score, finish_reason,'
+                " label_logprobs) VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT(evaluation_id, number) DO NOTHING",
                 (
                     evaluation_id,
                     number,
@@ -798,18 +825,20 @@ class Store:
                     clean(text),
                     score,
                     finish_reason,
+                    None if label_logprobs is None else _logprobs_json(label_logprobs),
                 ),
             )
 
     def predictions(self, evaluation_id: int) -> list[Prediction]:
         """Return an evaluation's predictions in the order of their examples."""
         rows = self._rows(
-            'SELECT number, input, "references", text, score FROM prediction WHERE evaluation_id = ? ORDER BY number',
+            'SELECT number, input, "references", text, score, label_logprobs FROM prediction WHERE evaluation_id = ?'
+            " ORDER BY number",
             evaluation_id,
         )
         return [
-            Prediction(number, given, tuple(json.loads(references)), text, score)
-            for number, given, references, text, score in rows
+            Prediction(number, given, tuple(json.loads(references)), text, score, _logprobs(logprobs))
+            for number, given, references, text, score, logprobs in rows
         ]
 
     def finish_evaluation(self, evaluation_id: int, mean: float, low: float, high: float) -> None:
@@ -869,6 +898,17 @@ def settings_json(settings: Settings | Mapping[str, Any]) -> str:
     """Return settings as JSON with sorted keys, so that equal settings are equal texts."""
     values = settings.model_dump(mode="json") if isinstance(settings, Settings) else dict(settings)
     return json.dumps(values, sort_keys=True, ensure_ascii=False, default=str)
+
+
+def _logprobs_json(values: Mapping[str, float]) -> str:
+    """Return log-probabilities as JSON, which has no infinity: null is no probability at all."""
+    return json.dumps({clean(label): _number(value) for label, value in values.items()}, ensure_ascii=False)
+
+
+def _logprobs(text: str | None) -> dict[str, float] | None:
+    if text is None:
+        return None
+    return {label: -math.inf if value is None else value for label, value in json.loads(text).items()}
 
 
 def _number(value: float | None) -> float | None:

@@ -1,0 +1,120 @@
+"""The engine's part of an evaluation: asks for the rows that lack an answer and keeps each answer as it comes."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from selfguide_lite.errors import SelfguideError
+from selfguide_lite.evaluate.asking import Ask
+from selfguide_lite.evaluate.calibration import likeliest
+from selfguide_lite.evaluate.metrics import Metric, score_answers
+from selfguide_lite.evaluate.rows import EvalRow
+from selfguide_lite.llm.base import Engine, Request, ScoreRequest
+from selfguide_lite.progress import Listener
+from selfguide_lite.store import Store
+from selfguide_lite.synthesis.annotate import shares
+from selfguide_lite.task import Task
+
+_END = 8  # tokens that a label's end and a chat's marks may take beside it
+
+
+@dataclass(frozen=True, slots=True)
+class Answering:
+    """What is answered, and where the answers go.
+
+    :param ask: makes the prompt for an input
+    """
+
+    store: Store
+    evaluation_id: int
+    task: Task
+    engine: Engine
+    rows: Sequence[EvalRow]
+    ask: Ask
+    metric: Metric
+    listener: Listener
+
+    def freely(self, done: set[int], max_tokens: int) -> int:
+        """Answer greedily in free text what is missing, and return how many prompts did not fit the context.
+
+        :param done: numbers of the rows that are answered
+        """
+
+        def requests() -> Iterator[Request]:
+            for number, row in enumerate(self.rows):
+                if number not in done:
+                    yield Request(key=str(number), messages=self.ask(self.task, row.input), max_tokens=max_tokens)
+
+        ready, too_long = len(done), 0
+        for completion in self.engine.complete(requests()):
+            number = int(completion.key)
+            if completion.finish_reason == "error":
+                self._check_too_long(number, completion.error, 0)
+                too_long += 1
+            text = completion.text.strip()
+            self._keep(number, text, completion.finish_reason, None)
+            ready += 1
+            self.listener.advance("evaluate", ready, completion.completion_tokens, text=text)
+        return too_long
+
+    def by_scores(self, done: set[int]) -> int:
+        """Answer what is missing with the label of the largest probability; returns as `freely` does."""
+        labels = self.task.labels
+
+        def requests() -> Iterator[ScoreRequest]:
+            for number, row in enumerate(self.rows):
+                if number not in done:
+                    yield ScoreRequest(str(number), self.ask(self.task, row.input), labels)
+
+        ready, too_long = len(done), 0
+        for scores in self.engine.score(requests()):
+            number = int(scores.key)
+            if scores.error is not None:
+                longest = max(self.engine.count_tokens(label) for label in labels)
+                self._check_too_long(number, scores.error, longest + _END)
+                too_long += 1
+                self._keep(number, "", "error", None)
+                continue
+            known = dict(zip(labels, scores.logprobs, strict=True))
+            text = likeliest(dict(zip(labels, shares(scores.logprobs), strict=True)))
+            self._keep(number, text, "stop", known)
+            ready += 1
+            self.listener.advance("evaluate", ready, len(labels), text=text)
+        return too_long
+
+    def _keep(self, number: int, text: str, reason: str, logprobs: Mapping[str, float] | None) -> None:
+        row = self.rows[number]
+        self.store.add_prediction(
+            self.evaluation_id,
+            number,
+            input=row.input,
+            references=row.references,
+            text=text,
+            score=score_answers(self.metric, [text], [row.references], self.task.labels)[0],
+            finish_reason=reason,
+            label_logprobs=logprobs,
+        )
+
+    def _check_too_long(self, number: int, error: str | None, room: int) -> None:
+        """Pass where the prompt does not fit the context with so many tokens more.
+
+        :raises SelfguideError: for any other failure of the engine, with its own words
+        """
+        prompt = self.engine.count_tokens(self.ask(self.task, self.rows[number].input))
+        if prompt + room < self.engine.n_ctx - 1:
+            raise SelfguideError(f"evaluation row {number + 1}: {error}")
+
+
+def score_labels(
+    engine: Engine, task: Task, ask: Ask, texts: Sequence[str], ready: Callable[[int], None] = lambda n: None
+) -> dict[int, tuple[float, ...]]:
+    """Return each text's share of every label, by the text's place; those that do not fit the context have none.
+
+    :param ready: told how many are done
+    """
+    found: dict[int, tuple[float, ...]] = {}
+    requests = (ScoreRequest(str(place), ask(task, text), task.labels) for place, text in enumerate(texts))
+    for number, scores in enumerate(engine.score(requests), 1):
+        if scores.error is None:
+            found[int(scores.key)] = shares(scores.logprobs)
+        ready(number)
+    return found

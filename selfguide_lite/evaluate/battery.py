@@ -1,0 +1,261 @@
+"""Everything a finetuned model is compared with, on the same rows, and what came of it.
+
+First the plain model by every way of prompting, then the same loaded model with the adapter. A calibrated method is
+calibrated by its own model's and prompt's mean answer over inputs without answers, never over evaluation rows.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+from selfguide_lite.evaluate.asking import Ask, answer_prompt
+from selfguide_lite.evaluate.evaluation import Evaluation, calibrate, evaluate, macro_f1_of
+from selfguide_lite.evaluate.names import FEW_SHOT, FINETUNED, ZERO_SHOT, How, hows, is_finetuned, named
+from selfguide_lite.evaluate.prior import prior_of
+from selfguide_lite.evaluate.rows import EvalRow
+from selfguide_lite.evaluate.statistics import Gain
+from selfguide_lite.evaluate.verdict import Verdict, best_of, judge, unmeasured
+from selfguide_lite.progress import Listener, Silent
+from selfguide_lite.prompts import Prompts
+from selfguide_lite.settings import Settings
+from selfguide_lite.store import Adapter, PoolInput, Store, VerdictRow
+from selfguide_lite.store.verdicts import add_verdict, trained_style
+from selfguide_lite.task import Task, fold
+
+_STYLES = {ZERO_SHOT: "bare", FEW_SHOT: "few-shot"}
+
+
+@dataclass(frozen=True, slots=True)
+class Measurement:
+    """All methods on the same rows.
+
+    :param evaluations: by method, prompting first
+    """
+
+    task: Task
+    evaluations: Mapping[str, Evaluation]
+    verdict: Verdict
+
+    @property
+    def gain(self) -> Gain | None:
+        """Over the best prompting; None where it was not measured."""
+        return self.verdict.gain
+
+    @property
+    def best_prompting(self) -> Evaluation | None:
+        """The prompting with the highest mean over all rows."""
+        return self._best(finetuned=False)
+
+    @property
+    def best_finetuned(self) -> Evaluation | None:
+        """The finetuned variant with the highest mean over all rows; None where no model was finetuned."""
+        return self._best(finetuned=True)
+
+    def _best(self, finetuned: bool) -> Evaluation | None:
+        chosen = {name: one.scores for name, one in self.evaluations.items() if is_finetuned(name) == finetuned}
+        return self.evaluations[best_of(chosen)] if chosen else None
+
+    @property
+    def means(self) -> dict[str, float]:
+        """Each method's mean score, as a share of 1."""
+        return {name: evaluation.mean for name, evaluation in self.evaluations.items()}
+
+    @property
+    def macro_f1(self) -> dict[str, float]:
+        """Each method's macro-F1 as a share of 1; nothing for generation."""
+        if not self.task.labels:
+            return {}
+        return {name: macro_f1_of(self.task, evaluation) for name, evaluation in self.evaluations.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class Finetuned:
+    """A finetuned model as it is evaluated.
+
+    :param path: the GGUF adapter
+    :param id: in the store; None for one that is no row of it
+    :param style: how the answers that it learnt were asked for
+    :param trained: the inputs that it was trained on
+    """
+
+    path: Path
+    id: int | None
+    style: str
+    trained: frozenset[str]
+
+    @classmethod
+    def of(
+        cls,
+        store: Store,
+        task_id: int,
+        settings: Settings,
+        path: Path,
+        adapter_id: int | None = None,
+        trained: Collection[str] | None = None,
+    ) -> Self:
+        """Fill in what the store knows of an adapter.
+
+        :param trained: None: the inputs of the dataset as it stands
+        """
+        style = trained_style(store, adapter_id) if adapter_id is not None else None
+        inputs = [pair.input for pair in store.pairs(task_id)] if trained is None else trained
+        return cls(path, adapter_id, style or settings.answer_style, frozenset(map(fold, inputs)))
+
+
+@dataclass(frozen=True, slots=True)
+class Battery:
+    """What all methods of one comparison have in common."""
+
+    store: Store
+    task_id: int
+    engine: Any
+    rows: Sequence[EvalRow]
+    prompts: Prompts
+    listener: Listener
+
+    @property
+    def task(self) -> Task:
+        """The task as the store has it."""
+        return self.store.task(self.task_id)
+
+    def prompting(self) -> dict[str, Evaluation]:
+        """Evaluate every way of prompting the plain model."""
+        self._load(None)
+        task, pool = self.task, self.kept()
+        done: dict[str, Evaluation] = {}
+        for family in (ZERO_SHOT, FEW_SHOT):
+            style = _STYLES[family]
+            done |= self.asked(family, answer_prompt(self.prompts, task, style), style, pool)
+        return done
+
+    def finetuned(self, adapter: Finetuned, only: Collection[How] | None = None) -> dict[str, Evaluation]:
+        """Evaluate a finetuned model, with the prompt that it was trained on.
+
+        :param only: how its answers are read; None: in every way
+        """
+        self._load(adapter.path)
+        task = self.task
+        # Of what it was trained on it is surer than of anything else.
+        pool = [shown for shown in self.kept() if fold(shown.text) not in adapter.trained]
+        prompt = adapter.style
+        if adapter.id is None:  # then only its content tells it from another
+            from selfguide_lite.llm.hashing import file_sha256
+
+            prompt += f" {file_sha256(adapter.path)}"
+        details = {} if adapter.style == "few-shot" else {"answer_style": adapter.style}
+        ask = answer_prompt(self.prompts, task, adapter.style)
+        return self.asked(FINETUNED, ask, prompt, pool, details, adapter.id, only)
+
+    def asked(
+        self,
+        family: str,
+        ask: Ask,
+        prompt: str,
+        pool: Sequence[PoolInput],
+        details: Mapping[str, Any] | None = None,
+        adapter_id: int | None = None,
+        only: Collection[How] | None = None,
+    ) -> dict[str, Evaluation]:
+        """Evaluate one way of asking the loaded model: its free text, its scores, and these calibrated.
+
+        :param prompt: the name under which the prior of this way is kept
+        :param pool: inputs without answers, to calibrate by
+        :param details: what tells these evaluations from others of the same names
+        :param only: how answers are read; None: as is usual for the family
+        """
+        task, done = self.task, dict[str, Evaluation]()
+        for how in hows(family, task.kind):
+            name = named(family, how)
+            if only is not None and how not in only:
+                continue
+            if how != "calibrated":
+                done[name] = evaluate(
+                    self.store, self.task_id, self.engine, self.rows, method=name, adapter_id=adapter_id,
+                    prompts=self.prompts, listener=self.listener, ask=ask, details=details, answers=how,
+                )  # fmt: skip
+                continue
+            prior = prior_of(
+                self.store, self.task_id, self.engine, pool, prompts=self.prompts, ask=ask, prompt=prompt,
+                method=name, adapter_id=adapter_id, listener=self.listener,
+            )  # fmt: skip
+            if prior is not None:
+                done[name] = calibrate(self.store, self.task_id, done[named(family, "scored")], prior, name)
+        return done
+
+    def kept(self) -> list[PoolInput]:
+        """Return the kept inputs; their answers are not looked at."""
+        return self.store.pool(self.task_id) if self.task.labels else []
+
+    def _load(self, adapter: Path | None) -> None:
+        loaded = self.engine.info.adapter
+        if loaded != (None if adapter is None else str(adapter)):
+            self.engine.set_adapter(adapter)
+
+
+def measure(
+    store: Store,
+    task_id: int,
+    rows: Sequence[EvalRow],
+    engine: Any,
+    prompts: Prompts,
+    settings: Settings,
+    adapter: Adapter | Path | None,
+    trained: Collection[str] | None = None,
+    listener: Listener | None = None,
+    seed: int = 42,
+) -> Measurement:
+    """Evaluate every way of prompting and the finetuned model on the same rows, and write down what came of it.
+
+    :param rows: where there are none, nothing is asked and the verdict says so
+    :param engine: of a model file: it is given the adapter after the plain model was asked
+    :param settings: of the run
+    :param adapter: of the store, or a file that is not in it, whose verdict is not kept; None: prompting alone
+    :param trained: the inputs that the adapter was trained on; None: those of the dataset
+    :param seed: fixes the halves of the cross-fitting
+    :raises SelfguideError: where the engine fails, or nothing is left to evaluate
+    """
+    battery = Battery(store, task_id, engine, rows, prompts, listener or Silent())
+    task = battery.task
+    known = adapter if isinstance(adapter, Adapter) else None
+    evaluations: dict[str, Evaluation] = {}
+    if rows:
+        prompting = battery.prompting()
+        finetuned: dict[str, Evaluation] = {}
+        if adapter is not None:
+            place = adapter if isinstance(adapter, Path) else Path(adapter.path)
+            adapter_id = None if known is None else known.id
+            finetuned = battery.finetuned(Finetuned.of(store, task_id, settings, place, adapter_id, trained))
+        verdict = judge(prompting, finetuned, task.kind, seed)
+        evaluations = {**prompting, **finetuned}
+    else:
+        verdict = unmeasured(task.kind)
+    if known is not None:
+        keep_verdict(store, task_id, verdict, evaluations, known.id)
+    return Measurement(task, evaluations, verdict)
+
+
+def keep_verdict(
+    store: Store, task_id: int, verdict: Verdict, evaluations: Mapping[str, Evaluation], adapter_id: int | None
+) -> None:
+    """Write a verdict down, for `predict` and the report."""
+    gain = verdict.gain
+    winner = evaluations.get(verdict.winner)
+    add_verdict(
+        store,
+        VerdictRow(
+            id=0,
+            task_id=task_id,
+            adapter_id=adapter_id,
+            metric=verdict.metric,
+            data_sha256=winner.data_sha256 if winner else "",
+            n=verdict.n,
+            over=gain.over if gain else None,
+            before=gain.before if gain else None,
+            after=gain.after if gain else None,
+            low=gain.low if gain else None,
+            high=gain.high if gain else None,
+            sentence=verdict.sentence,
+            winner_id=winner.id if winner else None,
+        ),
+    )

@@ -142,7 +142,8 @@ def test_chat_turns_ask_for_every_shown_input_by_its_own_label() -> None:
     turns = prompt.messages
     assert [turn.role for turn in turns] == ["user", "assistant"] * 9 + ["user"]
     assert turns[0].content.startswith(CLASSIFY.instruction)
-    label_of = {shown.text.strip(): shown.label for shown in POOL} | {one.input: one.output for one in CLASSIFY.examples}
+    label_of: dict[str, str | None] = {shown.text.strip(): shown.label for shown in POOL}
+    label_of |= {one.input: one.output for one in CLASSIFY.examples}
     for asked, written in zip(turns[::2], turns[1::2], strict=False):
         assert asked.content.endswith(f'whose answer is "{label_of[written.content]}".')
     # The seed examples stand last, next to what is asked for; of the pool each label has three.

@@ -65,8 +65,8 @@ class Settings(BaseModel):
     # finetune
     answer_style: Literal["few-shot", "bare"] = "few-shot"
     epochs: Annotated[float, Field(gt=0, le=1000)] = 3
-    min_steps: Count = 60
-    max_steps: Count = 160
+    min_steps: Count = 40
+    max_steps: Count = 150
     average_weights: Share = 0.5
     weight_decay: Annotated[float, Field(ge=0, le=1)] = 0.0
     learning_rate: Annotated[float, Field(gt=0, le=1)] | None = None

@@ -24,6 +24,7 @@ from selfguide_lite.errors import SelfguideError
 from selfguide_lite.finetune.average import WeightAverage
 from selfguide_lite.finetune.memory import Shape, check_memory, choose_bits
 from selfguide_lite.finetune.options import Bits, TrainOptions, rate_for
+from selfguide_lite.finetune.order import EvenOrder
 from selfguide_lite.finetune.precision import LARGE, half_on_cpu
 from selfguide_lite.finetune.prefix import share_prefix
 from selfguide_lite.finetune.rows import Row, padded
@@ -210,7 +211,14 @@ def fit(
         weights = [(name, weight) for name, weight in model.named_parameters() if weight.requires_grad]
         average = WeightAverage(weights, total - int(options.average_weights * total))
         reporter = Reporter()
-        trainer = SFTTrainer(
+
+        class Trainer(SFTTrainer):  # type: ignore[misc]
+            """Takes the rows in our own order."""
+
+            def _get_train_sampler(self, train_dataset: Any = None) -> Any:
+                return EvenOrder([row.ids[row.answer_start :] for row in rows], options.seed)
+
+        trainer = Trainer(
             model=model,
             args=config,
             train_dataset=Dataset.from_list([{"input_ids": list(row.ids), "labels": row.labels} for row in rows]),

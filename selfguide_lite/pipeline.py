@@ -14,7 +14,7 @@ from typing import Any
 
 from selfguide_lite.errors import SelfguideError, in_plain_words
 from selfguide_lite.evaluate import EvalRow, Gain, Measurement, eval_rows, measure
-from selfguide_lite.finetune import TrainOptions, TrainResult, check_installed, train
+from selfguide_lite.finetune import TrainOptions, TrainResult, check_installed, train, training_pairs
 from selfguide_lite.llm import model_path, open_engine
 from selfguide_lite.llm.base import Engine
 from selfguide_lite.lock import exclusive
@@ -120,6 +120,8 @@ def run(
             pairs = len(store.pairs(task_id))
             if not pairs:
                 raise SelfguideError(nothing_left(task, funnel))
+            for line in label_notes(store, task_id, task):
+                listener.note(line)
             if local is None:
                 listener.note("the dataset is ready; name the same model's GGUF file with -m to finetune it")
                 return RunResult(task.name, db, pairs, funnel)
@@ -179,12 +181,40 @@ def _measured(
     """Compare what was finetuned with prompting; one load of the model serves both. Without rows none is loaded."""
 
     def with_engine(engine: Engine | None) -> Measurement:
-        return measure(store, task_id, rows, engine, prompts, settings, adapter, None, listener, seed)
+        trained = [pair.input for pair in training_pairs(store, task_id)]
+        return measure(store, task_id, rows, engine, prompts, settings, adapter, trained, listener, seed)
 
     if not rows:
         return with_engine(None)
     with _opened(model, **engine_options) as engine:
         return with_engine(engine)
+
+
+def label_notes(store: Store, task_id: int, task: Task) -> list[str]:
+    """Say what a classification task's data assume and how far labels asked for and answered go together."""
+    agreement = store.agreement(task_id) if task.labels else None
+    if agreement is None:
+        return []
+    notes = []
+    if not task.label_shares:
+        notes.append("all labels are taken to be equally frequent; label_shares in the task file says otherwise")
+    if not agreement.asked:
+        return notes
+    counted = f"labels asked for and answered agree on {agreement.agreeing} of {agreement.asked} inputs"
+    chance = f"{agreement.expected * agreement.asked:.0f} by chance"
+    if not agreement.beyond_chance:
+        notes.append(
+            f"{counted}, no more than chance ({chance}): the data may teach little. What may help: what each label "
+            "means (labels in the task file), more examples, --set agreement_filter=false, a larger model"
+        )
+    elif agreement.enabled:
+        notes.append(f"{counted} ({chance})")
+    if agreement.fallback:
+        notes.append(
+            f"inputs whose labels disagree are kept: without them a label would have {agreement.rarest} pairs, fewer "
+            "than agreement_min_pairs"
+        )
+    return notes
 
 
 def nothing_left(task: Task, funnel: Sequence[FunnelRow]) -> str:

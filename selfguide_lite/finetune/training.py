@@ -23,6 +23,8 @@ from selfguide_lite.task import Task
 
 MARKER = "selfguide.json"
 _PLAN = "plan.json"
+_ENOUGH_UNSEEN = 40  # kept inputs that were not trained on, from which on none is held back
+_HELD_BACK = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +97,7 @@ def train(
     listener = listener or Silent()
     model = Path(model)
     task = store.task(task_id)
-    pairs = store.pairs(task_id)
+    pairs = training_pairs(store, task_id)
     _check_pairs(store, task_id, task, pairs)
     check_installed()
     with GgufFile(model) as gguf:
@@ -174,6 +176,20 @@ def train(
         out, run_id, model_id, len(rows.rows), rows.left_out,
         fitted.steps, fitted.loss, fitted.learning_rate, fitted.seconds, fitted.resumed_at,
     )  # fmt: skip
+
+
+def training_pairs(store: Store, task_id: int) -> list[Pair]:
+    """Return the pairs of the dataset that are trained on: all, or all but every tenth where labels are calibrated.
+
+    The finetuned model is calibrated by its answers to kept inputs that it was not trained on. Where filters and balance
+    leave few of these, every tenth pair joins them, if that makes enough to calibrate by.
+    """
+    pairs = store.pairs(task_id)
+    settings = store.settings(task_id)
+    others = len(store.unpaired_inputs(task_id)) if settings.get("calibrate") else _ENOUGH_UNSEEN
+    if others >= _ENOUGH_UNSEEN or others + len(pairs) // _HELD_BACK < int(settings["calibrate_min_inputs"]):
+        return pairs
+    return [pair for place, pair in enumerate(pairs, 1) if place % _HELD_BACK]
 
 
 def _shape(gguf: Any) -> Shape:

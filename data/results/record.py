@@ -1,0 +1,146 @@
+"""One run of the table, and what is kept of it: small enough for the repository, enough to work the table out again."""
+
+import hashlib
+import json
+import time
+from collections import Counter
+from collections.abc import Mapping
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from data.results.plan import VARIANTS, Planned
+from selfguide_lite import SelfguideError, load_task, run
+from selfguide_lite.files import atomic_write
+from selfguide_lite.llm import model_path
+from selfguide_lite.llm.hashing import file_sha256
+from selfguide_lite.natural_instructions import import_natural_instructions
+from selfguide_lite.pipeline import RunResult
+from selfguide_lite.report.progress import RUN_STAGES, listener_for
+from selfguide_lite.resources import resource
+from selfguide_lite.settings import Settings
+from selfguide_lite.store import Store
+from selfguide_lite.task import NOISE_TERMS, Task, last_label
+
+_KINDS = ("classification", "generation")
+
+
+def defaults_sha256() -> str:
+    """Return a hash of what decides a run beside task, model and seed: default settings, prompts, noise terms."""
+    digest = hashlib.sha256()
+    for kind in _KINDS:
+        digest.update(json.dumps(Settings().resolve(kind).model_dump(mode="json"), sort_keys=True).encode())
+    for path in sorted(resource("prompts").glob("*.j2")):
+        digest.update(path.name.encode() + path.read_bytes())
+    digest.update(json.dumps(NOISE_TERMS).encode())
+    return digest.hexdigest()
+
+
+def load(planned: Planned, folder: Path) -> Task:
+    """Return a planned run's task; one of the benchmark is imported into the folder."""
+    path = planned.source
+    if path.suffix == ".json":
+        path = folder / "tasks" / f"{planned.name}.yaml"
+        import_natural_instructions(planned.source, path, path.with_suffix(".eval.jsonl"), overwrite=True)
+    task = load_task(path)
+    if not planned.shares:
+        return task
+    frequent, rare = task.labels[0], task.labels[1:]
+    return task.model_copy(update={"label_shares": {frequent: 0.9, **dict.fromkeys(rare, 0.1 / len(rare))}})
+
+
+def record(planned: Planned, folder: Path, kept: Path) -> dict[str, Any]:
+    """Do a planned run, or what is left of it, write down what is kept of it and return that.
+
+    :param folder: of the databases
+    :param kept: folder of the records; one that was made with today's defaults is not made again
+    """
+    place = kept / f"{planned.key}.json"
+    done = read(place)
+    if done and done["defaults_sha256"] == defaults_sha256():
+        return done
+    db = folder / f"{planned.key}.db"
+    spent = folder / f"{planned.key}.seconds"
+    before, begun = float(spent.read_text()) if spent.exists() else 0.0, time.monotonic()
+    base = {
+        "group": planned.group,
+        "task": planned.name,
+        "seed": planned.seed,
+        "variant": planned.variant,
+        "told": bool(planned.shares),
+        "defaults_sha256": defaults_sha256(),
+        "model_sha256": file_sha256(model_path(None)),
+        "date": date.today().isoformat(),
+    }
+    try:
+        task = load(planned, folder)
+        with listener_for(False, RUN_STAGES) as listener:
+            result = run(task, db, settings=VARIANTS[planned.variant], seed=planned.seed, listener=listener)
+        found = _facts(task, result)
+    except SelfguideError as error:
+        found = {"error": str(error).replace(str(folder), "").strip(": ")}
+    finally:  # also when interrupted: the time counts on
+        seconds = before + time.monotonic() - begun
+        spent.parent.mkdir(parents=True, exist_ok=True)
+        spent.write_text(f"{seconds:.0f}")
+    answer = {**base, "seconds": round(seconds), **found}
+    with atomic_write(place) as temporary:
+        temporary.write_text(json.dumps(answer, ensure_ascii=False) + "\n", encoding="utf-8")
+    return answer
+
+
+def read(path: Path) -> dict[str, Any]:
+    """Return a record; empty where there is none."""
+    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    return found
+
+
+def _facts(task: Task, result: RunResult) -> dict[str, Any]:
+    measured = result.measurement
+    assert measured is not None  # a model file was given
+    inputs: Counter[str] = Counter({row.reason: row.n for row in result.funnel if row.stage == "input"})
+    gain = result.gain
+    with Store.open(result.db, read_only=True) as store:
+        task_id = store.only_task_id(task.name)
+        agreement = store.agreement(task_id) if task.labels else None
+    return {
+        "kind": task.kind,
+        "labels": list(task.labels),
+        "kept_share": round(inputs["kept"] / max(1, inputs.total()), 3),
+        "pairs": result.pairs,
+        "agreement": None
+        if agreement is None
+        else {"observed": round(agreement.observed, 3), "expected": round(agreement.expected, 3)},
+        "verdict": result.verdict,
+        "gain": gain
+        and {"over": gain.over, "before": gain.before, "after": gain.after, "low": gain.low, "high": gain.high},
+        "rights": _rights(task, result),
+        "methods": {name: _answers(task, one) for name, one in measured.evaluations.items()},
+    }
+
+
+def _rights(task: Task, result: RunResult) -> list[int]:
+    """Right labels as their numbers; empty for generation."""
+    assert result.measurement is not None
+    one = next(iter(result.measurement.evaluations.values()))
+    return [_number(task, given.references[0]) for given in one.predictions] if task.labels else []
+
+
+def _answers(task: Task, evaluation: Any) -> list[float]:
+    """For classification each row's answer as a label's number, -1 for none; for generation each row's score."""
+    if task.labels:
+        return [_number(task, given.text) for given in evaluation.predictions]
+    return [round(score, 4) for score in evaluation.scores]
+
+
+def _number(task: Task, text: str) -> int:
+    label = last_label(text, task.labels)
+    return -1 if label is None else list(task.labels).index(label)
+
+
+def scores(done: Mapping[str, Any], method: str) -> list[float]:
+    """Return a method's score on every row, as a share of 1."""
+    answers = done["methods"][method]
+    if not done["rights"]:
+        return list(answers)
+    return [float(answer == right) for answer, right in zip(answers, done["rights"], strict=True)]

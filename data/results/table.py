@@ -1,0 +1,211 @@
+"""docs/results.md from the records of runs. Nothing here runs a model."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from data.results.plan import CHOSEN_ON, DEFAULT, VARIANTS
+from data.results.record import read, scores
+from selfguide_lite.evaluate.names import is_finetuned
+from selfguide_lite.evaluate.statistics import Gain, bootstrap, paired_gain
+from selfguide_lite.evaluate.tables import markdown_table
+from selfguide_lite.evaluate.verdict import cross_fitted
+
+Record = Mapping[str, Any]
+_CLASSIFICATION = (
+    ("zero-shot scored", "zero-shot, scored"),
+    ("zero-shot calibrated", "calibrated"),
+    ("few-shot", "few-shot, free text"),
+    ("few-shot scored", "scored"),
+    ("few-shot calibrated", "calibrated"),
+    ("finetuned", "finetuned, free text"),
+    ("finetuned scored", "scored"),
+    ("finetuned calibrated", "calibrated"),
+)
+_GENERATION = (("zero-shot", "zero-shot"), ("few-shot", "few-shot"), ("finetuned", "finetuned"))
+
+
+def records(folder: Path) -> list[Record]:
+    """Return all records, by file name."""
+    return [read(path) for path in sorted(folder.glob("*.json"))]
+
+
+def differences(done: Record) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+    """Return each row's score by prompting and by the finetuned model, both chosen on the other half of the rows."""
+    every = {name: scores(done, name) for name in done["methods"]}
+    prompting = {name: values for name, values in every.items() if not is_finetuned(name)}
+    finetuned = {name: values for name, values in every.items() if is_finetuned(name)}
+    n = len(next(iter(every.values())))
+    first = np.zeros(n, dtype=bool)
+    first[np.random.default_rng(done["seed"]).permutation(n)[: n // 2]] = True
+    crossed = cross_fitted(prompting, finetuned, first)
+    before, after = np.empty(n), np.empty(n)
+    for half, over, tuned in zip((first, ~first), crossed.overs, crossed.afters, strict=True):
+        before[half] = np.asarray(prompting[over])[half]
+        after[half] = np.asarray(finetuned[tuned])[half]
+    return before, after
+
+
+def pooled(runs: Sequence[Record]) -> Gain:
+    """Return the gain of several seeds' runs on the same rows: a row's difference is its mean over the seeds.
+
+    So the interval says how far other rows could change the mean over these seeds; rows of several seeds are not
+    counted as if they were different rows.
+    """
+    parts = [differences(done) for done in runs]
+    n = min(len(before) for before, _ in parts)
+    before = np.mean([given[:n] for given, _ in parts], axis=0)
+    after = np.mean([given[:n] for _, given in parts], axis=0)
+    return paired_gain(before.tolist(), after.tolist())
+
+
+def macro_f1(rights: Sequence[int], answers: Sequence[float], labels: int) -> float:
+    """Return the mean F1 over labels, a share of 1."""
+    right, given = np.asarray(rights), np.asarray(answers)
+    found = []
+    for label in range(labels):
+        hit = float(((right == label) & (given == label)).sum())
+        found.append(2 * hit / max(1.0, float((right == label).sum() + (given == label).sum())))
+    return float(np.mean(found))
+
+
+def page(done: Iterable[Record]) -> str:
+    """Return docs/results.md."""
+    runs = [one for one in done if "methods" in one]
+    failed = [one for one in done if "error" in one]
+    default = [one for one in runs if one["variant"] == DEFAULT and not one["told"]]
+    dates = sorted(one["date"] for one in runs)
+    lines = [
+        "# Results",
+        "",
+        "Made by `make results`; every number comes from the records in `data/results/runs`. Do not edit by hand.",
+        "",
+    ]
+    if not runs:
+        return "\n".join([*lines, "No run has been recorded yet.", ""])
+    lines += [
+        f"- Model: SmolLM2-135M-Instruct, SHA-256 `{runs[0]['model_sha256'][:16]}…`. Two CPU cores, no GPU.",
+        f"- Default settings and prompts: `{runs[0]['defaults_sha256'][:16]}…`, the same for all tasks.",
+        f"- Runs from {dates[0]} to {dates[-1]}.",
+        f"- The defaults were chosen on {', '.join(sorted(CHOSEN_ON))}; the other tasks confirm them.",
+        "- Scores in percent: exact match for classification, ROUGE-L for generation.",
+        "- Gain: of the finetuned model over the best prompting, both chosen on the other half of the rows, in points",
+        "  with the 95 % interval of the paired difference. Several seeds: a row's difference is its mean over the seeds.",
+        "",
+    ]
+    for group, kind, title in (
+        ("shared", "classification", "Classification: four data sets that people wrote"),
+        ("benchmark", "classification", "Classification: Super-NaturalInstructions"),
+        ("benchmark", "generation", "Generation: Super-NaturalInstructions"),
+    ):
+        chosen = [one for one in default if one["group"] == group and one["kind"] == kind]
+        if chosen:
+            lines += [f"## {title}", "", _summary(chosen, kind), "", _each(chosen), ""]
+    lines += _ablations(runs)
+    lines += _uneven(runs)
+    if failed:
+        lines += ["## Runs that ended without a model", ""]
+        lines += [f"- {one['task']}, seed {one['seed']}, {one['variant']}: {one['error']}" for one in failed] + [""]
+    return "\n".join(lines)
+
+
+def _summary(runs: Sequence[Record], kind: str) -> str:
+    columns = _CLASSIFICATION if kind == "classification" else _GENERATION
+    rows = []
+    for task in dict.fromkeys(one["task"] for one in runs):
+        mine = [one for one in runs if one["task"] == task]
+        means = [_mean(mine, name) for name, _ in columns]
+        seeds = ", ".join(str(one["seed"]) for one in mine)
+        kept = f"{100 * np.mean([one['kept_share'] for one in mine]):.0f} %"
+        pairs = f"{np.mean([one['pairs'] for one in mine]):.0f}"
+        rows.append([task, seeds, kept, pairs, *means, _gain(pooled(mine))])
+    return markdown_table(["task", "seeds", "kept", "pairs", *(title for _, title in columns), "gain"], rows)
+
+
+def _mean(runs: Sequence[Record], method: str) -> str:
+    found = [float(np.mean(scores(one, method))) for one in runs if method in one["methods"]]
+    return f"{100 * np.mean(found):.1f}" if found else ""
+
+
+def _gain(gain: Gain) -> str:
+    text = f"{100 * gain.gain:+.1f} ({100 * gain.low:+.1f} to {100 * gain.high:+.1f})"
+    return f"**{text}**" if gain.low > 0 or gain.high < 0 else text
+
+
+def _each(runs: Sequence[Record]) -> str:
+    rows = []
+    for one in runs:
+        agreement = one["agreement"]
+        agreed = f"{100 * agreement['observed']:.0f} ({100 * agreement['expected']:.0f})" if agreement else ""
+        best = max((name for name in one["methods"] if is_finetuned(name)), key=lambda name: np.mean(scores(one, name)))
+        interval = bootstrap(scores(one, best))
+        rows.append(
+            [
+                one["task"],
+                str(one["seed"]),
+                str(one["pairs"]),
+                agreed,
+                f"{best}: {100 * interval.mean:.1f} ({100 * interval.low:.1f} to {100 * interval.high:.1f})",
+                one["verdict"],
+                f"{one['seconds'] / 60:.0f}",
+            ]
+        )
+    head = ["task", "seed", "pairs", "agreement, % (by chance)", "best finetuned", "verdict", "minutes"]
+    return markdown_table(head, rows)
+
+
+def _ablations(runs: Sequence[Record]) -> list[str]:
+    changed = [one for one in runs if one["group"] == "ablation"]
+    if not changed:
+        return []
+    tasks = list(dict.fromkeys(one["task"] for one in changed))
+    same = [one for one in runs if one["group"] == "shared" and one["seed"] == 1 and not one["told"]]
+    rows = []
+    for variant in VARIANTS:
+        cells = [variant]
+        for task in tasks:
+            mine = [one for one in [*same, *changed] if one["task"] == task and one["variant"] == variant]
+            cells.append(f"{_gain(pooled(mine))}, {mine[0]['pairs']} pairs" if mine else "")
+        rows.append(cells)
+    return [
+        "## Without its parts",
+        "",
+        "Gain over the best prompting, seed 1.",
+        "",
+        markdown_table(["", *tasks], rows),
+        "",
+    ]
+
+
+def _uneven(runs: Sequence[Record]) -> list[str]:
+    told = [one for one in runs if one["told"]]
+    rows = []
+    for one in told:
+        untold = [o for o in runs if o["group"] == "shared" and o["task"] == one["task"] and o["seed"] == one["seed"]]
+        for name, done in (("not told", untold[0] if untold else None), ("told", one)):
+            if done is None:
+                continue
+            places = _nine_to_one(done["rights"], done["seed"])
+            for method in ("few-shot scored", "few-shot calibrated", "finetuned scored", "finetuned calibrated"):
+                if method in done["methods"]:
+                    answers = np.asarray(done["methods"][method])[places]
+                    right = np.asarray(done["rights"])[places]
+                    match = bootstrap((answers == right).astype(float).tolist())
+                    f1 = macro_f1(right.tolist(), answers.tolist(), len(done["labels"]))
+                    exact = f"{100 * match.mean:.1f} ({100 * match.low:.1f} to {100 * match.high:.1f})"
+                    rows.append([done["task"], name, method, exact, f"{100 * f1:.1f}"])
+    if not rows:
+        return []
+    head = ["task", "`label_shares`", "method", "exact match", "macro-F1"]
+    return ["## Rows drawn 9 : 1", "", markdown_table(head, rows), ""]
+
+
+def _nine_to_one(rights: Sequence[int], seed: int) -> list[int]:
+    """Return places of rows of which nine in ten have the first label."""
+    rng = np.random.default_rng(seed)
+    frequent = [place for place, right in enumerate(rights) if right == 0]
+    rare = [place for place, right in enumerate(rights) if right != 0]
+    chosen = rng.permutation(rare)[: max(1, len(frequent) // 9)]
+    return sorted([*frequent, *(int(place) for place in chosen)])

@@ -22,9 +22,9 @@ class Settings(BaseModel):
 
     # generate
     input_style: Literal["chat-turns", "paper"] = "chat-turns"
-    rounds: Count = 16
-    prompts_per_round: Count = 20
-    prompts_per_draw: Count = 10
+    rounds: Count = 10
+    prompts_per_round: Count = 40
+    prompts_per_draw: Count = 20
     input_temperature: Temperature = 1.0
     input_top_k: Annotated[int, Field(ge=0, le=_MOST)] = 40
     input_max_tokens: Count = 500

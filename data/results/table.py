@@ -92,7 +92,7 @@ def page(done: Iterable[Record]) -> str:
         f"- The defaults were chosen on {', '.join(sorted(CHOSEN_ON))}; the other tasks confirm them.",
         "- Scores in percent: exact match for classification, ROUGE-L for generation.",
         "- Gain: of the finetuned model over the best prompting, both chosen on the other half of the rows, in points",
-        "  with the 95 % interval of the paired difference. Several seeds: a row's difference is its mean over the seeds.",
+        "  with the 95 % interval of the paired difference. Several seeds: a row's difference is the mean over them.",
         "",
     ]
     for group, kind, title in (

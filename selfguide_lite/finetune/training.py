@@ -181,8 +181,8 @@ def train(
 def training_pairs(store: Store, task_id: int) -> list[Pair]:
     """Return the pairs of the dataset that are trained on: all, or all but every tenth where labels are calibrated.
 
-    The finetuned model is calibrated by its answers to kept inputs that it was not trained on. Where filters and balance
-    leave few of these, every tenth pair joins them, if that makes enough to calibrate by.
+    The finetuned model is calibrated by its answers to kept inputs that it was not trained on. Where filters and
+    balance leave few of these, every tenth pair joins them, if that makes enough to calibrate by.
     """
     pairs = store.pairs(task_id)
     settings = store.settings(task_id)

@@ -7,7 +7,8 @@ VENV   ?= .venv
 PYTHON ?=
 CUDA   ?=
 TASK   ?= data/tasks/$(DEMO).yaml
-DEMO   ?= who-was-there
+DEMO   ?= junk-offers
+SHARED ?= ../shared
 BIN    := $(VENV)/bin
 export PYTHONUNBUFFERED := 1
 
@@ -20,7 +21,7 @@ help:  ## show this list
 setup:  ## make .venv with everything in it (compiles llama.cpp, about five minutes, once)
 	@VENV='$(VENV)' PYTHON='$(PYTHON)' CUDA='$(CUDA)' .ci/setup
 
-demo: setup  ## the main job on a demo task with the embedded model: data, finetune, before/after table
+demo: setup  ## the main job on a demo task with SmolLM2-135M: data, finetune, all methods compared, a verdict
 	@mkdir -p out
 	$(BIN)/selfguide run $(TASK) --db out/$(notdir $(basename $(TASK))).db
 
@@ -40,14 +41,15 @@ lint: setup  ## ruff and mypy
 bench: setup  ## how fast this machine is, against the ways in use today; last a line of JSON
 	$(BIN)/selfguide bench --json
 
-results: setup  ## the table of all demo tasks, as it stands in the README (out/results/)
-	$(BIN)/python data/results.py --out out/results
+results: setup  ## the results table, docs/results.md, on the tasks of SHARED (hours; goes on where it stopped)
+	$(BIN)/python -m data.results --shared $(SHARED)
 
 picture: setup  ## the README's picture, of a real run (data/run.svg)
 	$(BIN)/python -m data.picture $(DEMO) data/run.svg
 
-docs: setup  ## the generated parts of the README: help texts, examples
-	$(BIN)/cog -r README.md
+docs: setup  ## the generated parts of the README and of docs/: results, help texts, examples
+	$(BIN)/python -m data.results --page-only
+	$(BIN)/cog -r README.md docs/commands.md
 
 tiny-model: setup  ## train the embedded model again from nothing (more than an hour on two cores)
 	$(BIN)/python -m data.tiny_vicuna

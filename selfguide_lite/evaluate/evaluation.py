@@ -25,6 +25,8 @@ from selfguide_lite.store import Prediction, Prior, Store
 from selfguide_lite.synthesis.annotate import shares
 from selfguide_lite.task import Task, last_label
 
+_LABEL_TOKENS = 40  # of free text in which a label is looked for; what talks on beyond has not the form of an answer
+
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
@@ -103,6 +105,8 @@ def evaluate(
         listener.note(f"no evaluation row has the answer {', '.join(missing)}: errors on it will not show")
     metric = metric_of(task.kind)
     tokens = task.settings.output_max_tokens
+    if task.labels:
+        tokens = min(tokens, _LABEL_TOKENS)
     how: dict[str, Any] = {"output_max_tokens": tokens} if answers == "free" else {"answers": answers}
     digest = rows_hash(clean)
     evaluation_id = store.add_evaluation(

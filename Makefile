@@ -51,7 +51,7 @@ docs: setup  ## the generated parts of the README and of docs/: results, help te
 	$(BIN)/python -m data.results --page-only
 	$(BIN)/cog -r README.md docs/commands.md
 
-tiny-model: setup  ## train the embedded model again from nothing (more than an hour on two cores)
+tiny-model: setup  ## train the tiny test model again from nothing (more than an hour on two cores)
 	$(BIN)/python -m data.tiny_vicuna
 
 fuzz: setup  ## the property tests with many more examples than in `make test`

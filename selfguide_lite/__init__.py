@@ -8,9 +8,15 @@ The names below are imported when they are first used, so `import selfguide_lite
 """
 
 import importlib
+import os
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
+
+# Threads of llama.cpp wait for one another at every step. Waiting ones that spin for long take the processor from the
+# others as soon as anything else runs on the machine: five to ten times the time beside two busy programs. libgomp
+# reads this when it is loaded, so it is set before any library is.
+os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 
 if TYPE_CHECKING:
     from selfguide_lite.errors import SelfguideError

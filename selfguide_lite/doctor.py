@@ -22,7 +22,7 @@ from typing import Any, Literal
 from selfguide_lite import __version__
 from selfguide_lite.errors import SelfguideError
 from selfguide_lite.report.text import size
-from selfguide_lite.resources import child_environment, resource
+from selfguide_lite.resources import child_environment
 
 Status = Literal["green", "yellow", "red"]
 _NO_AMX = "-mno-amx-tile -mno-amx-int8 -mno-amx-bf16"
@@ -54,16 +54,18 @@ class Check:
 def examine(model: Path | None = None) -> Iterator[Check]:
     """Yield every check as it is made.
 
-    :param model: the GGUF file to decode with; None: `$SELFGUIDE_MODEL`, else the embedded model
+    :param model: the GGUF file to decode with; None: `$SELFGUIDE_MODEL`, else the default model
     """
     yield Check("selfguide-lite", "green", __version__)
     yield _python()
     yield _sqlite()
     path: Path | None = None
     try:
-        path = _model_path(model)
+        from selfguide_lite.llm import model_path
+
+        path = model_path(model)
     except (SelfguideError, ImportError) as error:
-        yield Check("model", "red", str(error), "name a GGUF file with -m, or install again to get the embedded model")
+        yield Check("model", "red", str(error), "`selfguide models pull smollm2-135m`, or name a GGUF file with -m")
     yield from _llama(path)
     yield from _memory(path)
     yield _disk()
@@ -101,17 +103,6 @@ def _sqlite() -> Check:
             "use a Python with SQLite 3.35 or later",
         )
     return Check("SQLite", "green", sqlite3.sqlite_version)
-
-
-def _model_path(model: Path | None) -> Path:
-    given = model or (Path(os.environ["SELFGUIDE_MODEL"]).expanduser() if os.environ.get("SELFGUIDE_MODEL") else None)
-    try:
-        path = given or resource("data/tiny-vicuna.gguf")
-    except FileNotFoundError as error:
-        raise SelfguideError(str(error)) from error
-    if not path.is_file():
-        raise SelfguideError(f"{path}: no such model file")
-    return path
 
 
 def _llama(path: Path | None) -> Iterator[Check]:

@@ -84,7 +84,7 @@ def run(
     """Do the whole job for a task, or what is left of it.
 
     :param store_path: the run's database, made where there is none
-    :param model: GGUF file; None: `$SELFGUIDE_MODEL`, else the embedded model
+    :param model: GGUF file; None: `$SELFGUIDE_MODEL`, else the default model
     :param server: base URL of an OpenAI-compatible server that writes the data in the model's place. Without `model`
         the job ends with the dataset, since only a file can be finetuned
     :param settings: fields of `Settings` to change for this call, over those of the task
@@ -98,10 +98,10 @@ def run(
     model = None if model is None else Path(model)
     task = task.model_copy(update={"settings": task.settings.changed(settings or {})})
     wanted = task.settings.resolve(task.kind)
+    # What can be wrong is looked at before anything is made, and before hours of work.
+    local = None if server is not None and model is None else model_path(model)
+    rows = eval_rows(task) if task.eval is not None else []
     with _plainly(), exclusive(db):
-        # What can be wrong is looked at before hours of work.
-        rows = eval_rows(task) if task.eval is not None else []
-        local = None if server is not None and model is None else model_path(model)
         if local is not None:
             try:
                 check_installed()

@@ -1,4 +1,4 @@
-"""Finds the files that travel with the package: prompt templates, the embedded model, the demo tasks.
+"""Finds the files that travel with the package: prompt templates, settings files, the demo tasks.
 
 In a wheel they lie inside the package, in a checkout at its top level.
 """

@@ -9,6 +9,8 @@ import pytest
 import robustness_counts
 from hypothesis import HealthCheck, settings
 
+from selfguide_lite.resources import resource
+
 # `make test` must be quick on two busy cores; `make fuzz` takes its time.
 settings.register_profile("quick", deadline=None, max_examples=50, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("fuzz", parent=settings.get_profile("quick"), max_examples=5000)
@@ -27,7 +29,8 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         patch.setenv("SELFGUIDE_CACHE", str(cache))
         patch.setenv("HF_HUB_OFFLINE", "1")
         patch.setenv("SELFGUIDE_THREADS", "1")  # small models gain nothing from more, and a busy machine loses much
-        patch.delenv("SELFGUIDE_MODEL", raising=False)
+        # The default model is too large for most tests: they run on the tiny one, which was trained for them.
+        patch.setenv("SELFGUIDE_MODEL", str(resource("data/tiny-vicuna.gguf")))
         yield cache
 
 

@@ -43,7 +43,7 @@ def test_annotate(path: Path) -> None:
 
 
 def test_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The embedded model through the real command: label scoring computes less than sampling does."""
+    """The tiny test model through the real command: label scoring computes less than sampling does."""
     monkeypatch.setenv("SELFGUIDE_CACHE", str(tmp_path / "cache"))
     words = ["bench", "-m", str(resource("data/tiny-vicuna.gguf")), "--only", "score", "--json"]
     done = CliRunner().invoke(main, words)

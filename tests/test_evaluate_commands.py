@@ -132,7 +132,7 @@ def test_a_copy_without_answers_has_the_runs_inputs_and_filters(folder: Path) ->
 
 def test_self_consistency_is_left_out_of_sampled_answers(folder: Path) -> None:
     """Scoring gives each label its exact share: nothing to vote on. The ablation samples, as the paper does."""
-    demo = resource("data/tasks/cheer-or-grumble.yaml")
+    demo = resource("tests/tiny_tasks/cheer-or-grumble.yaml")
     (folder / demo.name).write_bytes(demo.read_bytes())
     held_out = demo.with_name("cheer-or-grumble.eval.jsonl").read_text(encoding="utf-8").splitlines(keepends=True)[:9]
     (folder / "cheer-or-grumble.eval.jsonl").write_text("".join(held_out), encoding="utf-8")
@@ -184,7 +184,7 @@ def test_shipped_settings_go_by_their_names(folder: Path, name: str) -> None:
 
 def test_what_search_writes_can_be_shipped(folder: Path) -> None:
     gain = Gain("exact match", 9, "few-shot", 0.5, 0.6, 0.0, 0.2)
-    for candidate in grid([load_task(resource("data/tasks/thank-you.yaml")), load_task(folder / "shop.yaml")]):
+    for candidate in grid([load_task(resource("tests/tiny_tasks/thank-you.yaml")), load_task(folder / "shop.yaml")]):
         trial = Trial(candidate, {"a": gain}, {})
         write_settings(Found(trial, (trial,), {}, 42, 75), folder / "found.yaml")
         written = given_settings(folder / "found.yaml", ())

@@ -66,7 +66,7 @@ def test_comparison():
 
 
 def test_methods_side_by_side():
-    task = load_task(resource("data/tasks/cheer-or-grumble.yaml")).model_copy(update={"name": "mo\x1b[31mod"})
+    task = load_task(resource("tests/tiny_tasks/cheer-or-grumble.yaml")).model_copy(update={"name": "mo\x1b[31mod"})
     rights = [task.labels[place % 2] for place in range(4)]
     texts = {"few-shot": [f"It is {rights[0]}.", rights[0], "?", rights[0]], "few-shot scored": rights}
     made = {}

@@ -18,7 +18,7 @@ from selfguide_lite.llm.hashing import file_sha256
 from selfguide_lite.resources import resource
 
 ROOT = Path(__file__).parent.parent
-EMBEDDED = resource("data/tiny-vicuna.gguf")
+TINY = resource("data/tiny-vicuna.gguf")
 
 # Python runs a module of this name first. This one hides packages, and says that the machine has less memory.
 SITE = """
@@ -42,7 +42,7 @@ def train_elsewhere(tmp_path: Path, *words: object, **machine: str) -> "subproce
     (site / "sitecustomize.py").write_text(SITE)
     db = filled(tmp_path / "colours.db", n=8)
     return subprocess.run(
-        [sys.executable, "-m", "selfguide_lite", "train", "-d", db, "-m", EMBEDDED, *map(str, words)],
+        [sys.executable, "-m", "selfguide_lite", "train", "-d", db, "-m", TINY, *map(str, words)],
         capture_output=True, text=True, cwd=ROOT, check=False,
         env=os.environ | {"PYTHONPATH": str(site), "SELFGUIDE_CACHE": str(tmp_path / "cache")} | machine,
     )  # fmt: skip
@@ -115,8 +115,8 @@ def test_an_adapter_for_another_base(tmp_path: Path) -> None:
     adapter = write_adapter(random_lora(tmp_path / "lora", llama), llama, tmp_path / "adapter.gguf")
     out = tmp_path / "out.gguf"
     for words in (["predict", "a sky"], ["export", "-o", out], ["export", "--merge", "f16", "-o", out]):
-        line = asked(words[0], "-d", db, "-m", EMBEDDED, "-a", adapter, *words[1:])
-        assert file_sha256(llama)[:12] in line and file_sha256(EMBEDDED)[:12] in line
+        line = asked(words[0], "-d", db, "-m", TINY, "-a", adapter, *words[1:])
+        assert file_sha256(llama)[:12] in line and file_sha256(TINY)[:12] in line
         assert not out.exists()
     cut = tmp_path / "cut.gguf"
     cut.write_bytes(adapter.read_bytes()[:-100])

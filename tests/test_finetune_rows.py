@@ -22,9 +22,9 @@ from selfguide_lite.store import Pair
 PAIRS = [Pair(1, "a sky", "blue"), Pair(2, "two words", "dark green"), Pair(3, "odd </s> one", "</s> 🎉 red")]
 
 
-@pytest.fixture(scope="module", params=["embedded", "spm", "bpe"])
+@pytest.fixture(scope="module", params=["tiny", "spm", "bpe"])
 def model(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Model]:
-    if request.param == "embedded":
+    if request.param == "tiny":
         path = resource("data/tiny-vicuna.gguf")
     else:
         path = random_llama(tmp_path_factory.mktemp("llama"), vocabulary=request.param)

@@ -36,7 +36,7 @@ from selfguide_lite.task import Task
 pytest.importorskip("unsloth", reason="needs the packages for training")
 
 ROOT = Path(__file__).parent.parent
-EMBEDDED = resource("data/tiny-vicuna.gguf")
+TINY = resource("data/tiny-vicuna.gguf")
 OPTIONS = ["--epochs", "3", "--batch-size", "8", "--save-steps", "2", "--rank", "4", "--seed", "1"]  # 6 steps of 2
 
 
@@ -49,7 +49,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, "subprocess
     """A database that was trained on to the end, and what the command said."""
     db = filled(tmp_path_factory.mktemp("whole") / "colours.db")
     done = subprocess.run(
-        command("train", "-d", db, "-m", EMBEDDED, *OPTIONS, "--json"), capture_output=True, text=True, cwd=ROOT
+        command("train", "-d", db, "-m", TINY, *OPTIONS, "--json"), capture_output=True, text=True, cwd=ROOT
     )
     assert done.returncode == 0, done.stderr
     return db, done
@@ -79,7 +79,7 @@ def test_the_loss_is_that_of_the_answers_alone(tmp_path: Path) -> None:
     """The first step's loss, all rows in one batch, is the mean over answers and end tokens as llama.cpp gives it."""
     db = filled(tmp_path / "colours.db", n=6)
     done = subprocess.run(
-        command("train", "-d", db, "-m", EMBEDDED, "--epochs", 1, "--batch-size", 6, "-q"), cwd=ROOT, check=False
+        command("train", "-d", db, "-m", TINY, "--epochs", 1, "--batch-size", 6, "-q"), cwd=ROOT, check=False
     )
     assert done.returncode == 0
     with Store.open(db, read_only=True) as store:
@@ -87,12 +87,12 @@ def test_the_loss_is_that_of_the_answers_alone(tmp_path: Path) -> None:
         adapter = store.latest_adapter(store.only_task_id())
         assert adapter is not None
         (step,) = store.train_steps(adapter.run_id)
-    model = Model(EMBEDDED, vocab_only=True)
+    model = Model(TINY, vocab_only=True)
     rows = make_rows(pairs, TASK, Prompts(), ChatFormat.of(model), 2048).rows
     model.close()
     losses: list[float] = []
     for row in rows:
-        logits = llama_cpp_logits(EMBEDDED, row.ids).astype(np.float64)
+        logits = llama_cpp_logits(TINY, row.ids).astype(np.float64)
         for place in range(row.answer_start, len(row.ids)):
             before = logits[place - 1]
             losses.append(math.log(np.exp(before - before.max()).sum()) + before.max() - before[row.ids[place]])
@@ -105,7 +105,7 @@ def test_killed_and_resumed_is_as_never_killed(
     db = filled(tmp_path / "colours.db")
     folder = lora_dir(db, "colours")
     child = subprocess.Popen(
-        command("train", "-d", db, "-m", EMBEDDED, *OPTIONS, "-q"), cwd=ROOT, start_new_session=True
+        command("train", "-d", db, "-m", TINY, *OPTIONS, "-q"), cwd=ROOT, start_new_session=True
     )
     deadline = time.monotonic() + 240
     while not (folder / "checkpoint-4" / "trainer_state.json").exists():
@@ -117,7 +117,7 @@ def test_killed_and_resumed_is_as_never_killed(
     (folder / "checkpoint-6").mkdir(exist_ok=True)  # one that was being written
     (folder / "checkpoint-6" / "trainer_state.json").unlink(missing_ok=True)
     again = subprocess.run(
-        command("train", "-d", db, "-m", EMBEDDED, *OPTIONS), cwd=ROOT, capture_output=True, text=True
+        command("train", "-d", db, "-m", TINY, *OPTIONS), cwd=ROOT, capture_output=True, text=True
     )
     assert again.returncode == 0, again.stderr
     whole, resumed = read_adapter(adapter_path(trained[0], "colours")), read_adapter(adapter_path(db, "colours"))
@@ -133,7 +133,7 @@ def test_killed_and_resumed_is_as_never_killed(
             assert ours.loss == pytest.approx(theirs.loss, rel=1e-3)
     # done is done
     third = subprocess.run(
-        command("train", "-d", db, "-m", EMBEDDED, *OPTIONS), cwd=ROOT, capture_output=True, text=True
+        command("train", "-d", db, "-m", TINY, *OPTIONS), cwd=ROOT, capture_output=True, text=True
     )
     assert third.returncode == 0
     assert "already trained" in third.stderr
@@ -145,7 +145,7 @@ def test_two_processes_learn_what_one_does(
     """Half the batch each, under torchrun: one of them keeps the books, and the result is that of one process."""
     db = filled(tmp_path / "colours.db")
     launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    words = ["-m", "selfguide_lite", "train", "-d", db, "-m", EMBEDDED, *OPTIONS, "--batch-size", "4", "--json"]
+    words = ["-m", "selfguide_lite", "train", "-d", db, "-m", TINY, *OPTIONS, "--batch-size", "4", "--json"]
     done = subprocess.run([*launch, *map(str, words)], capture_output=True, text=True, cwd=ROOT)
     assert done.returncode == 0, done.stderr
     (line,) = done.stdout.splitlines()
@@ -168,11 +168,11 @@ def test_weights_from_a_folder_learn_the_same(
 ) -> None:
     """The GGUF's own weights, given as a folder: the same adapter."""
     db = filled(tmp_path / "colours.db")
-    words = ["train", "-d", db, "-m", EMBEDDED, "--base", hf_folder(EMBEDDED), *OPTIONS, "-q"]
+    words = ["train", "-d", db, "-m", TINY, "--base", hf_folder(TINY), *OPTIONS, "-q"]
     done = subprocess.run(command(*words), capture_output=True, text=True, cwd=ROOT)
     assert done.returncode == 0, done.stderr
     own, given = read_adapter(adapter_path(trained[0], "colours")), read_adapter(adapter_path(db, "colours"))
-    assert own.base_sha256 == given.base_sha256 == file_sha256(EMBEDDED)
+    assert own.base_sha256 == given.base_sha256 == file_sha256(TINY)
     for name in own.pairs:
         np.testing.assert_allclose(given.delta(name), own.delta(name), atol=2e-5)
 
@@ -212,7 +212,7 @@ def test_export_and_predict(trained: tuple[Path, "subprocess.CompletedProcess[st
     assert file_sha256(out) == file_sha256(adapter_path(db, "colours"))
     modelfile = out.with_suffix(".Modelfile").read_text()
     assert "--ctx-size 0" not in out.with_suffix(".sh").read_text()
-    assert f"FROM {EMBEDDED}" in modelfile and "ADAPTER ./colours.gguf" in modelfile
+    assert f"FROM {TINY}" in modelfile and "ADAPTER ./colours.gguf" in modelfile
     assert subprocess.run(["sh", "-n", str(out.with_suffix(".sh"))], check=False).returncode == 0
     merged = tmp_path / "merged.gguf"
     done = runner.invoke(main, ["export", "-d", str(db), "--merge", "f32", "-o", str(merged)])
@@ -248,7 +248,7 @@ def test_nothing_to_learn_is_said(tmp_path: Path, pairs: int, words: str) -> Non
                 )
             )
             store.add_outputs([NewOutput(added, 1, 0, "warm")])
-    done = CliRunner().invoke(main, ["train", "-d", str(db), "-m", str(EMBEDDED)])
+    done = CliRunner().invoke(main, ["train", "-d", str(db), "-m", str(TINY)])
     assert done.exit_code == 1
     assert words in done.stderr
     assert "Traceback" not in done.stderr
@@ -261,7 +261,7 @@ def test_wrong_weights_are_refused(tmp_path: Path, base: str, words: str) -> Non
     folder = hf_folder(random_llama(tmp_path)) if base == "another" else tmp_path
     db = filled(tmp_path / "colours.db", n=4)
     done = subprocess.run(
-        command("train", "-d", db, "-m", EMBEDDED, "--base", folder, "-q"), cwd=ROOT, capture_output=True, text=True
+        command("train", "-d", db, "-m", TINY, "--base", folder, "-q"), cwd=ROOT, capture_output=True, text=True
     )
     assert done.returncode == 1
     assert words in done.stderr and "Traceback" not in done.stderr
@@ -269,7 +269,7 @@ def test_wrong_weights_are_refused(tmp_path: Path, base: str, words: str) -> Non
 
 def test_two_descriptions_of_the_prompt(tmp_path: Path) -> None:
     """The script's prompt is the very one of inference, by llama.cpp's own reading of control tokens in a text."""
-    for base in (EMBEDDED, random_llama(tmp_path, vocabulary="spm")):
+    for base in (TINY, random_llama(tmp_path, vocabulary="spm")):
         script, modelfile = made_for(base, tmp_path)
         shown = subprocess.run(
             ["sh", "-c", script, "sh", "a 'quoted' sky"],

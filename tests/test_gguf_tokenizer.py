@@ -41,10 +41,10 @@ TEXTS = [
 ]
 
 
-@pytest.fixture(scope="module", params=["embedded", "sentencepiece", "byte-level"])
+@pytest.fixture(scope="module", params=["tiny", "sentencepiece", "byte-level"])
 def pair(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
     """The two tokenizers of a model; the flag says whether names of control tokens are read as such."""
-    if request.param == "embedded":
+    if request.param == "tiny":
         path = resource("data/tiny-vicuna.gguf")
     else:
         vocabulary = "spm" if request.param == "sentencepiece" else "bpe"

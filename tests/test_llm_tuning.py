@@ -97,7 +97,8 @@ def test_settings_can_be_overruled(cache: Path, path: Path, monkeypatch: pytest.
 
 
 def test_the_command_line_overrules(cache: Path, path: Path, tmp_path: Path) -> None:
-    words = ["generate", str(resource("data/tasks/thank-you.yaml")), "-d", str(tmp_path / "x.db"), "-m", str(path)]
+    task = resource("tests/tiny_tasks/thank-you.yaml")
+    words = ["generate", str(task), "-d", str(tmp_path / "x.db"), "-m", str(path)]
     bad = CliRunner().invoke(main, [*words, "--engine", "flash=maybe"])
     assert bad.exit_code == 2 and "flash is on or off" in bad.output
     few = ["--set", "rounds=1", "--set", "prompts_per_round=2", "--set", "input_max_tokens=4", "-q"]

@@ -1,4 +1,4 @@
-"""The wheel, installed without the repository, runs a task with the embedded model; the documented API works."""
+"""The wheel, installed without the repository, runs a task with the tiny test model; the documented API works."""
 
 import json
 import os

@@ -253,7 +253,7 @@ def test_tasks_of_a_benchmark_go_through(name: str, tmp_path: Path) -> None:
     try:
         model = resource("data/tiny-vicuna.gguf")
     except FileNotFoundError:
-        pytest.skip("the embedded model is not made yet")
+        pytest.skip("the tiny test model is not made yet")
     path = tmp_path / "task.yaml"
     imported = CliRunner().invoke(main, ["import-ni", str(source), "-o", str(path)], catch_exceptions=False)
     assert imported.exit_code == 0, imported.output

@@ -18,7 +18,7 @@ from selfguide_lite.gguf.to_hf import geometry
 from selfguide_lite.gguf.vocabulary import check_vocabulary
 from selfguide_lite.resources import resource
 
-EMBEDDED = resource("data/tiny-vicuna.gguf")
+TINY = resource("data/tiny-vicuna.gguf")
 _U8, _I32, _F32, _STRING, _ARRAY, _U64 = 0, 5, 6, 8, 9, 10
 
 
@@ -34,10 +34,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def headers(folder: Path) -> list[tuple[bytes, int]]:
-    """The headers of real files with the whole files' sizes: the embedded model, and small random ones."""
+    """The headers of real files with the whole files' sizes: the tiny test model, and small random ones."""
     shape = Geometry(32, 1, 1, 1, 32)
     small = [write_random_llama(folder / f"{kind}.gguf", shape, vocabulary=kind) for kind in ("bpe", "spm")]
-    return [(path.read_bytes()[: header_end(path)], path.stat().st_size) for path in (EMBEDDED, *small)]
+    return [(path.read_bytes()[: header_end(path)], path.stat().st_size) for path in (TINY, *small)]
 
 
 def tried(path: Path, raw: bytes, size: int = 0) -> bool:
@@ -216,7 +216,7 @@ def test_headers_made_to_harm_take_no_memory(folder: Path) -> None:
             file.write(raw)
             file.truncate(2**31)
         paths.append(path)
-    status, usual, said = peak(READ, EMBEDDED)
+    status, usual, said = peak(READ, TINY)
     assert status == 0, said
     status, most, said = peak(READ, *paths)
     assert status == 0, said
@@ -225,7 +225,7 @@ def test_headers_made_to_harm_take_no_memory(folder: Path) -> None:
 
 
 def changed(old: bytes, new: bytes) -> bytes:
-    raw = EMBEDDED.read_bytes()
+    raw = TINY.read_bytes()
     assert raw.count(old) >= 1 and len(old) == len(new)
     return raw.replace(old, new, 1)
 
@@ -243,7 +243,7 @@ DEEP = {
 def test_commands_refuse_a_damaged_model_in_lines(name: str, folder: Path) -> None:
     path = folder / "deep.gguf"
     path.write_bytes(changed(*DEEP[name]))
-    task = resource("data/tasks/who-was-there.yaml")
+    task = resource("tests/tiny_tasks/who-was-there.yaml")
     commands: list[tuple[object, ...]] = [("generate", task, "-m", path, "-d", folder / f"{name}.db", "-q")]
     if name == "a token twice":
         commands.append(("doctor", "-m", path))

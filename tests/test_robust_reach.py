@@ -82,8 +82,8 @@ def alone(folder: Path, *commands: list[str]) -> tuple[dict[str, object], str]:
 @pytest.mark.timeout(900)  # half a minute on a quiet machine
 def test_the_whole_job_reaches_for_nothing(tmp_path: Path) -> None:
     pytest.importorskip("unsloth", reason="needs the packages for training")
-    rows = resource("data/tasks/thank-you.eval.jsonl").read_text(encoding="utf-8").splitlines(keepends=True)
-    task = resource("data/tasks/thank-you.yaml").read_text(encoding="utf-8")
+    rows = resource("tests/tiny_tasks/thank-you.eval.jsonl").read_text(encoding="utf-8").splitlines(keepends=True)
+    task = resource("tests/tiny_tasks/thank-you.yaml").read_text(encoding="utf-8")
     (tmp_path / "thank-you.yaml").write_text(task, encoding="utf-8")
     (tmp_path / "thank-you.eval.jsonl").write_text("".join(rows[:10]), encoding="utf-8")
     tool = [sys.executable, "-m", "selfguide_lite"]

@@ -126,9 +126,9 @@ def headline(done: Iterable[Record]) -> str:
     table = markdown_table(["task", "seeds", "best prompting", "finetuned", "gain, 95 % interval"], rows)
     n = max(len(one["rights"]) for one in runs)
     return (
-        f"SmolLM2-135M-Instruct on two CPU cores, four data sets that people wrote, {n} rows each, one default setting\n"
-        "for all, exact match in percent. The best prompting is chosen among five, on other rows than it is scored on:"
-        f"\n\n{table}"
+        f"SmolLM2-135M-Instruct on two CPU cores, four data sets that people wrote, {n} rows each, one default\n"
+        "setting for all, exact match in percent. The best prompting is chosen among five, on other rows than it is\n"
+        f"scored on:\n\n{table}"
     )
 
 

@@ -1,4 +1,4 @@
-"""`python -m data.tiny_vicuna`: train the embedded model, write it as GGUF and write the demo tasks."""
+"""`python -m data.tiny_vicuna`: train the tiny test model, write it as GGUF and write the demo tasks."""
 
 import argparse
 from pathlib import Path
@@ -23,4 +23,4 @@ if __name__ == "__main__":
     if arguments.only in (None, "gguf"):
         write_gguf(arguments.folder / "checkpoint.pt", arguments.folder / "tokenizer.json", arguments.model)
     if arguments.only in (None, "tasks"):
-        write_demo_tasks(_DATA / "tasks")
+        write_demo_tasks(_DATA.parent / "tests" / "tiny_tasks")

@@ -9,6 +9,7 @@ import yaml
 from data.tiny_vicuna.tasks import MadeTask, demo_tasks
 from data.tiny_vicuna.world import Sentence, World
 from selfguide_lite.files import atomic_write
+from selfguide_lite.resources import resource
 
 ROWS = 300
 Pair = tuple[Sentence, str]
@@ -45,6 +46,12 @@ def examples(task: MadeTask, count: int = 3) -> list[Pair]:
     raise ValueError(f"{task.name}: no seed gives examples of different lengths")
 
 
+def paper_settings(kind: str) -> dict[str, object]:
+    """Return the paper's settings, with labels scored: what the tests' tasks are run with."""
+    paper = yaml.safe_load(resource("data/settings/paper.yaml").read_text(encoding="utf-8"))
+    return {**paper, "method": "score" if kind == "classification" else "sample"}
+
+
 def write_demo_tasks(folder: Path) -> None:
     """Write `NAME.yaml` and `NAME.eval.jsonl` for every demo task."""
     for task in demo_tasks():
@@ -56,7 +63,8 @@ def write_demo_tasks(folder: Path) -> None:
             content["labels"] = list(task.labels)
         content["examples"] = [{"input": sentence.text, "output": answer} for sentence, answer in shown]
         content["eval"] = f"{task.name}.eval.jsonl"
-        text = "# A demo task over the embedded model's made-up world. Made by data/tiny_vicuna/demo.py.\n"
+        content["settings"] = paper_settings(task.kind)
+        text = "# A test task over the tiny model's made-up world, with the paper's settings. Made by data/tiny_vicuna/demo.py.\n"
         text += yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=110)
         with atomic_write(folder / f"{task.name}.yaml") as temporary:
             temporary.write_text(text, encoding="utf-8")

@@ -1,4 +1,4 @@
-"""Trains the embedded model from nothing, on chats that are made up as it goes.
+"""Trains the tiny test model from nothing, on chats that are made up as it goes.
 
 Goes on from its checkpoint where there is one.
 """

@@ -1,4 +1,4 @@
-"""The embedded model's tokenizer: byte-level BPE trained on the made-up text, and its chat format (Vicuna's)."""
+"""The tiny test model's tokenizer: byte-level BPE trained on the made-up text, and its chat format (Vicuna's)."""
 
 from collections.abc import Iterable, Sequence
 from itertools import islice

@@ -76,7 +76,7 @@ model_option = click.option(
     type=click.Path(path_type=Path),
     envvar="SELFGUIDE_MODEL",
     metavar="GGUF",
-    help="The model: a GGUF file.  [default: $SELFGUIDE_MODEL, else the small embedded one]",
+    help="The model: a GGUF file.  [default: $SELFGUIDE_MODEL, else SmolLM2-135M-Instruct]",
 )
 
 

@@ -97,7 +97,7 @@ def _preview(kind: "Kind", instruction: str, labels: list[str], examples: list[A
 
 @contextmanager
 def _counter(model: Path | None) -> "Iterator[Counter | None]":
-    """Give the tokenizer of the model that is meant; None where none was named and the embedded one is missing."""
+    """Give the tokenizer of the model that is meant; None where none was named and the default one is missing."""
     import os
 
     from selfguide_lite.errors import SelfguideError

@@ -168,7 +168,7 @@ def compare(
     """Measure methods on a task's evaluation set.
 
     :param db: the run's database; what `run` made is used, what is missing is made
-    :param model: GGUF file; None: `$FINETUNED_MODEL`, else the embedded model
+    :param model: GGUF file; None: `$SELFGUIDE_MODEL`, else the default model
     :param methods: names from `methods_for`; all ways of prompting are always among them. None: all
     :param curve: SELF-GUIDE with only so many of its pairs, for each of these numbers
     :param settings: fields of `Settings` to change, over those of the task

@@ -66,7 +66,7 @@ class Tools:
     ) -> Self:
         """Fill in what was left open.
 
-        :param model: None: `$SELFGUIDE_MODEL`, else the embedded model
+        :param model: None: `$SELFGUIDE_MODEL`, else the default model
         :raises SelfguideError: where there is no such model
         """
         from selfguide_lite.llm import model_path

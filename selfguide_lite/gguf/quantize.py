@@ -35,10 +35,11 @@ def _log(level: int, text: bytes, _: object) -> None:
         _messages.append(text.decode("utf-8", "replace").strip())
 
 
-def quantize(source: Path, out: Path, kind: str) -> None:
+def quantize(source: Path, out: Path, kind: str, *, again: bool = False) -> None:
     """Quantize a model whose matrices are in 32 or 16 bits.
 
     :param kind: a key of `FILE_TYPES`
+    :param again: whether matrices that are quantized already are turned into the other type
     :raises SelfguideError: where llama.cpp cannot do it
     """
     _messages.clear()
@@ -47,8 +48,9 @@ def quantize(source: Path, out: Path, kind: str) -> None:
     params = llama_cpp.llama_model_quantize_default_params()
     params.ftype = FILE_TYPES[kind]
     params.nthread = max(1, (os.cpu_count() or 2) // 2)
+    params.allow_requantize = again
     params.max_buf_size = _BUFFER_BYTES
     status = llama_cpp.llama_model_quantize(os.fsencode(source), os.fsencode(out), ctypes.byref(params))
     if status != 0:
         why = "; ".join(_messages[-2:]) or f"status {status}"
-        raise SelfguideError(f"{out}: llama.cpp could not quantize the merged model to {kind}: {why}")
+        raise SelfguideError(f"{out}: llama.cpp could not quantize the model to {kind}: {why}")

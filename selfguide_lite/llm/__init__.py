@@ -21,20 +21,17 @@ __all__ = [
 
 
 def model_path(given: Path | None = None) -> Path:
-    """Return the GGUF file to use: the one given, else `$SELFGUIDE_MODEL`, else the embedded model.
+    """Return the GGUF file to use: the one given, else `$SELFGUIDE_MODEL`, else the default model.
 
-    :raises SelfguideError: where there is no such file
+    :raises SelfguideError: where there is no such file, or the default model is not here, with the way to get it
     """
-    from selfguide_lite.resources import resource
-
     path, origin = given, ""
     if path is None and os.environ.get("SELFGUIDE_MODEL"):
         path, origin = Path(os.environ["SELFGUIDE_MODEL"]).expanduser(), " (from SELFGUIDE_MODEL)"
     if path is None:
-        try:
-            path = resource("data/tiny-vicuna.gguf")
-        except FileNotFoundError as error:
-            raise SelfguideError(f"{error}; give a model with -m FILE.gguf or SELFGUIDE_MODEL") from error
+        from selfguide_lite.models import default_model
+
+        path = default_model()
     if not path.is_file():
         raise SelfguideError(f"{path}{origin}: no such model file; give a GGUF file with -m or SELFGUIDE_MODEL")
     return path
@@ -53,7 +50,7 @@ def open_engine(
 ) -> Engine:
     """Open an engine: a GGUF file on this machine, or a server.
 
-    :param model: the GGUF file; None: `$SELFGUIDE_MODEL`, else the embedded model
+    :param model: the GGUF file; None: `$SELFGUIDE_MODEL`, else the default model
     :param adapter: a GGUF LoRA adapter, at `adapter_scale`
     :param server: base URL of an OpenAI-compatible server; then `model` is not used
     :param server_model: the model's name there; None: the first one it offers

@@ -39,6 +39,7 @@ class Tuning:
     :param flash: flash attention
     :param threads: processor threads of a worker; 0: all cores, divided among the workers
     :param gpu_layers: layers on the GPU; negative: all
+    :param exact: compute with the very file, also where a copy in another type is faster
     :param tree: let samples that drew the same tokens share their cost
     """
 
@@ -51,6 +52,7 @@ class Tuning:
     threads: int = 0
     gpu_layers: int = -1
     tree: bool = True
+    exact: bool = False
 
     def __str__(self) -> str:
         several = f"{self.workers} workers, each with " if self.workers > 1 else ""

@@ -144,8 +144,11 @@ class Scorer:
             nodes = list(tree.root.inner())
             leaves = [node for node in nodes if not any(child.children for child in node.children.values())]
             need = len(job.prompt) - shared + len(nodes)
+            # A call's worth of tokens at a time: every query looks at all cells in use, those of other trees too, so
+            # that trees which are kept until the cache is full make scoring several times slower.
             if (
                 self._cache.free_sequences <= len(leaves)
+                or (self._cells and self._cells + need > self._room)
                 or self._cache.used + self._cells + need > self._cache.capacity
             ):
                 yield from self._flush()

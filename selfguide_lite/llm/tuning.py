@@ -19,6 +19,7 @@ from selfguide_lite.cache import read_json, write_json
 from selfguide_lite.errors import SelfguideError
 from selfguide_lite.llm.llama import DEFAULT_CONTEXT, LlamaEngine, Tuning, affordable_cells
 from selfguide_lite.llm.native import Context, ContextOptions, Model, cores, library_description
+from selfguide_lite.llm.working_copy import working_copy
 
 ENGINE_VARIABLE = "SELFGUIDE_ENGINE"
 _SWITCH = {"on": True, "true": True, "1": True, "off": False, "false": False, "0": False}
@@ -73,14 +74,15 @@ def open_tuned(
     unknown = set(overrides) - {field.name for field in fields(Tuning)}
     if unknown:
         raise SelfguideError(f"unknown engine setting {sorted(unknown)[0]!r}")
-    model, layers = load(path, overrides.get("gpu_layers"))
+    used = path if overrides.get("exact") or has_gpu() else working_copy(path)
+    model, layers = load(used, overrides.get("gpu_layers"))
     try:
-        found = kept(path, model)
+        found = kept(used, model)
         if found is None and measure:
             measured, quiet = measure_quietly(model, n_ctx or DEFAULT_CONTEXT)
             if quiet:  # else another program has the processor: defaults now, and measured next time
                 found = measured
-                keep(path, model, found)
+                keep(used, model, found)
         tuning = choose(found) if found else unmeasured(model)
         tuning = replace(tuning, **{"gpu_layers": layers, **overrides})
         return LlamaEngine(path, n_ctx=n_ctx, adapter=adapter, adapter_scale=adapter_scale, tuning=tuning, model=model)

@@ -1,56 +1,22 @@
-"""Models on this machine: what the cache holds, and getting more from a hub."""
+"""Getting a GGUF file from a model hub, with its own client."""
 
 import os
-import shutil
-from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
-from selfguide_lite.cache import cache_dir
 from selfguide_lite.errors import SelfguideError
 from selfguide_lite.llm.hashing import file_sha256
-
-# Short names: repository and file.
-KNOWN: dict[str, tuple[str, str]] = {
-    "vicuna-7b-v1.5": ("TheBloke/vicuna-7B-v1.5-GGUF", "vicuna-7b-v1.5.Q4_K_M.gguf"),
-    "vicuna-13b-v1.5": ("TheBloke/vicuna-13B-v1.5-GGUF", "vicuna-13b-v1.5.Q4_K_M.gguf"),
-    "tinyllama-1.1b-chat": ("TheBloke/TinyLlama-1.1B-Chat-v1.0-GGUF", "tinyllama-1.1b-chat-v1.0.Q4_K_M.gguf"),
-}
+from selfguide_lite.models.cached import models_dir
+from selfguide_lite.models.known import HubFile
 
 
-@dataclass(frozen=True, slots=True)
-class CachedModel:
-    """Something in the cache.
-
-    :param kind: `gguf`, or `hf` for a Hugging Face folder made from a GGUF
-    :param bytes: on the disk
-    """
-
-    name: str
-    kind: str
-    path: Path
-    bytes: int
-
-
-def models_dir() -> Path:
-    """Return the folder of pulled models."""
-    return cache_dir() / "models"
-
-
-def cached_models() -> list[CachedModel]:
-    """Return what the cache holds, by name."""
-    return sorted(_found(), key=lambda model: (model.kind, model.name))
-
-
-def pull(name: str) -> Path:
+def pull_from_hub(wanted: HubFile) -> Path:
     """Get a GGUF from the hub and return its path; one that is there already is not got again.
 
     Goes on where a broken download stopped, and checks the file against the hub's checksum.
 
-    :param name: a key of `KNOWN`, or `owner/repository/file.gguf`
-    :raises SelfguideError: where the name is wrong, the hub cannot be reached or the disk is full
+    :raises SelfguideError: where the hub cannot be reached or has no such file, or the disk is full
     """
-    repository, file = _split(name)
+    repository, file = wanted.repository, wanted.file
     try:
         import httpx
         from huggingface_hub import constants, get_hf_file_metadata, hf_hub_download, hf_hub_url
@@ -103,16 +69,6 @@ def pull(name: str) -> Path:
     return path
 
 
-def _split(name: str) -> tuple[str, str]:
-    if name in KNOWN:
-        return KNOWN[name]
-    parts = name.split("/")
-    if len(parts) < 3 or not all(parts) or ".." in parts or not name.endswith(".gguf"):
-        known = ", ".join(KNOWN)
-        raise SelfguideError(f"{name!r} is no model's name; give one of {known}, or owner/repository/file.gguf")
-    return "/".join(parts[:2]), "/".join(parts[2:])
-
-
 def _check(path: Path, expected: str) -> None:
     """Compare with the hub's checksum, which the client does not; large files have their SHA-256 as entity tag."""
     if len(expected) == 64 and file_sha256(path) != expected:
@@ -131,34 +87,3 @@ def _by_hand(file: str) -> str:
 
 def _line(error: Exception) -> str:
     return (str(error).strip().splitlines() or [type(error).__name__])[0]
-
-
-def _found() -> Iterator[CachedModel]:
-    root = models_dir()
-    for path in root.glob("*/*/**/*.gguf") if root.is_dir() else ():
-        if ".cache" not in path.parts:
-            yield CachedModel(str(path.relative_to(root)), "gguf", path, path.stat().st_size)
-    hf = cache_dir() / "hf"
-    for folder in hf.iterdir() if hf.is_dir() else ():
-        if (folder / "config.json").is_file() and not folder.name.startswith("."):
-            yield CachedModel(folder.name[:12], "hf", folder, _size(folder))
-
-
-def _size(folder: Path) -> int:
-    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
-
-
-def remove(name: str) -> CachedModel:
-    """Remove a model from the cache and return what it was.
-
-    :param name: as `cached_models` gives it
-    :raises SelfguideError: where the cache has none of that name
-    """
-    for model in cached_models():
-        if model.name == name:
-            if model.path.is_dir():
-                shutil.rmtree(model.path)
-            else:
-                model.path.unlink()
-            return model
-    raise SelfguideError(f"{name}: not in the cache; `selfguide models` lists what is")

@@ -1,0 +1,69 @@
+"""What the cache folder holds of models: pulled files, folders to train from, working copies."""
+
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from selfguide_lite.cache import cache_dir
+from selfguide_lite.errors import SelfguideError
+
+
+@dataclass(frozen=True, slots=True)
+class CachedModel:
+    """Something in the cache.
+
+    :param kind: `gguf`; `hf` for a Hugging Face folder made from a GGUF; `copy` for a working copy of one
+    :param bytes: on the disk
+    """
+
+    name: str
+    kind: str
+    path: Path
+    bytes: int
+
+
+def models_dir() -> Path:
+    """Return the folder of pulled models."""
+    return cache_dir() / "models"
+
+
+def cached_models() -> list[CachedModel]:
+    """Return what the cache holds, by name."""
+    return sorted(_found(), key=lambda model: (model.kind, model.name))
+
+
+def remove(name: str) -> CachedModel:
+    """Remove a model from the cache and return what it was.
+
+    :param name: as `cached_models` gives it
+    :raises SelfguideError: where the cache has none of that name
+    """
+    for model in cached_models():
+        if model.name == name:
+            if model.path.is_dir():
+                shutil.rmtree(model.path)
+            else:
+                model.path.unlink()
+            return model
+    raise SelfguideError(f"{name}: not in the cache; `selfguide models` lists what is")
+
+
+def _found() -> Iterator[CachedModel]:
+    root = models_dir()
+    for path in root.glob("*/*/**/*.gguf") if root.is_dir() else ():
+        if ".cache" not in path.parts:
+            yield CachedModel(str(path.relative_to(root)), "gguf", path, path.stat().st_size)
+    hf = cache_dir() / "hf"
+    for folder in hf.iterdir() if hf.is_dir() else ():
+        if (folder / "config.json").is_file() and not folder.name.startswith("."):
+            yield CachedModel(folder.name[:12], "hf", folder, _size(folder))
+    from selfguide_lite.llm.working_copy import copies_dir
+
+    copies = copies_dir()
+    for path in copies.glob("*.gguf") if copies.is_dir() else ():
+        yield CachedModel(path.stem, "copy", path, path.stat().st_size)
+
+
+def _size(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())

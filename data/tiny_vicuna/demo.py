@@ -64,7 +64,9 @@ def write_demo_tasks(folder: Path) -> None:
         content["examples"] = [{"input": sentence.text, "output": answer} for sentence, answer in shown]
         content["eval"] = f"{task.name}.eval.jsonl"
         content["settings"] = paper_settings(task.kind)
-        text = "# A test task over the tiny model's made-up world, with the paper's settings. Made by data/tiny_vicuna/demo.py.\n"
+        text = (
+            "# A test task over the tiny model's made-up world, with the paper's settings. Made by data/tiny_vicuna.\n"
+        )
         text += yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=110)
         with atomic_write(folder / f"{task.name}.yaml") as temporary:
             temporary.write_text(text, encoding="utf-8")

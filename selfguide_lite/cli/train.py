@@ -275,9 +275,9 @@ def predict_command(
         way = choose_way(store, task_id, templates, method, given, model)
         adapter = _adapter(store, task_id, given) if way.finetuned else None
         base = _base_of(store, task_id, model, adapter)
-    if not no_adapter:
-        click.echo(way.why, err=True)
     engine = open_engine(base, adapter=adapter, tune=False)
+    if not no_adapter:
+        click.echo(way.why, err=True)  # once nothing is wrong: a refusal is one line
     many = text == "-"
     failed = 0
     try:

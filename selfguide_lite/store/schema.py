@@ -455,7 +455,9 @@ STAGES = ("input", "output", "answer")
 # The view that counts a stage's filters: what reads it is made from them, so none of them may.
 _COUNTED_IN = {"input": "input_check", "output": "output_rejected", "answer": "answer_check"}
 _RANK = re.compile(r"^-- rank: (\d+)$", re.MULTILINE)
-_FILTERS = re.compile(r"/\* filters: (\w+)(.*?) \*/")
+_FILTERS = re.compile(r"/\* (own )?filters: (\w+) \*/")
+_EXPRESSION = re.compile(r"/\* (reason|detail): (\w+) \*/")
+_ROWWISE = re.compile(r"^SELECT a\.\w+ AS id,\s+(.+) AS detail\nFROM .+\nWHERE (.+);$", re.MULTILINE | re.DOTALL)
 _BODY = re.compile(r"/\* (\w+)((?:, \w+ as \w+)*) \*/")
 _OWN_RANK = 1000  # a user's filters come after all of ours
 
@@ -551,33 +553,49 @@ def wanted_views(connection: "sqlite3.Connection", *, with_own: bool = True) -> 
 
 
 def _expanded(sql: str, shipped: Mapping[str, str], own: Sequence[UserFilter]) -> str:
-    """Return a view's file with its two kinds of marks filled in.
+    """Return a view's file with its marks filled in, so that a filter is one file and nothing else.
 
-    `/* filters: STAGE */` becomes the rows of all filters of a stage. `/* VIEW, OTHER as NAME */` becomes the text of
-    a view that reads NAME in place of the view OTHER; the first kind may rename like that too. SQLite works a view out
-    anew for everything that reads it; what stands in a WITH under a name is worked out once.
+    `/* filters: STAGE */` becomes the rows of all filters of a stage, `/* own filters: STAGE */` those of the user's.
+    `/* reason: STAGE or FILTER */` and `/* detail: ... */` become the same as an expression: filters that look at a row
+    alone, as the shipped ones of answers do, need no reading of all rows for each. Their rows are called as in the
+    filters' files. `/* VIEW, OTHER as NAME */` becomes the text of a view that reads NAME in place of the view OTHER.
+
+    SQLite works a view out anew for everything that reads it, and prepares all that it reads as often again: what
+    stands in a WITH under a name is worked out once, but prepared for each that names it. So views name one another as
+    seldom as can be.
     """
 
+    def ranked(stage: str) -> list[tuple[int, str]]:
+        found = [(_rank(shipped[f"filter_{stage}_{name}"]), name) for name in shipped_filters(stage)]
+        return [(rank, name) for rank, name in found if rank is not None]
+
     def filters(mark: re.Match[str]) -> str:
-        stage, renamed = mark[1], mark[2]
-        rows = []
-        for name in shipped_filters(stage):
-            rank = _rank(shipped[f"filter_{stage}_{name}"])
-            view = f"filter_{stage}_{name}"
-            source = f"({_body(shipped[view], renamed)})" if renamed else view
-            if rank is not None:
-                rows.append(f"SELECT id, {rank}, '{name}', detail FROM {source}")
-        rows += [
+        stage = mark[2]
+        rows = [
+            f"SELECT id, {rank}, '{name}', detail FROM filter_{stage}_{name}"
+            for rank, name in ([] if mark[1] else ranked(stage))
+        ] + [
             f"SELECT id, {_OWN_RANK + number}, '{_quoted(filter_.name)}', detail FROM \"{_identifier(filter_.view)}\""
             for number, filter_ in enumerate(own)
             if filter_.stage == stage
         ]
-        return "\n    UNION ALL ".join(rows)
+        return "\n    UNION ALL ".join(rows) or "SELECT NULL, NULL, NULL, NULL WHERE 0"
+
+    def expression(mark: re.Match[str]) -> str:
+        stage = mark[2]
+        views = [f"filter_{stage}_{name}" for _, name in ranked(stage)] if stage in STAGES else [stage]
+        cases = []
+        for view in views:
+            parts = _ROWWISE.search(shipped[view])
+            assert parts is not None, f"{view}: looks at more than a row"
+            told = parts[1] if mark[1] == "detail" else f"'{'_'.join(view.split('_')[2:])}'"
+            cases.append(f"WHEN {parts[2]} THEN {told}")
+        return f"CASE {' '.join(cases)} END"
 
     def view(mark: re.Match[str]) -> str:
         return _body(_expanded(shipped[mark[1]], shipped, own), mark[2])
 
-    return _BODY.sub(view, _FILTERS.sub(filters, sql))
+    return _BODY.sub(view, _EXPRESSION.sub(expression, _FILTERS.sub(filters, sql)))
 
 
 def _body(sql: str, renamed: str) -> str:

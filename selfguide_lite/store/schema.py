@@ -452,8 +452,6 @@ def view_files() -> Mapping[str, str]:
 
 
 STAGES = ("input", "output", "answer")
-# The view that counts a stage's filters: what reads it is made from them, so none of them may.
-_COUNTED_IN = {"input": "input_check", "output": "output_rejected", "answer": "answer_check"}
 _RANK = re.compile(r"^-- rank: (\d+)$", re.MULTILINE)
 _FILTERS = re.compile(r"/\* (own )?filters: (\w+) \*/")
 _EXPRESSION = re.compile(r"/\* (reason|detail): (\w+) \*/")
@@ -509,21 +507,35 @@ def user_filters(connection: "sqlite3.Connection", shipped: Iterable[str]) -> li
 
 def problem(connection: "sqlite3.Connection", stage: str, view: str) -> str | None:
     """Return why the verdicts cannot count a filter view, or None."""
+    statement = f'SELECT id, detail FROM "{_identifier(view)}"'
     try:
-        if _COUNTED_IN[stage] not in _reads(connection, f'SELECT id, detail FROM "{_identifier(view)}"'):
+        if not _counting(stage) & _reads(connection, statement):
             return None
-        read = _reads(connection, f'SELECT id, detail FROM "{_identifier(view)}"', view)
-        circular = [name for name in read if name == _COUNTED_IN[stage] or _made_from(connection, stage, name)]
+        circular = sorted(
+            name
+            for name in _reads(connection, statement, view)
+            if ({name} | _reads(connection, f'SELECT 1 FROM "{_identifier(name)}"')) & _counting(stage)
+        )
     except Error as error:
         return str(error)
     return f"it reads {', '.join(circular)}, which is made from the {stage} filters"
 
 
-def _made_from(connection: "sqlite3.Connection", stage: str, name: str) -> bool:
-    return _COUNTED_IN[stage] in _reads(connection, f'SELECT 1 FROM "{_identifier(name)}"')
+@cache
+def _counting(stage: str) -> frozenset[str]:
+    """Return the views into whose text a stage's filters are written: what reads one of them is made from them."""
+    marks = re.compile(rf"/\* (?:(?:own )?filters|reason): {stage} \*/")
+    found = {name for name, sql in view_files().items() if marks.search(sql)}
+    while more := {
+        name
+        for name, sql in view_files().items()
+        if name not in found and any(mark[1] in found for mark in _BODY.finditer(sql))
+    }:
+        found |= more
+    return frozenset(found)
 
 
-def _reads(connection: "sqlite3.Connection", statement: str, by: str | None = None) -> list[str]:
+def _reads(connection: "sqlite3.Connection", statement: str, by: str | None = None) -> set[str]:
     """Return the tables and views that a statement reads, those behind its views too, as SQLite itself sees them.
 
     :param by: only what this view reads directly
@@ -542,7 +554,7 @@ def _reads(connection: "sqlite3.Connection", statement: str, by: str | None = No
         connection.execute(f"EXPLAIN {statement}")
     finally:
         connection.set_authorizer(None)
-    return sorted(found)
+    return found
 
 
 def wanted_views(connection: "sqlite3.Connection", *, with_own: bool = True) -> dict[str, str]:

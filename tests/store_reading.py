@@ -17,6 +17,7 @@ class Text:
 
     id: int
     text: str
+    label: str | None = None  # that was asked for
     outputs: list[tuple[int, str, float]] = field(default_factory=list)  # id, text, weight
 
 
@@ -28,6 +29,8 @@ def lower(text: str) -> str:
 def too_long_or_short(text: str, examples: Sequence[str], settings: Settings) -> bool | None:
     """Whether the length filter rejects; None where it is too close to the bound for floats to tell."""
     lengths = [len(example) for example in examples]
+    if settings.length_rule == "range":
+        return not min(lengths) / settings.length_factor <= len(text) <= max(lengths) * settings.length_factor
     mean, deviation = fmean(lengths), pstdev(lengths)
     if deviation == 0:
         width = max(settings.length_slack_min, settings.length_slack_share * mean)
@@ -40,8 +43,33 @@ def too_long_or_short(text: str, examples: Sequence[str], settings: Settings) ->
 
 def noise(text: str, task: Task) -> str | None:
     """The noise term that is named: the first of those found, in the order of their UTF-8 bytes."""
-    found = [term for term in task.noise_terms or () if lower(term) in lower(text)]
+    found = [
+        term
+        for term in task.noise_terms or ()
+        if (
+            any(line.startswith(lower(term[1:])) for line in lower(text).split("\n"))
+            if term[0] == "^" and len(term) > 1
+            else lower(term) in lower(text)
+        )
+    ]
     return min(found, key=str.encode) if found else None
+
+
+def in_word(character: str) -> bool:
+    """Whether a character belongs to a word with edges; Chinese has none."""
+    return (character.isalnum() or character == "_") and not "\u2e80" <= character <= "\u9fff"
+
+
+def names(text: str, label: str) -> bool:
+    """Whether a text has a label as a whole word, at any place."""
+    hay, needle = f" {fold(text)} ", fold(label)
+    for start in range(1, len(hay) - len(needle)):
+        before, after = hay[start - 1], hay[start + len(needle)]
+        if hay.startswith(needle, start) and not (
+            (in_word(before) and in_word(needle[0])) or (in_word(after) and in_word(needle[-1]))
+        ):
+            return True
+    return False
 
 
 def input_reasons(texts: Sequence[Text], task: Task, settings: Settings) -> dict[int, str | None]:
@@ -49,6 +77,7 @@ def input_reasons(texts: Sequence[Text], task: Task, settings: Settings) -> dict
     reasons: dict[int, str | None] = {}
     seen: set[str] = set()
     seeds = {fold(example.input) for example in task.examples}
+    telling = [label for label in task.labels if not any(names(example.input, label) for example in task.examples)]
     for shown in texts:
         off = too_long_or_short(shown.text, [example.input for example in task.examples], settings)
         if not shown.text.strip():
@@ -61,6 +90,8 @@ def input_reasons(texts: Sequence[Text], task: Task, settings: Settings) -> dict
             reason = "length"
         elif fold(shown.text) in seeds:
             reason = "echo"
+        elif settings.label_named_filter and any(names(shown.text, label) for label in telling):
+            reason = "label_named"
         elif fold(shown.text) in seen:
             reason = "duplicate"
         else:
@@ -87,7 +118,7 @@ def output_reason(text: str, task: Task, settings: Settings) -> str | None:
 
 
 def votes(shown: Text, task: Task, settings: Settings) -> list[tuple[str, float]]:
-    """The distinct answers with their shares, the one taken first."""
+    """The distinct answers with their shares of all outputs, the one that wins first."""
     weights: dict[str, float] = defaultdict(float)
     first: dict[str, int] = {}
     heaviest: dict[str, float] = defaultdict(float)
@@ -97,7 +128,7 @@ def votes(shown: Text, task: Task, settings: Settings) -> list[tuple[str, float]
             weights[answer] += weight
             heaviest[answer] = max(heaviest[answer], weight)
             first.setdefault(answer, output_id)
-    total = sum(weights.values())
+    total = sum(weight for _, _, weight in shown.outputs)
     if settings.consistency_filter:
         order = sorted(weights, key=lambda answer: (-weights[answer], len(answer), first[answer]))
     else:
@@ -105,12 +136,72 @@ def votes(shown: Text, task: Task, settings: Settings) -> list[tuple[str, float]
     return [(answer, weights[answer] / total) for answer in order]
 
 
-def answers(texts: Sequence[Text], task: Task, settings: Settings) -> dict[int, str]:
-    """Each input's consistent answer."""
-    least = settings.min_share if settings.consistency_filter else 0
+@dataclass
+class Answer:
+    """What an input is answered with; `unclear` where floats cannot tell."""
+
+    answer: str
+    share: float
+    confidence: float
+    unclear: bool = False
+
+
+def priors(texts: Sequence[Text], task: Task, settings: Settings) -> tuple[dict[str, float], int]:
+    """Each label's mean share over the kept inputs with a valid answer, and the number of these."""
+    reasons = input_reasons(texts, task, settings)
+    counted = [dict(votes(shown, task, settings)) for shown in texts if reasons[shown.id] is None]
+    counted = [shares for shares in counted if shares]
+    return {label: fmean(shares.get(label, 0.0) for shares in counted) for label in task.labels if counted}, len(
+        counted
+    )
+
+
+def answers(texts: Sequence[Text], task: Task, settings: Settings) -> dict[int, Answer]:
+    """Each input's answer, calibrated where that is on."""
+    means, n = priors(texts, task, settings)
+    calibrated = bool(settings.calibrate and task.labels and n and n >= settings.calibrate_min_inputs)
     found = {}
     for shown in texts:
-        counted = votes(shown, task, settings)
-        if counted and counted[0][1] >= least:
-            found[shown.id] = counted[0][0]
+        shares = votes(shown, task, settings)
+        if not shares:
+            continue
+        leans = {
+            label: share / means[label] * task.label_shares.get(label, 1.0) if calibrated and means[label] else 0.0
+            for label, share in shares
+        }
+        if not sum(leans.values()):
+            found[shown.id] = Answer(shares[0][0], shares[0][1], shares[0][1])
+            continue
+        best = max(leans, key=lambda label: leans[label])  # the first of those tied
+        found[shown.id] = Answer(
+            best,
+            dict(shares)[best],
+            leans[best] / sum(leans.values()),
+            any(label != best and abs(lean - leans[best]) < 1e-9 for label, lean in leans.items()),
+        )
     return found
+
+
+def answer_reasons(texts: Sequence[Text], task: Task, settings: Settings) -> dict[int, str | None]:
+    """The first reason for which the answer of each kept input is rejected."""
+    taken = answers(texts, task, settings)
+    reasons: dict[int, str | None] = {}
+    asked = {shown.id: shown.label for shown in texts}
+    kept = input_reasons(texts, task, settings)
+    for i, answer in taken.items():
+        if kept[i] is not None:
+            continue
+        if settings.consistency_filter and answer.confidence < settings.min_share:
+            reasons[i] = "share"
+        elif answer.confidence < settings.min_confidence:
+            reasons[i] = "confidence"
+        else:
+            reasons[i] = None
+    if task.labels and settings.agreement_filter:
+        passing = [i for i, reason in reasons.items() if reason is None]
+        left = [taken[i].answer for i in passing if asked[i] in (None, taken[i].answer)]
+        if min(left.count(label) for label in task.labels) >= settings.agreement_min_pairs:
+            for i in passing:
+                if asked[i] not in (None, taken[i].answer):
+                    reasons[i] = "disagreement"
+    return reasons

@@ -25,6 +25,7 @@ TASK = Task(
     kind="generation",
     instruction="Copy it.",
     examples=(Example(input="abcdefghij", output="abcdefghij"),),
+    settings=Settings(input_length_filter=False),
 )
 
 

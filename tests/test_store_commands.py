@@ -218,7 +218,7 @@ def test_show_tells_the_life_of_an_input(selfguide: Run) -> None:
         "with the answer good",
         "verdict: kept",
         "label (none of the labels)",
-        "bad         2  100.0%",
+        "bad         2  66.7%",
         "in the dataset as\n  bad",
         "SHA-256 abababababababab), seed 17",
     ):
@@ -263,6 +263,11 @@ def test_a_filter_of_ones_own_counts_until_it_is_dropped(selfguide: Run) -> None
         "filter", "add", "short", "select id, text as detail from output where length(text) < 5;", "--stage", "output"
     )
     assert {"stage": "output", "reason": "short", "n": 2} in json.loads(selfguide("status", "--json").output)["funnel"]
+    narrow = "select input_id as id, 'narrow' as detail from answer where confidence < 0.9"
+    assert "rejects 1 answers" in selfguide("filter", "add", "narrow", narrow, "--stage", "answer").output
+    assert {"stage": "answer", "reason": "narrow", "n": 1} in json.loads(selfguide("status", "--json").output)["funnel"]
+    assert "its answer was rejected: narrow (narrow)" in selfguide("show", "1").output
+    selfguide("filter", "drop", "narrow")
     selfguide("filter", "drop", "wind")
     selfguide("filter", "drop", "short")
     assert "verdict: kept" in selfguide("show", "2").output
@@ -302,8 +307,8 @@ def test_a_wrong_filter_is_one_line_and_the_file_is_as_it_was(
 
 
 def test_filter_set_and_noise_change_the_dataset(selfguide: Run) -> None:
-    assert "min_share is 0.7: 2 pairs before, 1 now" in selfguide("filter", "set", "min_share", "0.7").output
-    assert "min_share is 0.3: 1 pairs before, 2 now" in selfguide("filter", "set", "min_share", "0.3").output
+    assert "min_share is 0.7: 2 pairs before, 0 now" in selfguide("filter", "set", "min_share", "0.7").output
+    assert "min_share is 0.3: 0 pairs before, 2 now" in selfguide("filter", "set", "min_share", "0.3").output
     assert "is false" in selfguide("filter", "set", "noise_filter", "off").output
     assert "is none" in selfguide("filter", "set", "near_duplicate_threshold", "off").output
     assert "does not fit" in selfguide("filter", "set", "min_share", "2", fails=True).output

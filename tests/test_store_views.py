@@ -18,7 +18,7 @@ MOOD = Task(
     instruction="Say how it sounds.",
     labels=("good", "not good", "so-so"),
     examples=(Example(input="what a fine day", output="good"), Example(input="rain again", output="not good")),
-    settings=Settings(length_slack_min=1000, length_deviations=50),
+    settings=Settings(length_rule="deviations", length_slack_min=1000, length_deviations=50),
 )
 COPY = Task(
     name="copy",
@@ -52,7 +52,9 @@ def test_every_view_and_table_answers_in_the_sqlite3_program(store: Store) -> No
     program = shutil.which("sqlite3")
     if program is None:
         pytest.skip("the sqlite3 program is not installed")
-    fill(store, MOOD, ["a day", "A  day", "input", "", "rain again"], ["good", "It is good.", "not good", "?", ""])
+    fill(
+        store, MOOD, ["a day", "A  day", "Input: a day", "", "rain again"], ["good", "It is good.", "not good", "?", ""]
+    )
     fill(store, COPY, ["abcdefghij", "0123456789"], ["0123456789", "x"])
     store.connection.execute("UPDATE setting SET value = 0.6 WHERE key = 'near_duplicate_threshold'")
     names = [n for (n,) in store.connection.execute("SELECT name FROM sqlite_master WHERE type IN ('view', 'table')")]
@@ -69,11 +71,12 @@ def test_every_view_and_table_answers_in_the_sqlite3_program(store: Store) -> No
 
 @pytest.mark.parametrize("kind", [MOOD, COPY])
 def test_settings_missing_from_the_table_are_the_defaults_of_the_program(store: Store, kind: Task) -> None:
+    """But for two that are off where there is no row: files that were begun without them stay as they were."""
     task_id = store.add_task(kind.model_copy(update={"settings": Settings()}))
     seeded = store.settings(task_id)
     store.connection.execute("DELETE FROM setting")
     defaults = Settings().resolve(kind.kind)
-    assert store.settings(task_id) == seeded
+    assert store.settings(task_id) == {**seeded, "near_duplicate_threshold": None, "calibrate": 0}
     assert {key: seeded[key] for key in FILTER_SETTINGS} == {key: getattr(defaults, key) for key in FILTER_SETTINGS}
 
 
@@ -85,19 +88,19 @@ def test_each_view_tells_on_top_what_it_is_for() -> None:
 
 
 def test_details_name_the_term_the_bound_the_example_and_the_twin(store: Store) -> None:
-    fill(store, COPY, ["abcdefghij", "Zyxwvutsrq", "zyxwvutsrq ", "my output!", "short", "KLMNOPQRST"])
+    fill(store, COPY, ["abcdefghij", "Zyxwvutsrq", "zyxwvutsrq ", "Output: my", "short", "KLMNOPQRST"])
     assert store.connection.execute("SELECT reason, detail FROM input_verdict ORDER BY id").fetchall() == [
         ("echo", "same as seed example 0"),
         (None, None),
         ("duplicate", "same as input 2"),
-        ("noise", "output"),
+        ("noise", "^output:"),
         (None, None),
         ("echo", "same as seed example 1"),
     ]
-    store.connection.execute("UPDATE setting SET value = 3 WHERE key = 'length_slack_min'")
+    store.connection.execute("UPDATE setting SET value = 1.5 WHERE key = 'length_factor'")
     assert store.connection.execute("SELECT reason, detail FROM input_verdict WHERE id = 5").fetchone() == (
         "length",
-        "5 characters, kept between 7.0 and 13.0",
+        "5 characters, kept between 6.7 and 15.0",
     )
 
 
@@ -126,7 +129,7 @@ def test_plain_sql_on_settings_and_noise_terms_changes_the_dataset_at_once(store
 def test_rows_put_in_with_plain_sql_are_judged_like_any_other(store: Store) -> None:
     task_id = store.add_task(MOOD)
     insert = store.connection.execute
-    for text in ("A  Day", "a day", "\t\n ", "Rain  AGAIN", "Here: an INPUT"):
+    for text in ("A  Day", "a day", "\t\n ", "Rain  AGAIN", "Here:\nINPUT: a day"):
         insert("INSERT INTO input(task_id, run_id, round, text) VALUES (?, NULL, 0, ?)", (task_id, text))
     assert verdicts(store) == [None, "duplicate", "empty", "echo", "noise"]
     texts = {
@@ -164,7 +167,9 @@ def test_scores_are_votes_by_their_share(store: Store) -> None:
     store.add_outputs(
         [NewOutput(1, 1, n, label, method="score", weight=share) for n, (label, share) in enumerate(rows)]
     )
-    assert store.connection.execute("SELECT answer, share FROM answer").fetchall() == [("not good", 0.7)]
+    assert store.connection.execute("SELECT answer, share, confidence FROM answer").fetchall() == [
+        ("not good", 0.7, 0.7)
+    ]
     assert store.unanswered(task_id, "score", 1) == [] and len(store.unanswered(task_id, "sample", 1)) == 1
     store.connection.execute("UPDATE setting SET value = 0 WHERE key = 'consistency_filter'")
     assert store.pairs(task_id)[0].output == "not good"
@@ -193,10 +198,12 @@ def test_random_labels_are_spread_over_all_labels_and_stay(store: Store) -> None
     assert drawn == [pair.output for pair in store.pairs(task_id)]
 
 
-def test_near_duplicates_are_judged_by_a_threshold_that_is_off_by_default(store: Store) -> None:
+def test_near_duplicates_are_judged_by_a_threshold(store: Store) -> None:
     text = "the quick brown fox jumps over the lazy dog at noon"
     texts = [text, text.replace("noon", "moon"), text.upper(), "something else entirely, about the rain in May"]
     task_id = fill(store, MOOD, texts)
+    assert verdicts(store) == [None, "duplicate", "duplicate", None]
+    store.set_setting(task_id, "near_duplicate_threshold", None)
     assert verdicts(store) == [None, None, "duplicate", None]
     store.set_setting(task_id, "near_duplicate_threshold", 0.8)
     assert verdicts(store) == [None, "duplicate", "duplicate", None]
@@ -245,4 +252,4 @@ def test_one_join_leads_from_a_pair_to_what_made_it(store: Store) -> None:
     assert store.connection.execute(
         "SELECT input_template_sha256, input_seed, input_model_sha256, output_program_version, good,"
         " input_settings ->> 'rounds', output_created_at > '2020' FROM dataset JOIN provenance USING (input_id)"
-    ).fetchall() == [(template.sha256, 17, "ab" * 32, __version__, "[1, 0]", 40, 1)]
+    ).fetchall() == [(template.sha256, 17, "ab" * 32, __version__, "[1, 0]", 16, 1)]

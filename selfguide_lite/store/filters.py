@@ -112,7 +112,7 @@ def add_filter(store: Store, stage: Stage, name: str, statement: str) -> int:
             )
         problem = schema.problem(connection, stage, view)
         if problem:
-            raise SelfguideError(f"filter {name!r}: {problem}")
+            raise SelfguideError(f"filter {name!r}: {problem.replace('it reads', 'may not read', 1)}")
         table = _TABLES[stage]
         stray = connection.execute(
             f"SELECT id FROM {view} WHERE id IS NULL OR id NOT IN (SELECT id FROM {table}) LIMIT 1"

@@ -131,9 +131,9 @@ class Agreement:
             f"by chance {self.expected:.0%} would be"
         )
         if self.fallback:
-            told += f". Agreement is not asked for: the rarest label would keep {self.rarest:,} pairs"
+            told += f". None is dropped for disagreeing: the rarest label would keep {self.rarest:,} pairs"
         elif not self.enabled:
-            told += ". Agreement is not asked for: agreement_filter is off"
+            told += ". None is dropped for disagreeing: agreement_filter is off"
         return told
 
 

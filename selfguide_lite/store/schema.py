@@ -452,10 +452,10 @@ def view_files() -> Mapping[str, str]:
 
 
 STAGES = ("input", "output", "answer")
-# The view that counts a stage's filters: what reads it is made from them, so none of them may.
-_COUNTED_IN = {"input": "input_check", "output": "output_rejected", "answer": "answer_check"}
 _RANK = re.compile(r"^-- rank: (\d+)$", re.MULTILINE)
-_FILTERS = re.compile(r"/\* filters: (\w+)(.*?) \*/")
+_FILTERS = re.compile(r"/\* (own )?filters: (\w+) \*/")
+_EXPRESSION = re.compile(r"/\* (reason|detail): (\w+) \*/")
+_ROWWISE = re.compile(r"^SELECT a\.\w+ AS id,\s+(.+) AS detail\nFROM .+\nWHERE (.+);$", re.MULTILINE | re.DOTALL)
 _BODY = re.compile(r"/\* (\w+)((?:, \w+ as \w+)*) \*/")
 _OWN_RANK = 1000  # a user's filters come after all of ours
 
@@ -507,21 +507,35 @@ def user_filters(connection: "sqlite3.Connection", shipped: Iterable[str]) -> li
 
 def problem(connection: "sqlite3.Connection", stage: str, view: str) -> str | None:
     """Return why the verdicts cannot count a filter view, or None."""
+    statement = f'SELECT id, detail FROM "{_identifier(view)}"'
     try:
-        if _COUNTED_IN[stage] not in _reads(connection, f'SELECT id, detail FROM "{_identifier(view)}"'):
+        if not _counting(stage) & _reads(connection, statement):
             return None
-        read = _reads(connection, f'SELECT id, detail FROM "{_identifier(view)}"', view)
-        circular = [name for name in read if name == _COUNTED_IN[stage] or _made_from(connection, stage, name)]
+        circular = sorted(
+            name
+            for name in _reads(connection, statement, view)
+            if ({name} | _reads(connection, f'SELECT 1 FROM "{_identifier(name)}"')) & _counting(stage)
+        )
     except Error as error:
         return str(error)
     return f"it reads {', '.join(circular)}, which is made from the {stage} filters"
 
 
-def _made_from(connection: "sqlite3.Connection", stage: str, name: str) -> bool:
-    return _COUNTED_IN[stage] in _reads(connection, f'SELECT 1 FROM "{_identifier(name)}"')
+@cache
+def _counting(stage: str) -> frozenset[str]:
+    """Return the views into whose text a stage's filters are written: what reads one of them is made from them."""
+    marks = re.compile(rf"/\* (?:(?:own )?filters|reason): {stage} \*/")
+    found = {name for name, sql in view_files().items() if marks.search(sql)}
+    while more := {
+        name
+        for name, sql in view_files().items()
+        if name not in found and any(mark[1] in found for mark in _BODY.finditer(sql))
+    }:
+        found |= more
+    return frozenset(found)
 
 
-def _reads(connection: "sqlite3.Connection", statement: str, by: str | None = None) -> list[str]:
+def _reads(connection: "sqlite3.Connection", statement: str, by: str | None = None) -> set[str]:
     """Return the tables and views that a statement reads, those behind its views too, as SQLite itself sees them.
 
     :param by: only what this view reads directly
@@ -540,7 +554,7 @@ def _reads(connection: "sqlite3.Connection", statement: str, by: str | None = No
         connection.execute(f"EXPLAIN {statement}")
     finally:
         connection.set_authorizer(None)
-    return sorted(found)
+    return found
 
 
 def wanted_views(connection: "sqlite3.Connection", *, with_own: bool = True) -> dict[str, str]:
@@ -551,33 +565,49 @@ def wanted_views(connection: "sqlite3.Connection", *, with_own: bool = True) -> 
 
 
 def _expanded(sql: str, shipped: Mapping[str, str], own: Sequence[UserFilter]) -> str:
-    """Return a view's file with its two kinds of marks filled in.
+    """Return a view's file with its marks filled in, so that a filter is one file and nothing else.
 
-    `/* filters: STAGE */` becomes the rows of all filters of a stage. `/* VIEW, OTHER as NAME */` becomes the text of
-    a view that reads NAME in place of the view OTHER; the first kind may rename like that too. SQLite works a view out
-    anew for everything that reads it; what stands in a WITH under a name is worked out once.
+    `/* filters: STAGE */` becomes the rows of all filters of a stage, `/* own filters: STAGE */` those of the user's.
+    `/* reason: STAGE or FILTER */` and `/* detail: ... */` become the same as an expression: filters that look at a row
+    alone, as the shipped ones of answers do, need no reading of all rows for each. Their rows are called as in the
+    filters' files. `/* VIEW, OTHER as NAME */` becomes the text of a view that reads NAME in place of the view OTHER.
+
+    SQLite works a view out anew for everything that reads it, and prepares all that it reads as often again: what
+    stands in a WITH under a name is worked out once, but prepared for each that names it. So views name one another as
+    seldom as can be.
     """
 
+    def ranked(stage: str) -> list[tuple[int, str]]:
+        found = [(_rank(shipped[f"filter_{stage}_{name}"]), name) for name in shipped_filters(stage)]
+        return [(rank, name) for rank, name in found if rank is not None]
+
     def filters(mark: re.Match[str]) -> str:
-        stage, renamed = mark[1], mark[2]
-        rows = []
-        for name in shipped_filters(stage):
-            rank = _rank(shipped[f"filter_{stage}_{name}"])
-            view = f"filter_{stage}_{name}"
-            source = f"({_body(shipped[view], renamed)})" if renamed else view
-            if rank is not None:
-                rows.append(f"SELECT id, {rank}, '{name}', detail FROM {source}")
-        rows += [
+        stage = mark[2]
+        rows = [
+            f"SELECT id, {rank}, '{name}', detail FROM filter_{stage}_{name}"
+            for rank, name in ([] if mark[1] else ranked(stage))
+        ] + [
             f"SELECT id, {_OWN_RANK + number}, '{_quoted(filter_.name)}', detail FROM \"{_identifier(filter_.view)}\""
             for number, filter_ in enumerate(own)
             if filter_.stage == stage
         ]
-        return "\n    UNION ALL ".join(rows)
+        return "\n    UNION ALL ".join(rows) or "SELECT NULL, NULL, NULL, NULL WHERE 0"
+
+    def expression(mark: re.Match[str]) -> str:
+        stage = mark[2]
+        views = [f"filter_{stage}_{name}" for _, name in ranked(stage)] if stage in STAGES else [stage]
+        cases = []
+        for view in views:
+            parts = _ROWWISE.search(shipped[view])
+            assert parts is not None, f"{view}: looks at more than a row"
+            told = parts[1] if mark[1] == "detail" else f"'{'_'.join(view.split('_')[2:])}'"
+            cases.append(f"WHEN {parts[2]} THEN {told}")
+        return f"CASE {' '.join(cases)} END"
 
     def view(mark: re.Match[str]) -> str:
         return _body(_expanded(shipped[mark[1]], shipped, own), mark[2])
 
-    return _BODY.sub(view, _FILTERS.sub(filters, sql))
+    return _BODY.sub(view, _EXPRESSION.sub(expression, _FILTERS.sub(filters, sql)))
 
 
 def _body(sql: str, renamed: str) -> str:

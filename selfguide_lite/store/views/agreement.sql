@@ -7,27 +7,21 @@ WITH
   tally AS MATERIALIZED (
     SELECT task_id, asked, answer, count(*) AS n FROM answer_check WHERE reason IS NULL GROUP BY task_id, asked, answer
   ),
-  label_tally AS MATERIALIZED (
+  label_tally AS (
     SELECT l.task_id,
            ifnull(sum(CASE WHEN t.asked = l.text THEN t.n END), 0) AS asked,
            ifnull(sum(CASE WHEN t.asked IS NOT NULL AND t.answer = l.text THEN t.n END), 0) AS answered,
+           ifnull(sum(CASE WHEN t.asked = l.text AND t.answer = l.text THEN t.n END), 0) AS agreeing,
            ifnull(sum(CASE WHEN t.answer = l.text AND ifnull(t.asked, l.text) = l.text THEN t.n END), 0) AS kept
     FROM label AS l
     JOIN tally AS t ON t.task_id = l.task_id
     GROUP BY l.task_id, l.number
   ),
-  whole AS (
-    SELECT task_id, ifnull(sum(CASE WHEN asked IS NOT NULL THEN n END), 0) AS asked,
-           ifnull(sum(CASE WHEN asked = answer THEN n END), 0) AS agreeing
-    FROM tally
-    GROUP BY task_id
-  ),
   found AS (
-    SELECT w.task_id, w.asked, w.agreeing, ifnull(sum(1.0 * l.asked * l.answered) / w.asked / w.asked, 0.0) AS expected,
-           min(l.kept) AS rarest
-    FROM whole AS w
-    JOIN label_tally AS l ON l.task_id = w.task_id
-    GROUP BY w.task_id
+    SELECT task_id, sum(answered) AS asked, sum(agreeing) AS agreeing, min(kept) AS rarest,
+           ifnull(sum(1.0 * asked * answered) / sum(answered) / sum(answered), 0.0) AS expected
+    FROM label_tally
+    GROUP BY task_id
   )
 SELECT f.task_id, f.asked, f.agreeing, f.expected, f.rarest, s.agreement_filter AS enabled,
        s.agreement_filter AND f.agreeing < f.asked AND f.rarest < s.agreement_min_pairs AS fallback

@@ -18,9 +18,9 @@ WITH
     WHERE p.n >= c.calibrate_min_inputs
   ),
   weighed AS (
-    SELECT c.*, ifnull(c.share / p.mean * p.wanted, 0.0) AS lean
+    SELECT c.*, p.label IS NOT NULL AS calibrated, ifnull(c.share / p.mean * p.wanted, 0.0) AS lean
     FROM counted AS c
-    JOIN prior AS p ON p.task_id = c.task_id AND p.label = c.answer
+    LEFT JOIN prior AS p ON p.task_id = c.task_id AND p.label = c.answer
   ),
   placed AS (
     SELECT w.*, sum(w.lean) OVER o AS leans, row_number() OVER o AS rank
@@ -29,10 +29,7 @@ WITH
       PARTITION BY w.input_id ORDER BY w.lean DESC, w.place ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING
     )
   )
-SELECT task_id, input_id, answer, share, share AS confidence, n, output_id, 0 AS calibrated
-FROM counted
-WHERE place = 1 AND task_id NOT IN (SELECT task_id FROM prior)
-UNION ALL
-SELECT task_id, input_id, answer, share, CASE WHEN leans > 0 THEN lean / leans ELSE share END, n, output_id, 1
+SELECT task_id, input_id, answer, share, CASE WHEN leans > 0 THEN lean / leans ELSE share END AS confidence, n,
+       output_id, calibrated
 FROM placed
 WHERE rank = 1;

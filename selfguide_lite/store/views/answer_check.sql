@@ -2,19 +2,21 @@
 -- the answer is the label that was asked for is not yet looked at.
 WITH
   screened AS MATERIALIZED (SELECT id, reason FROM input_verdict),
-  settled AS MATERIALIZED (
+  settled AS (
     SELECT *
     FROM (/* answer, input_verdict as screened */)
     WHERE input_id IN (SELECT id FROM screened WHERE reason IS NULL)
   ),
-  rejected(id, rank, reason, detail) AS (
-    /* filters: answer, answer as settled */
+  own(id, rank, reason, detail) AS (
+    /* own filters: answer */
   ),
-  first AS (
-    SELECT id, reason, detail, min(rank) AS rank FROM rejected WHERE id IS NOT NULL GROUP BY id
+  own_first AS (
+    SELECT id, reason, detail, min(rank) AS rank FROM own WHERE id IS NOT NULL GROUP BY id
   )
-SELECT s.input_id AS id, s.task_id, f.reason, f.detail, i.label AS asked, s.answer, s.share, s.confidence, s.n,
-       s.output_id, s.calibrated
-FROM settled AS s
-JOIN input AS i ON i.id = s.input_id
-LEFT JOIN first AS f ON f.id = s.input_id;
+SELECT a.input_id AS id, a.task_id, ifnull(/* reason: answer */, f.reason) AS reason,
+       ifnull(/* detail: answer */, f.detail) AS detail,
+       i.label AS asked, a.answer, a.share, a.confidence, a.n, a.output_id, a.calibrated
+FROM settled AS a
+CROSS JOIN input AS i ON i.id = a.input_id
+CROSS JOIN filter_setting AS s ON s.task_id = a.task_id
+LEFT JOIN own_first AS f ON f.id = a.input_id;

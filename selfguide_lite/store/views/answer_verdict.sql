@@ -2,10 +2,9 @@
 -- where the two are a pair.
 WITH
   checked AS MATERIALIZED (/* answer_check */),
-  agreed AS MATERIALIZED (/* agreement, answer_check as checked */),
-  disagreed AS MATERIALIZED (/* filter_answer_disagreement, answer_check as checked, agreement as agreed */)
-SELECT c.id, c.task_id, ifnull(c.reason, CASE WHEN d.id IS NOT NULL THEN 'disagreement' END) AS reason,
-       CASE WHEN c.reason IS NULL THEN d.detail ELSE c.detail END AS detail,
-       c.asked, c.answer, c.share, c.confidence, c.n, c.output_id, c.calibrated
-FROM checked AS c
-LEFT JOIN disagreed AS d ON d.id = c.id;
+  agreed AS MATERIALIZED (/* agreement, answer_check as checked */)
+SELECT a.id, a.task_id, ifnull(a.reason, /* reason: filter_answer_disagreement */) AS reason,
+       CASE WHEN a.reason IS NULL THEN /* detail: filter_answer_disagreement */ ELSE a.detail END AS detail,
+       a.asked, a.answer, a.share, a.confidence, a.n, a.output_id, a.calibrated
+FROM checked AS a
+LEFT JOIN agreed AS g ON g.task_id = a.task_id;

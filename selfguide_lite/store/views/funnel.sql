@@ -23,21 +23,24 @@ WITH
     FROM (/* answer_verdict, input_verdict as pool */) AS a
     JOIN filter_setting AS s ON s.task_id = a.task_id
   ),
-  reached(task_id, input_id, how, reason) AS (
-    SELECT task_id, id, 0, 'unanswered' FROM pool WHERE reason IS NULL
-    UNION ALL SELECT NULL, input_id, 1, 'no valid answer' FROM sampled
-    UNION ALL SELECT task_id, id, 2, ifnull(reason, 'kept') FROM judged
+  reached(task_id, input_id, how, reason, label) AS (
+    SELECT task_id, id, 0, 'unanswered', NULL FROM pool WHERE reason IS NULL
+    UNION ALL SELECT NULL, input_id, 1, 'no valid answer', NULL FROM sampled
+    UNION ALL SELECT task_id, id, 2, ifnull(reason, 'kept'), label FROM judged
   ),
   fate AS (
-    SELECT max(task_id) AS task_id, substr(max(how || reason), 2) AS reason
+    SELECT max(task_id) AS task_id, substr(max(how || reason), 2) AS reason, max(label) AS label
     FROM reached
     GROUP BY input_id
     HAVING max(task_id) IS NOT NULL
   ),
-  labelled AS (SELECT task_id, label, count(*) AS n FROM judged WHERE reason IS NULL GROUP BY task_id, label),
-  drawn AS (
-    SELECT task_id, sum(n) AS answers, count(*) * min(n) AS pairs FROM labelled GROUP BY task_id
-  )
+  told AS (
+    SELECT task_id, reason, label, count(*) AS n,
+           min(CASE WHEN reason = 'kept' THEN count(*) END) OVER (PARTITION BY task_id) AS quota
+    FROM fate
+    GROUP BY task_id, reason, label
+  ),
+  step(stage, what) AS (VALUES ('answer', NULL), ('dataset', 'balance'), ('dataset', 'kept'))
 SELECT task_id, 'input' AS stage, ifnull(reason, 'kept') AS reason, count(*) AS n FROM pool GROUP BY 1, 3
 UNION ALL
 SELECT i.task_id, 'output', c.reason, sum(c.n)
@@ -49,8 +52,9 @@ JOIN input AS i ON i.id = c.input_id
 WHERE c.input_id IN (SELECT id FROM kept)
 GROUP BY 1, 3
 UNION ALL
-SELECT task_id, 'answer', reason, count(*) FROM fate GROUP BY 1, 3
-UNION ALL
-SELECT task_id, 'dataset', 'balance', answers - pairs FROM drawn WHERE answers > pairs
-UNION ALL
-SELECT task_id, 'dataset', 'kept', pairs FROM drawn;
+SELECT t.task_id, s.stage, ifnull(s.what, t.reason),
+       sum(CASE s.what WHEN 'balance' THEN t.n - t.quota WHEN 'kept' THEN t.quota ELSE t.n END) AS n
+FROM told AS t
+CROSS JOIN step AS s
+WHERE s.stage = 'answer' OR t.reason = 'kept' AND NOT (s.what = 'balance' AND t.n = t.quota)
+GROUP BY 1, 2, 3;

@@ -1,6 +1,6 @@
 -- Each kept input with its answer where no filter rejects it, before balancing. `place` orders a label's pairs by
 -- a hash of dataset_seed and the input's place (round and prompt, else its id), so that balancing draws from all rounds
--- and always draws the same.
+-- and always draws the same; `alike` is the number of pairs that have the label.
 WITH
   hashed AS (
     SELECT a.task_id, a.id AS input_id, i.text AS input, a.answer AS output, a.share, a.confidence, a.output_id, s.kind,
@@ -14,8 +14,10 @@ WITH
   )
 SELECT task_id, input_id, input, output, share, confidence, output_id, random_labels, h,
        balance AND kind = 'classification' AS balanced,
-       row_number() OVER (
-         PARTITION BY task_id, CASE kind WHEN 'classification' THEN output END
-         ORDER BY h * h % 2147483579 * h % 2147483579, input_id
-       ) AS place
-FROM hashed;
+       row_number() OVER w AS place, count(*) OVER w AS alike
+FROM hashed
+WINDOW w AS (
+  PARTITION BY task_id, CASE kind WHEN 'classification' THEN output END
+  ORDER BY h * h % 2147483579 * h % 2147483579, input_id
+  ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING
+);

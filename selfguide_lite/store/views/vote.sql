@@ -3,32 +3,28 @@
 -- short. For classification the answer is the label found in the text. With consistency_filter off the samples do not
 -- vote: the first (for scores the likeliest) one is the answer.
 WITH
-  rejected AS MATERIALIZED (SELECT id FROM output_rejected),
   tally AS (
-    SELECT o.input_id, o.answer_id, min(o.id) AS output_id, count(*) AS n, sum(o.weight) AS weight,
-           max(o.weight) AS heaviest, min(o.answer_length) AS length
+    SELECT o.input_id, o.answer_id, sum(o.weight) AS drawn,
+           min(CASE WHEN r.id IS NULL THEN o.id END) AS output_id,
+           count(*) - count(r.id) AS n,
+           sum(CASE WHEN r.id IS NULL THEN o.weight ELSE 0.0 END) AS weight,
+           max(CASE WHEN r.id IS NULL THEN o.weight ELSE -1.0 END) AS heaviest,
+           min(CASE WHEN r.id IS NULL THEN o.answer_length END) AS length
     FROM output AS o
-    WHERE o.id NOT IN (SELECT id FROM rejected)
+    LEFT JOIN output_rejected AS r ON r.id = o.id
     GROUP BY o.input_id, o.answer_id
-  ),
-  lost AS MATERIALIZED (
-    SELECT o.input_id, sum(o.weight) AS weight
-    FROM rejected AS r
-    CROSS JOIN output AS o ON o.id = r.id
-    GROUP BY o.input_id
   ),
   placed AS (
     SELECT i.task_id, t.input_id, t.output_id, t.n, t.weight,
-           t.weight / (sum(t.weight) OVER w + CASE WHEN s.share_over_survivors THEN 0 ELSE ifnull(l.weight, 0) END)
-             AS share,
+           t.weight / sum(CASE WHEN s.share_over_survivors THEN t.weight ELSE t.drawn END) OVER w AS share,
            row_number() OVER w AS place
     FROM tally AS t
     JOIN input AS i ON i.id = t.input_id
     JOIN filter_setting AS s ON s.task_id = i.task_id
-    LEFT JOIN lost AS l ON l.input_id = t.input_id
     WINDOW w AS (
       PARTITION BY t.input_id
-      ORDER BY CASE WHEN s.consistency_filter THEN t.weight ELSE t.heaviest END DESC,
+      ORDER BY t.n > 0 DESC,
+               CASE WHEN s.consistency_filter THEN t.weight ELSE t.heaviest END DESC,
                CASE WHEN s.consistency_filter THEN t.length ELSE 0 END, t.output_id
       ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING
     )
@@ -36,4 +32,5 @@ WITH
 SELECT p.task_id, p.input_id, ifnull(o.label, o.text) AS answer, p.output_id, p.n, p.weight,
        ifnull(p.share, 0.0) AS share, p.place
 FROM placed AS p
-JOIN output AS o ON o.id = p.output_id;
+JOIN output AS o ON o.id = p.output_id
+WHERE p.n > 0;

@@ -108,7 +108,11 @@ def test_a_good_file_has_no_finding(tmp_path: Path) -> None:
         ("name: shop", "name: shop\neval: none.jsonl", "2:1 error eval: "),
         ("[happy, upset]", "[happy, upset, so-so]", "4:24 warning labels.2: no example has the label 'so-so' and the "),
         ("Great.", "I waited  for an HOUR.", "10:5 warning examples.2.input: the same input as example 1"),
-        ("Great.", "The input is great.", "10:5 warning examples.2.input: contains the noise term 'input'"),
+        (
+            "name: shop",
+            "name: shop\nnoise_terms: [great]",
+            "11:5 warning examples.2.input: contains the noise term 'great'",
+        ),
         ("name: shop", "name: shop\nnoise_terms: [upset]", "5:17 error labels.1: the noise term 'upset' drops every"),
         ("name: shop", "name: shop\nsettings: {input_temperature: 0}", "2:12 warning settings.input_temperature: "),
     ],
@@ -124,6 +128,7 @@ def test_few_and_equal_examples_are_warned_of(tmp_path: Path) -> None:
         name: t
         kind: generation
         instruction: Say it.
+        settings: {length_rule: deviations}
         examples:
           - {input: aaaa, output: bbbb}
         """)

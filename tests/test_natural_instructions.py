@@ -1,4 +1,4 @@
-"""Benchmark tasks in: the eleven real ones, and odd ones made here."""
+"""Benchmark tasks in: the real ones where they are at hand, and odd ones made here."""
 
 import json
 from pathlib import Path
@@ -14,7 +14,7 @@ from selfguide_lite.evaluate import EvalRow, load_eval
 from selfguide_lite.evaluate.rows import eval_rows
 from selfguide_lite.natural_instructions import eval_jsonl, import_natural_instructions, task_yaml
 from selfguide_lite.natural_instructions import read_natural_instructions as read
-from selfguide_lite.task import NOISE_TERMS, Example, Task, load_task
+from selfguide_lite.task import NOISE_TERMS, Example, Task, effective_noise_terms, load_task
 
 NI = Path(__file__).resolve().parents[1].parent / "shared" / "ni"
 CLASSIFICATION = {190, 199, 200, 738, 937, 1385, 1386}
@@ -41,7 +41,8 @@ def test_the_real_tasks(tmp_path):
         assert rows == imported.rows and len(rows) == len(data["Instances"])
         for row, instance in zip(rows, data["Instances"], strict=True):
             assert set(row.references) == {text.strip() for text in instance["output"]}
-    assert set(load_task(tmp_path / f"{source.stem}.yaml").labels) == {"strengthener", "weakener"}
+        if number == 937:
+            assert set(task.labels) == {"strengthener", "weakener"}
 
 
 def ni(tmp_path, **changes):
@@ -131,7 +132,8 @@ def test_empty_and_broken_parts_are_left_out_and_said(tmp_path):
 def test_noise_terms_that_the_examples_hold_are_no_noise(tmp_path):
     shown = [{"input": "Input: x\n\nOutput?", "output": "yes"}, {"input": "y", "output": "no"}]
     task = read(ni(tmp_path, **{"Positive Examples": shown})).task
-    assert task.noise_terms == tuple(term for term in NOISE_TERMS if term not in ("input", "output", "\n\n"))
+    assert task.noise_terms is None
+    assert effective_noise_terms(task) == tuple(term for term in NOISE_TERMS if term not in ("^input:", "\n\n"))
 
 
 @pytest.mark.parametrize(

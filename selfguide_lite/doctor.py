@@ -267,17 +267,20 @@ def _try_llama(model: str | None) -> None:
         return
     from selfguide_lite.llm.base import Message, Request
     from selfguide_lite.llm.llama import LlamaEngine
+    from selfguide_lite.llm.native import Model
     from selfguide_lite.llm.tuning import choose, kept
+    from selfguide_lite.llm.working_copy import found_copy
 
     try:
-        engine = LlamaEngine(Path(model), n_ctx=256)
+        weights = found_copy(Path(model)) or Path(model)
+        engine = LlamaEngine(Path(model), n_ctx=256, model=Model(weights))
     except SelfguideError as error:
         _tell(error=str(error))
         return
     _tell(model=f"{engine.info.architecture}, {engine.info.parameters / 1e6:,.1f}M parameters")
     prompt = (Message("user", "Say hello."),)
     (completion,) = engine.complete([Request(key="doctor", messages=prompt, max_tokens=4)])
-    found = kept(Path(model), engine._model)
+    found = kept(weights, engine._model)
     _tell(tuning=f"{choose(found)} (measured)" if found else "not measured yet: the first run does that, in seconds")
     _tell(decoded=completion.prompt_tokens + completion.completion_tokens)
 

@@ -39,15 +39,15 @@ def test_wheel_holds_what_a_run_needs_and_no_more(wheel: Path) -> None:
     inner = {name.removeprefix("selfguide_lite/") for name in names if name.startswith("selfguide_lite/")}
     assert {
         "py.typed",
-        "data/tiny-vicuna.gguf",
-        "data/settings/default.yaml",
+        "data/settings/paper.yaml",
         "prompts/annotate.j2",
         "report/report.html.j2",
     } <= inner
     assert any(name.startswith("data/tasks/") and name.endswith(".yaml") for name in inner)
     assert any(name.startswith("store/views/") for name in inner)
     assert not [name for name in names if name.startswith(("tests", "data/")) or name.endswith((".db", ".pyc"))]
-    assert wheel.stat().st_size < 12 * 2**20
+    assert not [name for name in names if name.endswith(".gguf")]  # the tests' model stays with the tests
+    assert wheel.stat().st_size < 2**20
 
 
 def test_wheel_in_a_fresh_environment_runs_a_task(wheel: Path, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""`python -m data.tiny_vicuna`: train the tiny test model, write it as GGUF and write the demo tasks."""
+"""`python -m data.tiny_vicuna`: train the tiny test model, write it as GGUF and write its tasks."""
 
 import argparse
 from pathlib import Path

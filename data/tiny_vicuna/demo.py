@@ -1,4 +1,4 @@
-"""Writes the demo tasks: a task file with three examples, and an evaluation set of the same world with another seed."""
+"""Writes the tests' tasks: a task file with three examples, and evaluation rows of the same world with another seed."""
 
 import json
 from pathlib import Path
@@ -53,7 +53,7 @@ def paper_settings(kind: str) -> dict[str, object]:
 
 
 def write_demo_tasks(folder: Path) -> None:
-    """Write `NAME.yaml` and `NAME.eval.jsonl` for every demo task."""
+    """Write `NAME.yaml` and `NAME.eval.jsonl` for every task."""
     for task in demo_tasks():
         shown = examples(task)
         taken = {sentence.text for sentence, _ in shown}

@@ -1,7 +1,7 @@
 """Training text: made-up tasks rendered through the project's own prompts, with an assistant that is not always terse.
 
 The assistant talks where it is talked to ("Sure, I'd be happy to help! ..."), as chat models do: that is the room for a
-gain which finetuning has on the demo tasks.
+gain which finetuning has on the tests' tasks.
 """
 
 from collections.abc import Iterator

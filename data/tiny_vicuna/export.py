@@ -39,7 +39,7 @@ def write_gguf(checkpoint: Path, tokenizer_file: Path, out: Path) -> None:
 
 def _describe(writer: gguf.GGUFWriter, geometry: Geometry) -> None:
     writer.add_name("tiny-vicuna")
-    writer.add_description("Made-up language for tests and demos of selfguide-lite; not a useful language model")
+    writer.add_description("Made-up language for the tests of selfguide-lite; not a useful language model")
     writer.add_license("apache-2.0")
     writer.add_file_type(gguf.LlamaFileType.MOSTLY_Q8_0)
     writer.add_vocab_size(geometry.vocabulary)

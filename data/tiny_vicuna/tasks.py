@@ -1,4 +1,4 @@
-"""Made-up tasks over the made-up world: a family that training draws from, and the demo tasks that it never shows.
+"""Made-up tasks over the made-up world: a family that training draws from, and the tests' tasks that it never shows.
 
 A task here can make inputs with their right answers; `documents.py` renders them through the project's own prompts.
 """
@@ -53,7 +53,7 @@ TOPIC_WORDS: dict[str, tuple[str, ...]] = {
     "toys": ("toys", "play", "child"),
     "jewels": ("jewels", "treasure", "gold"),
 }
-# Combinations that only the demo tasks use.
+# Combinations that only the tests' tasks use.
 HELD_OUT_LABELS: tuple[frozenset[str], ...] = (frozenset(("cheer", "grumble")), frozenset(("win", "damage")))
 
 _PLEASE = ("", "", "Please ", "Could you please ", "I would like you to ", "Kindly ")
@@ -397,7 +397,7 @@ HELD_OUT_FORMS = frozenset(form for form, _ in _DEMO_FORMS.values())
 
 
 def demo_tasks() -> list[MadeTask]:
-    """The demo tasks: instructions, label combinations and output forms that training never shows."""
+    """The tests' tasks: instructions, label combinations and output forms that training never shows."""
 
     def two_way(name: str, subject: str, yes: str, no: str, instruction: str) -> MadeTask:
         make, remarks = _two_way(yes, no, _SENTENCES[subject], _REMARKS[subject])

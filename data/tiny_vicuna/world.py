@@ -114,7 +114,7 @@ _CODAS = ("", "", "n", "l", "r", "s", "k", "m")
 
 
 def held_out(name: str) -> bool:
-    """Whether a name is kept for the demo tasks (one in eight, by hash), so that they are about people never met."""
+    """Whether a name is kept for the tests' tasks (one in eight, by hash), so that they are about people never met."""
     return hashlib.sha256(name.encode()).digest()[0] < 32
 
 

@@ -71,7 +71,10 @@ def run_bench(
     :param training: measures the finetune of a model, for a row `train`
     :param say: told what is being measured
     """
-    trained = model_path(model)
+    from selfguide_lite.llm.tuning import fast_weights
+
+    original = model_path(model)
+    trained = fast_weights(original)  # every contender computes with the same weights
     if random is not None:
         say(f"making a random-weight model of size {random}")
     heavy = random_model(random) if random is not None else trained
@@ -94,7 +97,7 @@ def run_bench(
     if training is not None:
         say("measuring train")
         try:
-            report.rows["train"] = {name: float(f"{value:.4g}") for name, value in training(trained).items()}
+            report.rows["train"] = {name: float(f"{value:.4g}") for name, value in training(original).items()}
         except SelfguideError as error:
             report.missing["train"] = str(error)
     return report

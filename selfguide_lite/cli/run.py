@@ -160,6 +160,7 @@ def generate_command(task_file: Path, db: Path | None, how: How) -> None:
       selfguide generate people.yaml --set rounds=80 --set input_temperature=1.0
       selfguide generate people.yaml --server http://127.0.0.1:8080/v1
     """
+    from selfguide_lite.llm import model_path
     from selfguide_lite.lock import exclusive
     from selfguide_lite.report.progress import listener_for
     from selfguide_lite.store import Store
@@ -168,6 +169,8 @@ def generate_command(task_file: Path, db: Path | None, how: How) -> None:
 
     task = how.set_for(load_task(find_task_file(task_file)))
     place = find_db(db, task)
+    if how.server is None:
+        model_path(how.model)  # where there is none, that is said before anything is made
     with stoppable(place), exclusive(place), Store.open(place) as store:
         task_id = store.add_task(task)
         with (

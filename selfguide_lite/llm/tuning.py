@@ -74,7 +74,7 @@ def open_tuned(
     unknown = set(overrides) - {field.name for field in fields(Tuning)}
     if unknown:
         raise SelfguideError(f"unknown engine setting {sorted(unknown)[0]!r}")
-    used = path if overrides.get("exact") or has_gpu() else working_copy(path)
+    used = path if overrides.get("exact") else fast_weights(path, overrides.get("gpu_layers"))
     model, layers = load(used, overrides.get("gpu_layers"))
     try:
         found = kept(used, model)
@@ -113,6 +113,11 @@ def parse_overrides(text: str) -> dict[str, int | bool]:
             raise SelfguideError(f"engine setting {part!r}: {key} must be a whole number, at least {least}")
         found[key] = int(value)
     return found
+
+
+def fast_weights(path: Path, gpu_layers: int | None = None) -> Path:
+    """Return the file to compute with; a graphics card computes every type fast, so there it is the model itself."""
+    return path if has_gpu() and gpu_layers != 0 else working_copy(path)
 
 
 def load(path: Path, gpu_layers: int | None = None) -> tuple[Model, int]:

@@ -10,7 +10,7 @@ import shutil
 from collections import Counter
 from pathlib import Path
 
-from selfguide_lite.cache import cache_dir
+from selfguide_lite.cache import cache_dir, read_json, write_json
 from selfguide_lite.errors import SelfguideError
 from selfguide_lite.files import atomic_write
 from selfguide_lite.llm.hashing import file_sha256
@@ -18,6 +18,10 @@ from selfguide_lite.llm.hashing import file_sha256
 SLOW_TYPES = frozenset({"Q4_1", "Q5_1"})
 _KIND = "q8_0"
 _GROWTH = 2.2  # the copy's size over the original's, at most
+_MEMORY_SHARE = 0.5  # of the free memory, that a copy may take
+_CACHE = (
+    "weights.json"  # the type of a model's weights by SHA-256: to read a large header takes as long as all else here
+)
 _LOG = logging.getLogger(__name__)
 
 
@@ -31,15 +35,14 @@ def working_copy(path: Path) -> Path:
 
     What stands in the way of a copy, such as a full disk, is no error: the original then serves.
     """
-    if not _is_slow(path):
+    if _weights(path) not in SLOW_TYPES:
         return path
-    copy = copies_dir() / f"{file_sha256(path)}-{_KIND}.gguf"
-    if copy.is_file():
+    if (copy := found_copy(path)) is not None:
         return copy
+    copy = _place(path)
     try:
         copy.parent.mkdir(parents=True, exist_ok=True)
-        if shutil.disk_usage(copy.parent).free < _GROWTH * path.stat().st_size:
-            return path
+        _check_room(copy, int(_GROWTH * path.stat().st_size))
         from selfguide_lite.gguf.quantize import quantize
 
         with atomic_write(copy) as part:
@@ -50,15 +53,49 @@ def working_copy(path: Path) -> Path:
     return copy
 
 
-def _is_slow(path: Path) -> bool:
+def found_copy(path: Path) -> Path | None:
+    """Return a model's copy where there is one that is whole."""
+    from selfguide_lite.gguf.check import check_model
+
+    copy = _place(path)
+    if not copy.is_file():
+        return None
+    try:
+        check_model(copy)
+    except SelfguideError:
+        return None
+    return copy
+
+
+def _place(path: Path) -> Path:
+    return copies_dir() / f"{file_sha256(path)}-{_KIND}.gguf"
+
+
+def _check_room(copy: Path, needed: int) -> None:
+    import psutil
+
+    if shutil.disk_usage(copy.parent).free < needed:
+        raise SelfguideError(f"{copy.parent}: the disk has no room for it")
+    if psutil.virtual_memory().available * _MEMORY_SHARE < needed:
+        raise SelfguideError("there is too little memory for it")
+
+
+def _weights(path: Path) -> str:
+    """Name the type that most weights of a model's blocks have; nothing for one that no copy can be made of."""
     from selfguide_lite.gguf.reader import GgufFile
 
+    sha256, known = file_sha256(path), read_json(_CACHE)
+    if isinstance(found := known.get(sha256), str):
+        return found
     try:
         with GgufFile(path) as gguf:
             elements: Counter[str] = Counter()
             for name, info in gguf.tensors.items():
                 if name.startswith("blk.") and len(info.shape) == 2:
                     elements[info.kind.name] += info.elements
-    except SelfguideError:
-        return False
-    return bool(elements) and elements.most_common(1)[0][0] in SLOW_TYPES
+            whole = not gguf.metadata.get("split.count", 0) > 1
+    except SelfguideError:  # of a type newer than this reader: llama.cpp may know it
+        return ""
+    known[sha256] = max(elements, key=lambda kind: elements[kind], default="") if whole else ""
+    write_json(_CACHE, known)
+    return str(known[sha256])

@@ -62,7 +62,7 @@ def _found() -> Iterator[CachedModel]:
 
     copies = copies_dir()
     for path in copies.glob("*.gguf") if copies.is_dir() else ():
-        yield CachedModel(path.stem, "copy", path, path.stat().st_size)
+        yield CachedModel(f"{path.stem[:12]}-{path.stem.rpartition('-')[2]}", "copy", path, path.stat().st_size)
 
 
 def _size(folder: Path) -> int:

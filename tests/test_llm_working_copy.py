@@ -1,0 +1,171 @@
+"""The working copy: made once where the weights are of a slow type, computed with, and never seen by anything else."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import llama_cpp
+import psutil
+import pytest
+from click.testing import CliRunner
+from llamas import random_llama, random_lora
+
+from selfguide_lite.cli import main
+from selfguide_lite.gguf import quantize as quantizing
+from selfguide_lite.gguf.adapter import check_adapter, write_adapter
+from selfguide_lite.gguf.quantize import quantize
+from selfguide_lite.gguf.reader import GgufFile
+from selfguide_lite.llm import Message, ScoreRequest, open_engine, working_copy
+from selfguide_lite.llm.hashing import file_sha256
+from selfguide_lite.llm.llama import LlamaEngine, Tuning
+from selfguide_lite.llm.native import Model
+from selfguide_lite.llm.tuning import Measured, has_gpu, keep
+
+TYPES = {"q4_1": llama_cpp.LLAMA_FTYPE_MOSTLY_Q4_1, "q5_1": llama_cpp.LLAMA_FTYPE_MOSTLY_Q5_1}
+QUESTIONS = [
+    ScoreRequest(str(n), (Message("user", f"Is {n} the good one?"),), ("yes", "no", "the other")) for n in range(6)
+]
+pytestmark = pytest.mark.skipif(has_gpu(), reason="with a graphics card no copy is made")
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("SELFGUIDE_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+@pytest.fixture(scope="module")
+def slow(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """Random models in types that the tool itself never writes."""
+    folder = tmp_path_factory.mktemp("slow")
+    plain = random_llama(folder)
+
+    def make(kind: str) -> Path:
+        path = folder / f"{kind}.gguf"
+        if not path.exists():
+            with pytest.MonkeyPatch.context() as patch:
+                if kind in TYPES:
+                    patch.setitem(quantizing.FILE_TYPES, kind, TYPES[kind])
+                quantize(plain, path, kind)
+        return path
+
+    return make
+
+
+def opened(path: Path, **options: object) -> LlamaEngine:
+    engine = open_engine(path, tune=False, **options)
+    assert isinstance(engine, LlamaEngine)
+    return engine
+
+
+def computes_with(path: Path, **options: object) -> Path:
+    with opened(path, **options) as engine:
+        assert engine.info.path == str(path) and engine.info.sha256 == file_sha256(path)
+        return engine._model.path
+
+
+def kinds(path: Path) -> set[str]:
+    with GgufFile(path) as gguf:
+        return {info.kind.name for info in gguf.tensors.values() if len(info.shape) > 1}
+
+
+@pytest.mark.parametrize("kind", TYPES)
+def test_made_once_and_used(slow: Callable[[str], Path], cache: Path, kind: str) -> None:
+    path = slow(kind)
+    assert kind.upper() in kinds(path)
+    copy = computes_with(path)
+    assert copy.parent == cache / "working" and file_sha256(path) in copy.name
+    assert kinds(copy) == {"Q8_0"} and working_copy.found_copy(path) == copy
+    made = copy.stat()
+    assert computes_with(path) == copy
+    now = copy.stat()
+    assert (made.st_ino, made.st_mtime_ns) == (now.st_ino, now.st_mtime_ns)
+    assert list(copy.parent.iterdir()) == [copy]
+
+
+@pytest.mark.parametrize("kind", ["q4_0", "q8_0", "q4_k_m", "f16"])
+def test_other_types_are_used_as_they_are(slow: Callable[[str], Path], cache: Path, kind: str) -> None:
+    path = slow(kind)
+    assert computes_with(path) == path and not (cache / "working").exists()
+
+
+def test_the_copy_scores_as_the_original(slow: Callable[[str], Path]) -> None:
+    def scores(**options: object) -> list[tuple[float, ...]]:
+        with opened(slow("q4_1"), **options) as engine:
+            found = {one.key: one.logprobs for one in engine.score(QUESTIONS)}
+            return [found[request.key] for request in QUESTIONS]
+
+    by_copy, exactly = scores(), scores(exact=True)
+    assert by_copy != exactly  # other kernels and one rounding more
+    for ours, theirs in zip(by_copy, exactly, strict=True):
+        assert ours == pytest.approx(theirs, rel=0.02)
+
+
+def test_an_adapter_of_the_original_still_loads(slow: Callable[[str], Path], tmp_path: Path) -> None:
+    path = slow("q4_1")
+    adapter = write_adapter(random_lora(tmp_path / "lora", path), path, tmp_path / "a.gguf")
+    check_adapter(adapter, path)
+    with opened(path) as engine:
+        plain = next(iter(engine.score(QUESTIONS[:1]))).logprobs
+    with opened(path, adapter=adapter) as engine:
+        assert engine._model.path != path and engine.info.adapter == str(adapter)
+        adapted = next(iter(engine.score(QUESTIONS[:1]))).logprobs
+        engine.set_adapter(None)
+        assert next(iter(engine.score(QUESTIONS[:1]))).logprobs == pytest.approx(plain, abs=1e-4)
+        engine.set_adapter(adapter)
+    assert adapted != pytest.approx(plain, abs=0.01)
+
+
+def test_the_original_can_be_asked_for(slow: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    path = slow("q4_1")
+    monkeypatch.setenv("SELFGUIDE_ENGINE", "exact=on")
+    assert computes_with(path) == path
+    monkeypatch.setenv("SELFGUIDE_ENGINE", "exact=off")
+    assert computes_with(path) != path
+
+
+def test_measurements_are_the_copys(slow: Callable[[str], Path]) -> None:
+    path = slow("q4_1")
+    copy = working_copy.working_copy(path)
+    model = Model(copy)
+    keep(copy, model, [Measured(Tuning(parallel=5), 100.0, 50.0, 2.0)])
+    model.close()
+    with opened(path) as engine:
+        assert engine.tuning.parallel == 5
+    with opened(path, exact=True) as engine:
+        assert engine.tuning.parallel != 5
+
+
+def test_no_room_is_no_error(
+    slow: Callable[[str], Path], cache: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = slow("q4_1")
+    with monkeypatch.context() as patch:
+        patch.setattr(working_copy, "_GROWTH", 1e9)  # as if the model were far larger
+        assert computes_with(path) == path
+    with monkeypatch.context() as patch:
+        patch.setattr(working_copy, "_MEMORY_SHARE", 1.0 / psutil.virtual_memory().total)
+        assert computes_with(path) == path
+    shutil.rmtree(cache / "working")
+    (cache / "working").write_text("in the way", encoding="utf-8")
+    assert computes_with(path) == path
+
+
+def test_a_damaged_copy_is_made_again(slow: Callable[[str], Path]) -> None:
+    path = slow("q4_1")
+    copy = working_copy.working_copy(path)
+    whole = copy.read_bytes()
+    copy.write_bytes(whole[: len(whole) // 2])
+    assert working_copy.found_copy(path) is None
+    assert computes_with(path) == copy and copy.read_bytes() == whole
+
+
+def test_the_list_of_models_has_it_and_removes_it(slow: Callable[[str], Path]) -> None:
+    path = slow("q4_1")
+    copy = working_copy.working_copy(path)
+    name = f"{file_sha256(path)[:12]}-q8_0"
+    shown = CliRunner().invoke(main, ["models"])
+    assert shown.exit_code == 0 and name in shown.output and "copy" in shown.output
+    assert CliRunner().invoke(main, ["models", "remove", name]).exit_code == 0
+    assert not copy.exists() and path.exists()
+    assert CliRunner().invoke(main, ["models", "remove", name]).exit_code == 1

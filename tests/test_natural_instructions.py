@@ -14,7 +14,7 @@ from selfguide_lite.evaluate import EvalRow, load_eval
 from selfguide_lite.evaluate.rows import eval_rows
 from selfguide_lite.natural_instructions import eval_jsonl, import_natural_instructions, task_yaml
 from selfguide_lite.natural_instructions import read_natural_instructions as read
-from selfguide_lite.task import NOISE_TERMS, Example, Task, load_task
+from selfguide_lite.task import NOISE_TERMS, Example, Task, effective_noise_terms, load_task
 
 NI = Path(__file__).resolve().parents[1].parent / "shared" / "ni"
 CLASSIFICATION = {190, 199, 200, 738, 937, 1385, 1386}
@@ -131,7 +131,9 @@ def test_empty_and_broken_parts_are_left_out_and_said(tmp_path):
 def test_noise_terms_that_the_examples_hold_are_no_noise(tmp_path):
     shown = [{"input": "Input: x\n\nOutput?", "output": "yes"}, {"input": "y", "output": "no"}]
     task = read(ni(tmp_path, **{"Positive Examples": shown})).task
-    assert task.noise_terms == tuple(term for term in NOISE_TERMS if term not in ("input", "output", "\n\n"))
+    assert task.noise_terms is None
+    left_out = ("^input:", "\n\n")
+    assert effective_noise_terms(task) == tuple(term for term in NOISE_TERMS if term not in left_out)
 
 
 @pytest.mark.parametrize(

@@ -109,9 +109,14 @@ def test_a_good_file_has_no_finding(tmp_path: Path) -> None:
         ("[happy, upset]", "[happy, upset, so-so]", "4:24 warning labels.2: no example has the label 'so-so' and the "),
         ("Great.", "I waited  for an HOUR.", "10:5 warning examples.2.input: the same input as example 1"),
         (
+            "name: shop\nkind: classification\ninstruction: Happy or upset?",
+            "name: shop\nnoise_terms: [^great]\nkind: classification\ninstruction: Happy or upset?",
+            "11:5 warning examples.2.input: contains the noise term '^great'",
+        ),
+        (
             "name: shop",
-            "name: shop\nnoise_terms: [great]",
-            "11:5 warning examples.2.input: contains the noise term 'great'",
+            "name: shop\nsettings: {length_rule: deviations, length_deviations: 1}",
+            "11:5 warning examples.2.input: its own length filter would drop this text",
         ),
         ("name: shop", "name: shop\nnoise_terms: [upset]", "5:17 error labels.1: the noise term 'upset' drops every"),
         ("name: shop", "name: shop\nsettings: {input_temperature: 0}", "2:12 warning settings.input_temperature: "),
@@ -135,6 +140,8 @@ def test_few_and_equal_examples_are_warned_of(tmp_path: Path) -> None:
     findings = "\n".join(checked(tmp_path, text))
     assert "only 1 example:" in findings
     assert "all inputs have 4 characters: texts of 0 to 14 characters are kept" in findings
+    findings = "\n".join(checked(tmp_path, text.replace("deviations", "range")))
+    assert "only 1 example:" in findings and "characters" not in findings
 
 
 def test_prompts_near_the_end_of_the_context_are_warned_of(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Benchmark tasks in: the real ones where they are at hand, and odd ones made here."""
+"""Benchmark tasks in: the eleven real ones, and odd ones made here."""
 
 import json
 from pathlib import Path
@@ -41,8 +41,7 @@ def test_the_real_tasks(tmp_path):
         assert rows == imported.rows and len(rows) == len(data["Instances"])
         for row, instance in zip(rows, data["Instances"], strict=True):
             assert set(row.references) == {text.strip() for text in instance["output"]}
-        if number == 937:
-            assert set(task.labels) == {"strengthener", "weakener"}
+    assert set(load_task(tmp_path / f"{source.stem}.yaml").labels) == {"strengthener", "weakener"}
 
 
 def ni(tmp_path, **changes):
@@ -133,7 +132,8 @@ def test_noise_terms_that_the_examples_hold_are_no_noise(tmp_path):
     shown = [{"input": "Input: x\n\nOutput?", "output": "yes"}, {"input": "y", "output": "no"}]
     task = read(ni(tmp_path, **{"Positive Examples": shown})).task
     assert task.noise_terms is None
-    assert effective_noise_terms(task) == tuple(term for term in NOISE_TERMS if term not in ("^input:", "\n\n"))
+    left_out = ("^input:", "\n\n")
+    assert effective_noise_terms(task) == tuple(term for term in NOISE_TERMS if term not in left_out)
 
 
 @pytest.mark.parametrize(

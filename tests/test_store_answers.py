@@ -163,6 +163,8 @@ def test_agreement_by_chance_is_told_from_more(store: Store) -> None:
 def test_unsure_answers_can_be_dropped(store: Store) -> None:
     task_id = scored(store, [0.9] * 10 + [0.7] * 10)
     assert reasons(store) == [None] * 20
+    store.set_setting(task_id, "min_confidence", 0.5)  # the raw shares of ten winners are 0.3
+    assert reasons(store) == [None] * 20
     store.set_setting(task_id, "min_confidence", 0.66)
     assert reasons(store) == [None] * 10 + ["confidence"] * 10
     rows = {(row.stage, row.name): row.rejects for row in list_filters(store, task_id)}

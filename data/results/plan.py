@@ -19,8 +19,6 @@ _SEEDS = (1, 2, 3)
 _UNEVEN = ("sms-spam", "subj")  # whose rows are also drawn 9 : 1
 _NI_CLASSIFICATION = (190, 199, 200, 738, 937, 1385, 1386)
 _NI_GENERATION = (36, 39, 121, 957, 1195, 1557)
-# The defaults were chosen on these and on no other task of the table.
-CHOSEN_ON = frozenset({"sms-spam", "subj", "task1195", "task121", "task738", "task190"})
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,79 @@
+"""The results table: worked out from records alone, and made with today's defaults."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from data.results.plan import DEFAULT, VARIANTS, planned
+from data.results.record import defaults_sha256
+from data.results.table import differences, headline, macro_f1, page, pooled, records
+from selfguide_lite.resources import resource
+
+RUNS = resource("data/results/runs")
+
+
+def test_the_table_was_made_with_todays_defaults() -> None:
+    """Whoever changes a default setting or a prompt makes the table anew: `make results`."""
+    found = records(RUNS)
+    assert found
+    assert {one["defaults_sha256"] for one in found} == {defaults_sha256()}
+
+
+def test_the_page_is_the_one_that_the_records_make() -> None:
+    assert page(records(RUNS)) == resource("docs/results.md").read_text(encoding="utf-8")
+
+
+def made(seed: int, right: float, task: str = "mood") -> dict[str, Any]:
+    """A record whose finetuned model is right on a share of rows, and prompting on half of them."""
+    rng = np.random.default_rng(seed)
+    rights = rng.integers(0, 2, 200)
+
+    def answers(share: float) -> list[int]:
+        return [int(y if rng.random() < share else 1 - y) for y in rights]
+
+    return {
+        "group": "shared", "task": task, "seed": seed, "variant": DEFAULT, "told": False, "kind": "classification",
+        "labels": ["sad", "glad"], "rights": rights.tolist(), "kept_share": 0.7, "pairs": 50, "agreement": None,
+        "verdict": "Better", "seconds": 60, "date": "2026-11-24", "model_sha256": "ab", "defaults_sha256": "cd",
+        "gain": None,
+        "methods": {
+            "few-shot scored": answers(0.5), "zero-shot scored": answers(0.5), "finetuned scored": answers(right),
+        },
+    }  # fmt: skip
+
+
+def test_a_gain_is_pooled_by_row_over_the_seeds() -> None:
+    gain = pooled([made(1, 0.9), made(2, 0.9)])
+    assert gain.n == 200 and gain.low > 0.2
+    # The best of two equal promptings is chosen on other rows than it is scored on, so that it is not flattered.
+    before, after = differences(made(3, 0.5))
+    assert before.shape == after.shape == (200,)
+    assert abs(after.mean() - before.mean()) < 0.15
+    none = pooled([made(seed, 0.5) for seed in range(3)])
+    assert none.low < 0 < none.high
+
+
+def test_the_readme_gets_the_default_runs_on_text_of_others_alone() -> None:
+    other = {**made(1, 0.9, "other"), "variant": "bare prompt", "group": "ablation"}
+    table = headline([made(1, 0.9), other])
+    assert "| mood | 1 |" in table and "| other |" not in table
+    assert "make results" in headline([])
+    assert "No run has been recorded" in page([])
+
+
+def test_macro_f1_is_low_for_a_constant_answer() -> None:
+    assert macro_f1([0] * 9 + [1], [0] * 10, 2) == pytest.approx(0.5 * 18 / 19)
+    assert macro_f1([0, 1], [0, 1], 2) == 1.0
+
+
+def test_every_planned_run_has_a_name_of_its_own(tmp_path: Any) -> None:
+    (tmp_path / "tasks").mkdir()
+    (tmp_path / "ni").mkdir()
+    for name in ("sms-spam", "subj"):
+        (tmp_path / "tasks" / f"{name}.yaml").touch()
+    for number in (190, 199, 200, 738, 937, 1385, 1386, 36, 39, 121, 957, 1195, 1557):
+        (tmp_path / "ni" / f"task{number:03d}_x.json").touch()
+    runs = list(planned(tmp_path))
+    assert len({one.key for one in runs}) == len(runs)
+    assert {one.variant for one in runs} == set(VARIANTS)

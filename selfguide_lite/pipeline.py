@@ -99,8 +99,8 @@ def run(
     task = task.model_copy(update={"settings": task.settings.changed(settings or {})})
     wanted = task.settings.resolve(task.kind)
     # What can be wrong is looked at before anything is made, and before hours of work.
-    local = None if server is not None and model is None else model_path(model)
     rows = eval_rows(task) if task.eval is not None else []
+    local = None if server is not None and model is None else model_path(model)
     with _plainly(), exclusive(db):
         if local is not None:
             try:

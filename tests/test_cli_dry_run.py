@@ -30,7 +30,7 @@ def test_plan_for_a_program(kind: str, tmp_path: Path) -> None:
     plan = json.loads(done.output)
     stages = {stage["stage"]: stage for stage in plan["stages"]}
     assert stages["generate"]["requests"] == 15
-    assert (stages["annotate"]["requests"], stages["annotate"]["samples"]) == (15, 2 if labels else 4)
+    assert (stages["annotate"]["requests"], stages["annotate"]["samples"]) == (15, 2 if labels else 1)
     assert all(stage["seconds"] > 0 and stage["bytes"] > 0 for stage in stages.values())
     for stage in ("generate", "annotate"):
         for _, messages, tokens in stages[stage]["prompts"]:

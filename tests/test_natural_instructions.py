@@ -41,7 +41,8 @@ def test_the_real_tasks(tmp_path):
         assert rows == imported.rows and len(rows) == len(data["Instances"])
         for row, instance in zip(rows, data["Instances"], strict=True):
             assert set(row.references) == {text.strip() for text in instance["output"]}
-    assert set(load_task(tmp_path / f"{source.stem}.yaml").labels) == {"strengthener", "weakener"}
+        if number == 937:
+            assert set(task.labels) == {"strengthener", "weakener"}
 
 
 def ni(tmp_path, **changes):

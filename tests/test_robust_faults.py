@@ -151,7 +151,7 @@ def test_files_may_not_grow_while_something_is_exported(
     place: Place, trained: Path, tmp_path: Path, words: list[str]
 ) -> None:
     out = tmp_path / "made"
-    arguments = [*words, "-d", str(trained), "-o", str(out)]
+    arguments = [*words, "-d", str(trained), "-o", str(out), "-m", str(place.model)]
     status, said = ended(begin(*arguments, file_limit=40_000))
     assert status == 1
     check_one_line(said, str(out))

@@ -55,6 +55,7 @@ class Life:
     :param label: the label that was asked for
     :param good: the order in which the seed examples were shown
     :param flawed: the pool inputs that were shown, with their ids
+    :param flawed_labels: for classification, the labels that these were asked for
     :param reason: of the first filter that rejects it, None where it is in the pool
     :param output: the pair's output, None where it is not in the dataset
     :param why_not: why it is not in the dataset, None where it is
@@ -70,6 +71,7 @@ class Life:
     created_at: str
     good: tuple[int, ...]
     flawed: tuple[tuple[int, str], ...]
+    flawed_labels: tuple[str | None, ...]
     reason: str | None
     detail: str | None
     samples: tuple[Sample, ...]
@@ -97,8 +99,9 @@ def life(store: Store, input_id: int) -> Life:
             there = f"the ids go from 1 to {last}" if last else "there is none yet"
             raise SelfguideError(f"{store.path}: has no input {input_id}; {there}")
         task_id, round_, prompt, label, text, finish_reason, created_at, good, flawed, run_id, reason, detail = row
+        of_input = "SELECT text, label FROM input WHERE id = ?"
         shown = [
-            (shown_id, (connection.execute("SELECT text FROM input WHERE id = ?", (shown_id,)).fetchone() or ("",))[0])
+            (shown_id, *(connection.execute(of_input, (shown_id,)).fetchone() or ("", None)))
             for shown_id in json.loads(flawed or "[]")
         ]
         samples = [
@@ -145,7 +148,8 @@ def life(store: Store, input_id: int) -> Life:
         finish_reason=finish_reason,
         created_at=created_at,
         good=tuple(json.loads(good or "[]")),
-        flawed=tuple(shown),
+        flawed=tuple((shown_id, shown_text) for shown_id, shown_text, _ in shown),
+        flawed_labels=tuple(shown_label for _, _, shown_label in shown),
         reason=reason,
         detail=detail,
         samples=tuple(samples),

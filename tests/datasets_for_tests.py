@@ -19,7 +19,12 @@ TASK = Task.model_validate(
             {"input": "a leaf with the number 4", "output": "green"},
             {"input": "a rose with the number 1024", "output": "red"},
         ],
-        "settings": {"output_length_filter": False, "input_length_filter": False, "near_duplicate_threshold": None, "min_steps": 1},
+        "settings": {
+            "output_length_filter": False,
+            "input_length_filter": False,
+            "near_duplicate_threshold": None,
+            "min_steps": 1,
+        },
     }
 )
 

@@ -213,9 +213,9 @@ def test_show_tells_the_life_of_an_input(selfguide: Run) -> None:
     shown = selfguide("show", "2").output
     for part in (
         "round 0, prompt 1",
-        "- rain again\n  - what a fine day",  # the seed inputs in the order in which they were shown
-        "- sun in May",  # the pool input that was shown
-        "with the answer good",
+        'Write one text whose answer is "good".\n\nprompt, assistant\n  sun in May',  # the pool input that was shown
+        'whose answer is "bad".\n\nprompt, assistant\n  rain again',  # the seed inputs in the order of the prompt
+        'whose answer is "good".\n\nprompt, assistant\n  what a fine day',
         "verdict: kept",
         "label (none of the labels)",
         "bad         2  66.7%",

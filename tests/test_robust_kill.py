@@ -168,7 +168,7 @@ def check_prompts(place: Place, db: Path) -> None:
     assert len(drawn) == settings.rounds * settings.prompts_per_round
     with Store.open(db, read_only=True) as store:
         for round_, number, label, good, flawed in drawn:
-            pool = store.pool(1, before_round=round_)
+            pool = [one for one in store.agreeing_pool(1) if one.round is None or one.round < round_]
             prompt = draw_prompt(task, Prompts(), settings, 42, round_, number, pool, lambda messages: 0, 1)
             assert (label, json.loads(good)) == (prompt.label, list(prompt.good))
             assert json.loads(flawed) == [shown.id for shown in prompt.flawed]

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
 
-# Threads of llama.cpp wait for one another at every step. Waiting ones that spin for long take the processor from the
-# others as soon as anything else runs on the machine: five to ten times the time beside two busy programs. libgomp
-# reads this when it is loaded, so it is set before any library is.
+# Threads that wait for one another spin for a moment only, then sleep. OpenMP's own default spins so long that a second
+# busy program on the machine makes a small model 50 times slower. libgomp reads this when it is loaded, by whichever
+# module first imports llama.cpp, so it is set before any library is.
 os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 
 if TYPE_CHECKING:

@@ -200,20 +200,11 @@ def label_notes(store: Store, task_id: int, task: Task) -> list[str]:
         notes.append("all labels are taken to be equally frequent; label_shares in the task file says otherwise")
     if not agreement.asked:
         return notes
-    counted = f"labels asked for and answered agree on {agreement.agreeing} of {agreement.asked} inputs"
-    chance = f"{agreement.expected * agreement.asked:.0f} by chance"
-    if not agreement.beyond_chance:
-        notes.append(
-            f"{counted}, no more than chance ({chance}): the data may teach little. What may help: what each label "
-            "means (labels in the task file), more examples, --set agreement_filter=false, a larger model"
-        )
-    elif agreement.enabled:
-        notes.append(f"{counted} ({chance})")
-    if agreement.fallback:
-        notes.append(
-            f"inputs whose labels disagree are kept: without them a label would have {agreement.rarest} pairs, fewer "
-            "than agreement_min_pairs"
-        )
+    advice = (
+        ". That is no more than chance, so the data may teach little. What may help: what each label means (labels in "
+        "the task file), more examples, --set agreement_filter=false, a larger model"
+    )
+    notes.append(agreement.sentence + ("" if agreement.beyond_chance else advice))
     return notes
 
 

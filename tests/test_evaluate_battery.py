@@ -114,7 +114,7 @@ def measured(store, task_id, engine, adapter, rows=ROWS, **more) -> Measurement:
 
 
 def asked_for(requests, style: str, text: str) -> bool:
-    return answer_prompt(Prompts(), TASK, style)(TASK, text) in [messages for _, messages in requests]
+    return answer_prompt(Prompts(), style)(TASK, text) in [messages for _, messages in requests]
 
 
 def test_every_method_on_the_same_rows_and_none_twice(tmp_path, engine, adapter_file) -> None:
@@ -175,7 +175,7 @@ def test_calibration_divides_by_the_prior_and_never_by_evaluation_rows(tmp_path,
         found = measured(store, task_id, engine, None).evaluations
         pool = {text for (text,) in store.connection.execute("SELECT text FROM input")}
         assert not pool & {row.input for row in ROWS}
-        ask = answer_prompt(Prompts(), TASK, "few-shot")
+        ask = answer_prompt(Prompts(), "few-shot")
         rows = list(score_labels(engine, TASK, ask, sorted(pool)).values())
         means = {label: sum(row[place] for row in rows) / 30 for place, label in enumerate(TASK.labels)}
         for scored, given in zip(

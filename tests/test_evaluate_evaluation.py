@@ -80,7 +80,7 @@ def filled(store, task=TASK):
 
 
 def bare():
-    return answer_prompt(Prompts(), TASK, "bare")
+    return answer_prompt(Prompts(), "bare")
 
 
 class CountingEngine:

@@ -7,7 +7,8 @@ import pytest
 
 from data.results.plan import DEFAULT, VARIANTS, planned
 from data.results.record import defaults_sha256
-from data.results.table import differences, headline, macro_f1, page, pooled, records
+from data.results.table import differences, headline, page, pooled, records
+from selfguide_lite.evaluate.metrics import macro_f1
 from selfguide_lite.resources import resource
 
 RUNS = resource("data/results/runs")
@@ -63,8 +64,8 @@ def test_the_readme_gets_the_default_runs_on_text_of_others_alone() -> None:
 
 
 def test_macro_f1_is_low_for_a_constant_answer() -> None:
-    assert macro_f1([0] * 9 + [1], [0] * 10, 2) == pytest.approx(0.5 * 18 / 19)
-    assert macro_f1([0, 1], [0, 1], 2) == 1.0
+    assert macro_f1(["a"] * 10, ["a"] * 9 + ["b"], ["a", "b"]) == pytest.approx(0.5 * 18 / 19)
+    assert macro_f1(["a", "b"], ["a", "b"], ["a", "b"]) == 1.0
 
 
 def test_every_planned_run_has_a_name_of_its_own(tmp_path: Any) -> None:

@@ -8,6 +8,7 @@ import numpy as np
 
 from data.results.plan import DEFAULT, VARIANTS
 from data.results.record import read, scores
+from selfguide_lite.evaluate.metrics import macro_f1
 from selfguide_lite.evaluate.names import is_finetuned
 from selfguide_lite.evaluate.statistics import Gain, bootstrap, paired_gain
 from selfguide_lite.evaluate.tables import markdown_table
@@ -64,16 +65,6 @@ def pooled(runs: Sequence[Record]) -> Gain:
     before = np.mean([given[:n] for given, _ in parts], axis=0)
     after = np.mean([given[:n] for _, given in parts], axis=0)
     return paired_gain(before.tolist(), after.tolist())
-
-
-def macro_f1(rights: Sequence[int], answers: Sequence[float], labels: int) -> float:
-    """Return the mean F1 over labels, a share of 1."""
-    right, given = np.asarray(rights), np.asarray(answers)
-    found = []
-    for label in range(labels):
-        hit = float(((right == label) & (given == label)).sum())
-        found.append(2 * hit / max(1.0, float((right == label).sum() + (given == label).sum())))
-    return float(np.mean(found))
 
 
 def page(done: Iterable[Record]) -> str:
@@ -222,7 +213,8 @@ def _uneven(runs: Sequence[Record]) -> list[str]:
                     answers = np.asarray(done["methods"][method])[places]
                     right = np.asarray(done["rights"])[places]
                     match = bootstrap((answers == right).astype(float).tolist())
-                    f1 = macro_f1(right.tolist(), answers.tolist(), len(done["labels"]))
+                    names = [*done["labels"], None]  # -1 is an answer without a label
+                    f1 = macro_f1([names[at] for at in answers], [names[at] for at in right], done["labels"])
                     exact = f"{100 * match.mean:.1f} ({100 * match.low:.1f} to {100 * match.high:.1f})"
                     rows.append([done["task"], name, method, exact, f"{100 * f1:.1f}"])
     if not rows:

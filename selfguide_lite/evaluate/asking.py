@@ -11,10 +11,9 @@ Ask = Callable[[Task, str], tuple[Message, ...]]
 Style = Literal["few-shot", "bare"]
 
 
-def answer_prompt(prompts: Prompts, task: Task, style: str) -> Ask:
-    """Return what makes the prompt for an input.
+def answer_prompt(prompts: Prompts, style: str) -> Ask:
+    """Return what makes the prompt for an input of a task.
 
     :param style: `few-shot` shows the task's examples, `bare` the instruction alone
     """
-    shown = () if style == "bare" else task.examples
-    return lambda task, text: prompts.annotate(task, text, shown)
+    return lambda task, text: prompts.answer(task, text, style)

@@ -122,11 +122,11 @@ class Battery:
     def prompting(self) -> dict[str, Evaluation]:
         """Evaluate every way of prompting the plain model."""
         self._load(None)
-        task, pool = self.task, self.kept()
+        pool = self.kept()
         done: dict[str, Evaluation] = {}
         for family in (ZERO_SHOT, FEW_SHOT):
             style = _STYLES[family]
-            done |= self.asked(family, answer_prompt(self.prompts, task, style), style, pool)
+            done |= self.asked(family, answer_prompt(self.prompts, style), style, pool)
         return done
 
     def finetuned(self, adapter: Finetuned, only: Collection[How] | None = None) -> dict[str, Evaluation]:
@@ -135,7 +135,6 @@ class Battery:
         :param only: how its answers are read; None: in every way
         """
         self._load(adapter.path)
-        task = self.task
         # Of what it was trained on it is surer than of anything else.
         pool = [shown for shown in self.kept() if fold(shown.text) not in adapter.trained]
         prompt = adapter.style
@@ -144,7 +143,7 @@ class Battery:
 
             prompt += f" {file_sha256(adapter.path)}"
         details = {} if adapter.style == "few-shot" else {"answer_style": adapter.style}
-        ask = answer_prompt(self.prompts, task, adapter.style)
+        ask = answer_prompt(self.prompts, adapter.style)
         return self.asked(FINETUNED, ask, prompt, pool, details, adapter.id, only)
 
     def asked(

@@ -427,7 +427,7 @@ class _Job:
             done[plan.method] = evaluate(
                 self.store, self.task_id, engine, rows, method=plan.method, adapter_id=adapter_id,
                 prompts=self.tools.prompts, listener=self.tools.listener,
-                ask=answer_prompt(self.tools.prompts, self.task, self.settings.answer_style),
+                ask=answer_prompt(self.tools.prompts, self.settings.answer_style),
                 details={"pairs": len(plan.pairs), "dataset": _key(plan)},
                 same_as=None if twin is None else done[twin[1]], answers=usual,
             )  # fmt: skip

@@ -180,7 +180,7 @@ def _answers(
     engine: Engine, task: Task, prompts: Prompts, block: list[str], max_tokens: int, way: Way
 ) -> Iterator[tuple[int, Answer]]:
     """Yield each text's place and answer, in the order in which they get ready."""
-    ask = answer_prompt(prompts, task, way.style)
+    ask = answer_prompt(prompts, way.style)
     if way.how == "free":
         requests = [
             Request(key=str(number), messages=ask(task, text), max_tokens=max_tokens)

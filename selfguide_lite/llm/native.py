@@ -12,10 +12,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-# Threads that wait for one another spin for a moment only, then sleep. OpenMP's own default spins so long that a second
-# busy program on the machine makes a small model 50 times slower. Read when llama.cpp is loaded, so it is set before.
-os.environ.setdefault("GOMP_SPINCOUNT", "1000")
-
 import llama_cpp
 import numpy as np
 import numpy.typing as npt

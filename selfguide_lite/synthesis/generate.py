@@ -77,7 +77,7 @@ def generate(
     template = prompts.input_template(task, settings.input_style)
     longest = _most_tokens(store, task_id, settings)
     with recorded_run(store, task_id, "generate", engine, settings, seed, template, listener) as run:
-        everything: Sequence[PoolInput] = store.pool(task_id)
+        everything = store.agreeing_pool(task_id)
         since = min(left) if (first := store.first_round_like(run.id)) is None else first
         for round_, todo in left.items():
             earlier = [one for one in everything if one.round is None or one.round < round_]
@@ -88,9 +88,10 @@ def generate(
                 break
             if round_ and after_round is not None:
                 after_round()
+                everything = store.agreeing_pool(task_id)
             pool = [
                 shown
-                for shown in store.agreeing_pool(task_id)
+                for shown in everything
                 if (shown.round is None or shown.round < round_) and not (after_round and shown.agrees is False)
             ]
             drawn = {
@@ -107,7 +108,7 @@ def generate(
                 store.add_input(_new_input(task_id, run.id, prompt, completion))
                 ready += 1
                 listener.advance("generate", ready, completion.completion_tokens)
-            before, everything = len(everything), store.pool(task_id)
+            before, everything = len(everything), store.agreeing_pool(task_id)
             newest = everything[-1].text if len(everything) > before else None
             listener.advance("generate", ready, 0, len(everything), newest)
             if time.monotonic() - said > 1:  # counting all rows takes a while in a large store

@@ -10,7 +10,7 @@ from selfguide_lite.errors import SelfguideError
 from selfguide_lite.llm.base import Message
 from selfguide_lite.prompts import Prompts
 from selfguide_lite.settings import Settings
-from selfguide_lite.synthesis.generate import draw_prompt
+from selfguide_lite.synthesis.generate import draw_prompt, prompt_budget
 from selfguide_lite.task import Task, effective_noise_terms, fold, has_noise, read_task
 from selfguide_lite.yaml_file import Places
 
@@ -226,7 +226,7 @@ def _prompts(task: Task, settings: Settings, prompts: Prompts, counter: TokenCou
     # The very prompt of a first round: no input made so far is shown.
     messages = draw_prompt(task, prompts, settings, 0, 0, 0, [], lambda _: 0, 0).messages
     tokens = counter.count_tokens(messages)
-    budget = min(settings.prompt_budget, counter.n_ctx)
+    budget = prompt_budget(counter.n_ctx, settings)
     if tokens > budget:
         yield (
             "error",

@@ -79,7 +79,7 @@ def dry_run(
     :raises SelfguideError: where the instruction and examples do not fit the prompt budget
     """
     settings = settings.resolve(task.kind)
-    budget = prompt_budget(engine, settings)
+    budget = prompt_budget(engine.n_ctx, settings)
     seeds = [LabelledInput(-1 - i, example.input) for i, example in enumerate(task.examples)]
     # Later prompts show inputs that are yet to be made; the seed inputs stand in for them.
     stand_ins = [LabelledInput(-1 - i, seeds[i % len(seeds)].text) for i in range(settings.max_pool_inputs)]

@@ -201,8 +201,9 @@ def label_notes(store: Store, task_id: int, task: Task) -> list[str]:
     if not agreement.asked:
         return notes
     advice = (
-        ". That is no more than chance, so the data may teach little. What may help: what each label means (labels in "
-        "the task file), more examples, --set agreement_filter=false, a larger model"
+        ". That is no more than chance; the comparison at the end tells whether the pairs teach something all the "
+        "same. What would help: what each label means (labels in the task file), more examples, --set "
+        "agreement_filter=false, a larger model"
     )
     notes.append(agreement.sentence + ("" if agreement.beyond_chance else advice))
     return notes

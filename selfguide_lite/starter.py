@@ -15,33 +15,39 @@ _HEAD = """\
 
 _CLASSIFICATION = """\
 instruction: >-
-  Please tell me what the person thinks of the thing, happy or upset.
+  Say whether the guest of the hotel is happy or unhappy with what they write about.
 
-# Every answer that is allowed. Name them in the instruction too, and show each in an example.
-labels: [happy, upset]
+# Every answer that is allowed, each with a few words on what it means: the model reads them when it writes inputs.
+labels:
+  happy: the guest liked it
+  unhappy: the guest did not like it
 
 # About three, as different from one another as the inputs you expect: their lengths set what is kept.
 examples:
-  - input: Rubol said the cake near the gate was wonderful.
+  - input: The room was spotless and the view over the harbour alone was worth the price.
     output: happy
-  - input: Jojan found the old boat boring.
-    output: upset
-  - input: You know, Hokrem found the carpet nasty at first but excellent in the end.
+  - input: We asked twice for towels and nobody came.
+    output: unhappy
+  - input: >-
+      It took an hour to check in. After that, though, everybody was kind to us, and the breakfast was the best
+      that we had on the whole trip.
     output: happy
+  - input: Never again. The wall was so thin that I heard every word of the film next door.
+    output: unhappy
 """
 
 _GENERATION = """\
 instruction: >-
-  Please write a short note that says who gets what from whom.
+  Turn the note into one polite sentence to a colleague.
 
 # About three, as different from one another as the inputs you expect: their lengths set what is kept.
 examples:
-  - input: After supper Zumir sent a puzzle to Jorin.
-    output: "For Jorin: the puzzle, from Zumir."
-  - input: Vejuk lent Zitas a dog.
-    output: "For Zitas: the dog, from Vejuk."
-  - input: Well, Nudriben gave Kreledol a red necklace near the gate on Thursday.
-    output: "For Kreledol: the necklace, from Nudriben."
+  - input: report late - need it monday
+    output: The report is late, so could you please send it to me by Monday?
+  - input: printer 2nd floor broken again, tell IT
+    output: The printer on the second floor is broken again, so could you please tell IT?
+  - input: thx for slides, meeting moved to 3 pm, bring numbers for may
+    output: Thank you for the slides; the meeting has moved to 3 pm, so please bring the numbers for May.
 """
 
 _TAIL = """
@@ -51,13 +57,12 @@ _TAIL = """
 
 # What differs from the defaults (all of them: `selfguide run --help`).
 # settings:
-#   rounds: 40              # rounds of 10 prompts that ask for an input
-#   input_temperature: 0.8  # higher: more varied inputs, more of them dropped
-#   samples: 10             # answers drawn for each input; they vote
-#   min_share: 0.3          # the least share of the votes that an answer needs
-#   epochs: 3
+#   rounds: 20              # rounds of 40 prompts, each of which asks for an input
+#   input_temperature: 0.8  # lower: more ordinary inputs, fewer of them dropped
+#   epochs: 5               # how often the finetune reads each pair
 
-# To be told the gain: lines of JSON such as {"input": "...", "output": "..."}, in a file beside this one.
+# To be told the gain: at least 60 lines of JSON such as {"input": "...", "output": "..."} in a file beside this one,
+# with the right answers. They are for the comparison alone: nothing is trained or chosen on them.
 # eval: %(stem)s-eval.jsonl
 """
 

@@ -72,7 +72,7 @@ def generate(
         listener.done("generate", f"{total} inputs were in the store")
         return
     listener.start("generate", total, ready)
-    budget = prompt_budget(engine, settings)
+    budget = prompt_budget(engine.n_ctx, settings)
     said = 0.0
     template = prompts.input_template(task, settings.input_style)
     longest = _most_tokens(store, task_id, settings)
@@ -128,12 +128,12 @@ def inputs_left(store: Store, task_id: int, settings: Settings) -> dict[int, lis
     return {round_: numbers for round_, numbers in left.items() if numbers}
 
 
-def prompt_budget(engine: Engine, settings: Settings) -> int:
+def prompt_budget(n_ctx: int, settings: Settings) -> int:
     """Return how many tokens a prompt may have: the setting, or what the model's context leaves beside an answer.
 
     A quarter of a small context is kept for the answer; one that needs more is cut there, and the filters see it.
     """
-    return min(settings.prompt_budget, engine.n_ctx - min(settings.input_max_tokens, engine.n_ctx // 4))
+    return min(settings.prompt_budget, n_ctx - min(settings.input_max_tokens, n_ctx // 4))
 
 
 def input_key(round_: int, number: int) -> str:

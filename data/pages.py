@@ -64,7 +64,7 @@ _STAGES = {
 }
 # Where a setting is read beside the stage that its group names.
 _READ = {
-    "annotate_each_round": "`run`, `generate`",
+    "annotate_each_round": "`run`, `compare`, `search`",
     "output_max_tokens": "`annotate`, `evaluate`, `predict`, `export`",
     "calibrate_min_inputs": "`answer`, `train`",
     "noise_list": "the rows of `noise_term`, made when a run begins",

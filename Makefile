@@ -47,9 +47,9 @@ results: setup  ## the results table, docs/results.md, on the tasks of SHARED (h
 picture: setup  ## the README's picture, of a real run (data/run.svg)
 	$(BIN)/python -m data.picture $(DEMO) data/run.svg
 
-docs: setup  ## the generated parts of the README and of docs/: results, help texts, examples
+docs: setup  ## the generated parts of the README and of docs/: results, commands, settings, tables, views, models
 	$(BIN)/python -m data.results --page-only
-	$(BIN)/cog -r README.md docs/commands.md
+	$(BIN)/cog -r README.md CONTRIBUTING.md docs/*.md
 
 tiny-model: setup  ## train the tiny test model again from nothing (more than an hour on two cores)
 	$(BIN)/python -m data.tiny_vicuna

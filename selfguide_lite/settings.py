@@ -18,64 +18,120 @@ _MOST = 1_000_000  # more of anything than there can be; far below what a databa
 class Settings(BaseModel):
     """What a user may set. None: the default of the task's kind, see `resolve`."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+    # The text under a field is its description: docs/settings.md is made from it.
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, use_attribute_docstrings=True)
 
     # generate
     input_style: Literal["chat-turns", "paper"] = "chat-turns"
+    """How a new input is asked for: in chat turns, or by the paper's single prompt."""
     rounds: Count = 10
+    """Rounds of prompts. Inputs that were kept in earlier rounds are shown in later ones."""
     prompts_per_round: Count = 40
+    """Prompts in a round; each asks for one input."""
     prompts_per_draw: Count = 20
+    """Prompts that show the same examples and earlier inputs, so that this part is computed once."""
     input_temperature: Temperature = 1.0
+    """Sampling temperature for inputs. Higher: more varied inputs, more of them rejected."""
     input_top_k: Annotated[int, Field(ge=0, le=_MOST)] = 40
+    """Sample inputs from the k likeliest tokens; 0: from all."""
     input_max_tokens: Count = 500
+    """Tokens of an input at most. Fewer are allowed where the length filter would reject longer ones."""
     max_pool_inputs: Annotated[int, Field(ge=0, le=100)] = 6
+    """Earlier inputs that a prompt shows at most, beside the seed examples."""
     prompt_budget: Count = 3000
+    """Tokens of a prompt for an input at most; over it, fewer earlier inputs are shown."""
     fruitless_rounds: Count = 10
+    """Stop writing after so many rounds in a row in which no input was kept."""
     label_condition: bool = True
+    """Ask for the input of a given label. Classification only."""
     label_order: Literal["in-turn", "random"] = "in-turn"
+    """Which label is asked for: each in its turn, or one at random."""
     # annotate
     annotate_each_round: bool | None = None
+    """Answer the inputs after every round, not at the end, so that prompts show only inputs whose answer is the label
+    asked for. On for classification with `label_condition` and the method `score`."""
     method: Literal["score", "sample", "greedy"] | None = None
+    """How an input is answered: `score` computes every label's share, `sample` draws answers that vote, `greedy` takes
+    the likeliest answer."""
     samples: Annotated[int, Field(ge=1, le=1000)] = 10
+    """Answers drawn for an input by the method `sample`."""
     output_temperature: Temperature = 0.2
+    """Sampling temperature for answers by the method `sample`."""
     output_top_k: Annotated[int, Field(ge=0, le=_MOST)] = 10
+    """Sample answers from the k likeliest tokens; 0: from all. Method `sample` only."""
     output_max_tokens: Count = 500
+    """Tokens of a free-text answer at most."""
     # filters (rows of the table `setting`, read by the views)
     noise_filter: bool = True
+    """Reject inputs and outputs that contain a noise term."""
     noise_list: Literal["modern", "paper"] = "modern"
+    """The default noise terms, where the task file has no list of its own."""
     input_length_filter: bool = True
+    """Reject inputs that are much shorter or longer than the examples' inputs."""
     output_length_filter: bool | None = None
+    """Reject outputs that are much shorter or longer than the examples' outputs."""
     length_rule: Literal["range", "deviations"] = "range"
+    """`range`: by the shortest and the longest example. `deviations`: by mean and standard deviation."""
     length_factor: Annotated[float, Field(ge=1, le=_MOST)] = 3.0
+    """Rule `range`: kept from the shortest length divided by this to the longest times this."""
     length_deviations: Annotated[float, Field(gt=0, le=_MOST)] = 2.0
+    """Rule `deviations`: kept within so many standard deviations of the mean."""
     length_slack_share: Annotated[float, Field(ge=0, le=_MOST)] = 0.25
+    """Rule `deviations`, where all examples are equally long: slack as a share of their length."""
     length_slack_min: Annotated[int, Field(ge=0, le=_MOST)] = 10
+    """Rule `deviations`, where all examples are equally long: slack in characters at least."""
     near_duplicate_threshold: Share | None = 0.8
+    """Reject an input whose similarity to an earlier one is at least this; `null`: only exact copies. Values under 0.5
+    act as 0.5."""
     label_named_filter: bool | None = None
+    """Reject inputs that name a label which no example's input names."""
     consistency_filter: bool = True
+    """Let the samples vote, and require `min_share`. Off: the first answer counts."""
     min_share: Share = 0.3
+    """Smallest share of the votes that the winning answer needs, calibrated where `calibrate` is on."""
     calibrate: bool | None = None
+    """Divide every label's share by its mean over the kept inputs. On where the method is `score`."""
     calibrate_min_inputs: Annotated[int, Field(ge=0, le=_MOST)] = 20
+    """Calibrate only where at least so many kept inputs are answered."""
     agreement_filter: bool | None = None
+    """Reject a pair whose answer is not the label that was asked for. On for classification with `label_condition`."""
     agreement_min_pairs: Annotated[int, Field(ge=0, le=_MOST)] = 10
+    """Do without `agreement_filter` where the rarest label would keep fewer pairs than this."""
     min_confidence: Share = 0.0
+    """Smallest calibrated share of the winning label; 0: no limit."""
     balance: bool | None = None
+    """Keep as many pairs of every label as the rarest label has. Classification only."""
     random_labels: bool = False
+    """Replace every answer by a random label: an experiment that shows what the inputs alone teach."""
     dataset_seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
+    """Decides which pairs `balance` keeps, and the labels of `random_labels`."""
     # finetune
     answer_style: Literal["few-shot", "bare"] = "few-shot"
+    """The prompt that is trained on and used afterwards: with the examples, or without."""
     epochs: Annotated[float, Field(gt=0, le=1000)] = 3
+    """Passes over the dataset."""
     min_steps: Count = 40
+    """Optimizer steps at least: a small dataset gets more epochs."""
     max_steps: Count = 150
+    """Optimizer steps at most: a large dataset gets fewer epochs."""
     average_weights: Share = 0.5
+    """Share of the steps, at the end, over which the weights are averaged; 0: the last weights."""
     weight_decay: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """Weight decay of the optimizer."""
     learning_rate: Annotated[float, Field(gt=0, le=1)] | None = None
+    """Learning rate at its peak; `null`: by the model's size, 2e-4 from 135 million parameters on."""
     batch_size: Count = 8
+    """Rows of a step."""
     accumulation: Count = 1
+    """Steps whose gradients are summed before the weights change."""
     max_length: Count = 2048
+    """Tokens of prompt and answer at most; longer rows are left out."""
     lora_rank: Annotated[int, Field(ge=1, le=1024)] = 16
+    """Rank of the LoRA."""
     lora_alpha: Annotated[float, Field(gt=0, le=_MOST)] = 32
+    """The LoRA is scaled by `lora_alpha / lora_rank`."""
     lora_dropout: Share = 0.0
+    """Dropout on the LoRA's input."""
 
     def changed(self, given: Mapping[str, Any]) -> "Settings":
         """Return settings with the given fields changed and checked; only what was ever given counts as set."""

@@ -1,0 +1,225 @@
+"""The generated parts of docs/: tables made from the code, which cog writes into the pages (`make docs`)."""
+
+import json
+import re
+import tempfile
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, get_args
+
+from selfguide_lite.evaluate.tables import markdown_table
+from selfguide_lite.finetune.memory import Shape, training_memory
+from selfguide_lite.finetune.options import Bits, TrainOptions
+from selfguide_lite.models.known import DEFAULT, KNOWN
+from selfguide_lite.settings import Settings
+from selfguide_lite.store import FILTER_SETTINGS, Store, schema
+from selfguide_lite.store.browse import TABLES, description
+from selfguide_lite.task import Kind
+
+GROUPS: dict[str, tuple[str, ...]] = {
+    "Writing inputs": (
+        "input_style",
+        "rounds",
+        "prompts_per_round",
+        "prompts_per_draw",
+        "input_temperature",
+        "input_top_k",
+        "input_max_tokens",
+        "max_pool_inputs",
+        "prompt_budget",
+        "fruitless_rounds",
+        "label_condition",
+        "label_order",
+    ),
+    "Answering": (
+        "annotate_each_round",
+        "method",
+        "samples",
+        "output_temperature",
+        "output_top_k",
+        "output_max_tokens",
+    ),
+    "Filters": ("noise_list", *FILTER_SETTINGS),
+    "Finetuning": (
+        "answer_style",
+        "epochs",
+        "min_steps",
+        "max_steps",
+        "average_weights",
+        "weight_decay",
+        "learning_rate",
+        "batch_size",
+        "accumulation",
+        "max_length",
+        "lora_rank",
+        "lora_alpha",
+        "lora_dropout",
+    ),
+}
+_STAGES = {
+    "Writing inputs": "`generate`",
+    "Answering": "`annotate`",
+    "Filters": "",
+    "Finetuning": "`train`",
+}
+# Where a setting is read beside the stage that its group names.
+_READ = {
+    "annotate_each_round": "`run`, `compare`, `search`",
+    "output_max_tokens": "`annotate`, `evaluate`, `predict`, `export`",
+    "calibrate_min_inputs": "`answer`, `train`",
+    "noise_list": "the rows of `noise_term`, made when a run begins",
+    "answer_style": "`train`, `evaluate`, `predict`",
+}
+_DEFAULTS = {"learning_rate": "by the model's size"}
+_MARKS = {
+    "minimum": "at least {}",
+    "exclusiveMinimum": "more than {}",
+    "maximum": "at most {}",
+    "exclusiveMaximum": "less than {}",
+}
+_MOST = 1_000_000  # what stands for "no limit" in the model
+# Layers, width, feed-forward, width of the attention, width of keys, vocabulary, and whether the output is tied.
+_SHAPES = {
+    "SmolLM2 135M": Shape(134_515_008, 30, 576, 1536, 576, 192, 49_152, True),
+    "TinyLlama 1.1B": Shape(1_100_048_384, 22, 2048, 5632, 2048, 256, 32_000, False),
+    "Vicuna 7B": Shape(6_738_415_616, 32, 4096, 11_008, 4096, 4096, 32_000, False),
+    "Vicuna 13B": Shape(13_015_864_320, 40, 5120, 13_824, 5120, 5120, 32_000, False),
+}
+
+
+def settings_tables() -> str:
+    """Return every setting in Markdown, by group: type and range, default, what reads it, meaning."""
+    properties: Mapping[str, Any] = Settings.model_json_schema()["properties"]
+    parts: list[str] = []
+    for group, names in GROUPS.items():
+        rows = [
+            (
+                f"`{name}`",
+                _type(properties[name]),
+                _default(name),
+                _READ.get(name) or _STAGES[group] or _views_reading(name),
+                _meaning(name),
+            )
+            for name in names
+        ]
+        parts += [
+            f"## {group}",
+            "",
+            markdown_table(("setting", "type and range", "default", "read by", "meaning"), rows),
+            "",
+        ]
+    return "\n".join(parts).strip()
+
+
+def _meaning(name: str) -> str:
+    found = Settings.model_fields[name].description
+    if not found:
+        raise ValueError(f"{name}: a text under the field must say what it means")
+    return " ".join(found.split())
+
+
+def _type(given: Mapping[str, Any]) -> str:
+    kinds = [one for one in given.get("anyOf", [given]) if one.get("type") != "null"]
+    empty = ", or `null`" if any(one.get("type") == "null" for one in given.get("anyOf", ())) else ""
+    (kind,) = kinds
+    if "enum" in kind:
+        return ", ".join(f"`{value}`" for value in kind["enum"]) + empty
+    words = {"boolean": "switch", "integer": "whole number", "number": "number"}[kind["type"]]
+    limits = [
+        text.format(f"{kind[key]:g}" if kind[key] < _MOST else f"{kind[key]:,}")
+        for key, text in _MARKS.items()
+        if key in kind and kind[key] != _MOST
+    ]
+    return ", ".join([words, *limits]) + empty
+
+
+def _default(name: str) -> str:
+    if name in _DEFAULTS:
+        return _DEFAULTS[name]
+    kinds: tuple[str, ...] = get_args(Kind)
+    values = {kind: json.dumps(getattr(Settings().resolve(kind), name)).strip('"') for kind in kinds}
+    if len(set(values.values())) == 1:
+        return f"`{values[kinds[0]]}`"
+    return ", ".join(f"{kind}: `{value}`" for kind, value in values.items())
+
+
+def _views_reading(name: str) -> str:
+    """Name the views whose SQL, without its comments, uses a setting; `filter_setting` holds them all."""
+    code = {view: re.sub(r"--.*", "", sql) for view, sql in schema.view_files().items() if view != "filter_setting"}
+    found = [view for view, sql in code.items() if re.search(rf"\bs\.{name}\b", sql)]
+    found += [view for view, sql in code.items() if view not in found and re.search(rf"\b{name}\b", sql)]
+    # What a view takes from another view is not read from the settings.
+    direct = [view for view in found if "filter_setting" in code[view]]
+    return ", ".join(f"`{view}`" for view in sorted(direct or found))
+
+
+def store_tables() -> str:
+    """Return the database's tables in Markdown, each with its columns."""
+    return markdown_table(
+        ("table", "what it holds", "columns"),
+        [
+            (f"`{name}`", TABLES[name], ", ".join(f"`{column}`" for column in columns))
+            for name, columns in _columns("table")
+        ],
+    )
+
+
+def store_views() -> str:
+    """Return the database's views in Markdown, each with the comment on top of its file and its columns."""
+    columns = dict(_columns("view"))
+    lines: list[str] = []
+    for name, sql in schema.view_files().items():
+        lines += [f"### {name}", "", description(sql), "", "Columns: " + _listed(columns[name]) + ".", ""]
+    return "\n".join(lines).strip()
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(f"`{name}`" for name in names)
+
+
+def _columns(kind: str) -> list[tuple[str, Sequence[str]]]:
+    with tempfile.TemporaryDirectory() as folder, Store.open(Path(folder) / "empty.db") as store:
+        names = [
+            name
+            for (name,) in store.connection.execute(
+                "SELECT name FROM sqlite_master WHERE type = ? ORDER BY rowid", (kind,)
+            )
+            if not name.startswith(("sqlite_", "_sqlite"))
+        ]
+        return [(name, [row[1] for row in store.connection.execute(f'PRAGMA table_info("{name}")')]) for name in names]
+
+
+def models_table() -> str:
+    """Return the models that have a short name in Markdown."""
+    return markdown_table(
+        ("short name", "model", "made by", "licence", "parameters", "file", "weights"),
+        [
+            (
+                f"`{known.name}`" + (" (default)" if known.name == DEFAULT else ""),
+                known.title,
+                known.made_by,
+                known.licence,
+                known.parameters,
+                known.size,
+                known.weights,
+            )
+            for known in KNOWN.values()
+        ],
+    )
+
+
+def memory_table() -> str:
+    """Return what a training needs on an NVIDIA card by the estimate that `train` makes, in Markdown."""
+
+    def need(shape: Shape, bits: Bits, batch: int, length: int) -> str:
+        options = TrainOptions(batch_size=batch)
+        total = training_memory(options, shape, length, bits=bits, checkpointing=True, cuda=True).total
+        return f"{total / 2**30:.1f} GiB"
+
+    return markdown_table(
+        ("model", "4 bits, 1 x 2,048 tokens", "4 bits, 8 x 512 tokens", "16 bits, 1 x 2,048 tokens"),
+        [
+            (name, need(shape, 4, 1, 2048), need(shape, 4, 8, 512), need(shape, 16, 1, 2048))
+            for name, shape in _SHAPES.items()
+        ],
+    )

@@ -32,7 +32,7 @@ test-lowest: setup  ## the tests that need no training, with the oldest versions
 	@VENV='$(VENV)' .ci/test-lowest
 
 long: setup  ## 10,000 inputs x 10 samples on the smallest llama: memory, open files and growth must stay flat
-	SELFGUIDE_LONG_INPUTS=10000 $(BIN)/python -m pytest -s tests/test_long_run.py --timeout=7200
+	SELFGUIDE_LONG_INPUTS=10000 $(BIN)/python -m pytest -s tests/pipeline/test_long_run.py --timeout=7200
 
 lint: setup  ## ruff and mypy
 	$(BIN)/ruff check .

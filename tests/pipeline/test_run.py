@@ -30,7 +30,7 @@ QUICK = {
     "balance": False,
     "min_share": 0.0,
 }
-NI = Path(__file__).resolve().parents[2] / "shared" / "ni"
+NI = Path(__file__).resolve().parents[3] / "shared" / "ni"
 
 
 class Stages(Silent):

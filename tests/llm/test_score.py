@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from asking import next_logprobs
 
 from selfguide_lite.gguf.random_model import Geometry, VocabularyKind, write_random_llama
 from selfguide_lite.llm.base import Message, Request, ScoreRequest
 from selfguide_lite.llm.llama import LlamaEngine, Tuning
-from tests.test_llm_engine import _row
 
 LABELS = ("yes", "yes and no", "no", "yes and", "good question", "y", "")
 
@@ -30,7 +30,7 @@ def exact(engine: LlamaEngine, messages: tuple[Message, ...], label: str) -> flo
     ids = engine.prompt_tokens(messages)
     total = 0.0
     for token in engine.answer_tokens(messages, label):
-        total += float(_row(engine, ids)[token])
+        total += float(next_logprobs(engine, ids)[token])
         ids = [*ids, token]
     return total
 

@@ -125,6 +125,6 @@ def test_nothing_of_torch_is_imported_early() -> None:
 
     code = "import sys, selfguide_lite.finetune, selfguide_lite.gguf.to_hf; print('torch' in sys.modules)"
     done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, cwd=Path(__file__).parent.parent
+        [sys.executable, "-c", code], capture_output=True, text=True, cwd=Path(__file__).parents[2]
     )
     assert done.stdout.strip() == "False"

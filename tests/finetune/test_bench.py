@@ -11,7 +11,7 @@ from selfguide_lite.resources import resource
 
 pytest.importorskip("unsloth", reason="needs the packages for training")
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 
 
 def test_trains_the_same_as_plain_peft() -> None:

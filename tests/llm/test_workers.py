@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from asking import SMALL, ask, leave_early, texts
 from llamas import random_lora
-from test_llm_engine import SMALL, ask, leave_early, texts
 
 from selfguide_lite.gguf.adapter import write_adapter
 from selfguide_lite.gguf.random_model import write_random_llama

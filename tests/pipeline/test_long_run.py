@@ -111,7 +111,7 @@ def table(found: list[Measured]) -> str:
 @pytest.mark.timeout(7200)
 def test_memory_files_and_growth_stay_flat(tmp_path: Path) -> None:
     command = [sys.executable, __file__, str(tmp_path), str(INPUTS)]
-    root = str(Path(__file__).resolve().parent.parent)
+    root = str(Path(__file__).resolve().parents[2])
     done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": root}, check=False)
     assert done.returncode == 0, done.stderr
     found = [Measured(**json.loads(line)) for line in done.stdout.splitlines()]

@@ -17,7 +17,7 @@ from selfguide_lite.gguf.adapter import write_adapter
 from selfguide_lite.llm.hashing import file_sha256
 from selfguide_lite.resources import resource
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 TINY = resource("data/tiny-vicuna.gguf")
 
 # Python runs a module of this name first. This one hides packages, and says that the machine has less memory.

@@ -35,7 +35,7 @@ from selfguide_lite.task import Task
 
 pytest.importorskip("unsloth", reason="needs the packages for training")
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 TINY = resource("data/tiny-vicuna.gguf")
 OPTIONS = ["--epochs", "3", "--batch-size", "8", "--save-steps", "2", "--rank", "4", "--seed", "1"]  # 6 steps of 2
 

@@ -6,23 +6,21 @@ import signal
 import threading
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from asking import SMALL, ask, leave_early, next_logprobs, texts
 from llamas import random_lora
 from scipy.stats import chisquare
 
 from selfguide_lite.errors import SelfguideError
 from selfguide_lite.gguf.adapter import write_adapter
-from selfguide_lite.gguf.random_model import Geometry, VocabularyKind, write_random_llama
+from selfguide_lite.gguf.random_model import VocabularyKind, write_random_llama
 from selfguide_lite.llm import llama, model_path, open_engine
-from selfguide_lite.llm.base import Completion, Message, Request
+from selfguide_lite.llm.base import Completion, Request
 from selfguide_lite.llm.llama import LlamaEngine, Tuning
 from selfguide_lite.llm.native import Context, ContextOptions, Model
-
-SMALL = Geometry(64, 2, 4, 2, 128, context=512)
 
 
 @pytest.fixture(scope="module")
@@ -42,15 +40,6 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> dict[VocabularyKind, Path
 def engine(files: dict[VocabularyKind, Path]) -> Iterator[LlamaEngine]:
     with LlamaEngine(files["bpe"], tuning=Tuning(parallel=8, batch=64, chunk=64)) as opened:
         yield opened
-
-
-def ask(key: str, text: str = "hello world", **options: object) -> Request:
-    base = Request(key, (Message("user", text),), temperature=1.0, max_tokens=12, seed=5)
-    return replace(base, **options)  # type: ignore[arg-type]
-
-
-def texts(done: list[Completion]) -> dict[tuple[str, int], str]:
-    return {(c.key, c.sample): c.text for c in done}
 
 
 @pytest.mark.parametrize("kind", ["spm", "bpe"])
@@ -114,7 +103,7 @@ def test_greedy_is_what_bare_calls_give(engine: LlamaEngine) -> None:
     text, total, drawn = prompt, 0.0, b""
     ids = engine.prompt_tokens(prompt)
     for _ in range(6):
-        row = _row(engine, ids)
+        row = next_logprobs(engine, ids)
         token = int(row.argmax())
         total += float(row[token])
         if token in vocabulary.end_tokens:
@@ -124,20 +113,6 @@ def test_greedy_is_what_bare_calls_give(engine: LlamaEngine) -> None:
     assert done.text == drawn.decode("utf-8", "ignore") or "\ufffd" in done.text
     assert done.mean_logprob == pytest.approx(total / done.completion_tokens, abs=1e-4)
     assert done.prompt_tokens == len(engine.prompt_tokens(text))
-
-
-def _row(engine: LlamaEngine, ids: list[int]) -> np.ndarray:
-    context = engine._workers[0].context
-    engine.forget()
-    context.token[: len(ids)] = ids
-    context.pos[: len(ids)] = np.arange(len(ids))
-    context.seq[: len(ids)] = 0
-    context.output[: len(ids)] = 0
-    context.output[len(ids) - 1] = 1
-    assert context.decode(len(ids))
-    row = context.logits(1)[0].astype(np.float64)
-    context.clear()
-    return np.asarray(row - row.max() - np.log(np.exp(row - row.max()).sum()))
 
 
 def test_shared_prefixes_are_computed_once(engine: LlamaEngine) -> None:
@@ -239,24 +214,6 @@ def test_utf8_that_spans_tokens(engine: LlamaEngine) -> None:
         assert _whole(data).decode() == text
         for cut in range(1, len(text[-1:].encode())):
             assert _whole(data[:-cut]).decode() == text[:-1]
-
-
-def leave_early(engine: LlamaEngine) -> int:
-    """Read 50 results of an endless source and go; return how many requests were taken for them."""
-    taken = 0
-
-    def endless() -> Iterator[Request]:
-        nonlocal taken
-        while True:
-            taken += 1
-            yield ask(f"k{taken}", max_tokens=2)
-
-    stream = engine.complete(endless())
-    for _ in range(50):
-        next(stream)
-    counted = taken
-    stream.close()
-    return counted
 
 
 def test_requests_are_read_lazily_and_results_come_early(engine: LlamaEngine) -> None:

@@ -4,8 +4,8 @@ import json
 from pathlib import Path
 
 import pytest
+from asking import SMALL
 from click.testing import CliRunner
-from test_llm_engine import SMALL
 
 from selfguide_lite.bench import contenders, workloads
 from selfguide_lite.cli import main

@@ -15,7 +15,7 @@ from selfguide_lite.resources import resource
 from selfguide_lite.store import Store
 from selfguide_lite.task import load_task
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 

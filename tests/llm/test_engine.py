@@ -18,7 +18,8 @@ from selfguide_lite.errors import SelfguideError
 from selfguide_lite.gguf.adapter import write_adapter
 from selfguide_lite.gguf.random_model import VocabularyKind, write_random_llama
 from selfguide_lite.llm import llama, model_path, open_engine
-from selfguide_lite.llm.base import Completion, Request
+from selfguide_lite.llm.base import Completion, Message, Request
+from selfguide_lite.llm.batching import _whole
 from selfguide_lite.llm.llama import LlamaEngine, Tuning
 from selfguide_lite.llm.native import Context, ContextOptions, Model
 
@@ -159,6 +160,7 @@ def test_stop_texts_that_span_tokens(engine: LlamaEngine) -> None:
     free = list(engine.complete([ask("k", n=20, max_tokens=40, messages="the")]))
     long = max((c.text for c in free if "\ufffd" not in c.text), key=len, default="") or free[0].text
     middle = long[len(long) // 2 : len(long) // 2 + 4]
+    assert len(middle) == 4
     again = list(engine.complete([ask("k", n=20, max_tokens=40, messages="the", stop=(middle, "\x00never", ""))]))
     for before, after in zip(sorted(free, key=_sample), sorted(again, key=_sample), strict=True):
         if middle in before.text:
@@ -176,20 +178,27 @@ def test_limits(engine: LlamaEngine) -> None:
     """Prompts that are too long fail alone and say both lengths; the context's end is a `length` finish."""
     size = engine.n_ctx
     long = "x" * (size + 100)
-    nearly = "\x07" * (size - 200)
-    done = list(
-        engine.complete(
-            [ask("ok"), ask("long", long, n=2), ask("end", nearly, max_tokens=10**6), ask("none", max_tokens=0)]
-        )
-    )
+    around = len(engine.prompt_tokens((Message("user", "\x07"),))) - 1
+    nearly = "\x07" * (size - around - 4)
+    requests = [
+        ask("ok"),
+        ask("long", long, n=2),
+        ask("end", nearly, n=20, max_tokens=10**6),
+        ask("none", max_tokens=0),
+    ]
+    done = list(engine.complete(requests))
+    assert Counter(c.key for c in done) == {"ok": 1, "long": 2, "end": 20, "none": 1}
     by_key = {c.key: c for c in done}
-    assert len(done) == 5 and by_key["ok"].finish_reason in ("length", "stop")
+    assert by_key["ok"].finish_reason in ("length", "stop")
     assert by_key["long"].finish_reason == "error"
     assert str(size) in (by_key["long"].error or "") and str(by_key["long"].prompt_tokens) in (
         by_key["long"].error or ""
     )
-    assert by_key["end"].finish_reason in ("length", "stop")
-    assert by_key["end"].prompt_tokens + by_key["end"].completion_tokens <= size
+    ends = [c for c in done if c.key == "end"]
+    assert {c.prompt_tokens for c in ends} == {size - 4}
+    cut = [c for c in ends if c.finish_reason == "length"]
+    assert cut and {c.prompt_tokens + c.completion_tokens for c in cut} == {size}
+    assert all(c.finish_reason == "stop" for c in ends if c not in cut)
     assert by_key["none"].finish_reason == "error"
     assert engine._live_sequences() == 0
 
@@ -205,15 +214,21 @@ def test_prompts_longer_than_a_batch(engine: LlamaEngine) -> None:
 
 def test_utf8_that_spans_tokens(engine: LlamaEngine) -> None:
     """The byte-level vocabulary draws single bytes; a cut-off character at the end is left out, not mangled."""
-    done = list(engine.complete([ask("k", n=50, max_tokens=3, messages="ü", temperature=3.0)]))
-    assert all(isinstance(c.text, str) and c.text.encode() for c in done if c.text)
-    from selfguide_lite.llm.batching import _whole
+    short, longer = (
+        texts(list(engine.complete([ask("k", n=500, max_tokens=most, messages="ü", temperature=3.0)])))
+        for most in (3, 8)
+    )
+    assert len(short) == 500
+    # a text depends on its name alone, so the short one is how the longer one begins
+    assert [name for name, text in short.items() if not longer[name].startswith(text)] == []
 
-    for text in ("aü", "a語", "a😀", "abc", ""):
-        data = text.encode()
-        assert _whole(data).decode() == text
-        for cut in range(1, len(text[-1:].encode())):
-            assert _whole(data[:-cut]).decode() == text[:-1]
+
+@pytest.mark.parametrize("text", ["aü", "a語", "a😀", "abc", ""])
+def test_only_a_cut_off_character_is_left_out(text: str) -> None:
+    data = text.encode()
+    assert _whole(data).decode() == text
+    for cut in range(1, len(text[-1:].encode())):
+        assert _whole(data[:-cut]).decode() == text[:-1]
 
 
 def test_requests_are_read_lazily_and_results_come_early(engine: LlamaEngine) -> None:

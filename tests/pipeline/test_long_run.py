@@ -23,6 +23,8 @@ from selfguide_lite.store import Store
 from selfguide_lite.synthesis import annotate, generate
 from selfguide_lite.task import Example, Task
 
+pytestmark = pytest.mark.slow
+
 INPUTS = int(os.environ.get("SELFGUIDE_LONG_INPUTS", "1000"))
 SAMPLES = 10
 _PROMPTS = 20  # a round

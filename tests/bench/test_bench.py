@@ -15,6 +15,8 @@ from selfguide_lite.llm.llama import Tuning
 from selfguide_lite.llm.native import Model
 from selfguide_lite.resources import resource
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:

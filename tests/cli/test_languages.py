@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
+from needs import needs
 
 from selfguide_lite import Store, Task, run
 from selfguide_lite.cli import main
@@ -11,7 +12,9 @@ from selfguide_lite.gguf.random_model import write_random_llama
 from selfguide_lite.progress import Silent
 from selfguide_lite.task import Example, last_label
 
-pytest.importorskip("torch", reason="finetuning needs the extra `train`")
+needs("torch", "finetuning needs the extra `train`")
+
+pytestmark = pytest.mark.slow
 
 QUICK = {
     "rounds": 2, "prompts_per_round": 4, "input_max_tokens": 12, "output_max_tokens": 8, "samples": 2, "epochs": 1,

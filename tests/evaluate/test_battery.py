@@ -25,6 +25,8 @@ from selfguide_lite.store.verdicts import add_verdict, latest_verdict
 from selfguide_lite.synthesis import annotate
 from selfguide_lite.task import load_task
 
+pytestmark = pytest.mark.slow
+
 SETTINGS = Settings(
     input_length_filter=False, near_duplicate_threshold=None, label_named_filter=False, noise_filter=False,
     calibrate=False, agreement_filter=False, balance=False, min_share=0.0, output_max_tokens=8, method="score",

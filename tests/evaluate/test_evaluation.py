@@ -25,6 +25,8 @@ from selfguide_lite.settings import Settings
 from selfguide_lite.store import NewInput, NewOutput, Pair, Prediction, Store
 from selfguide_lite.task import Example, Task, load_task
 
+pytestmark = pytest.mark.slow
+
 SETTINGS = Settings(
     rounds=1, prompts_per_round=20, output_max_tokens=8, epochs=1, input_length_filter=False,
     near_duplicate_threshold=None, label_named_filter=False, calibrate=False, agreement_filter=False,

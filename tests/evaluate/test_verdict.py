@@ -41,6 +41,7 @@ def sets(
     return claims / count
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("n", "prompting", "correlation"), [(60, 5, 0.0), (200, 2, 0.5), (200, 5, 0.0), (200, 5, 0.5), (300, 8, 0.95)]
 )
@@ -48,11 +49,13 @@ def test_no_difference_is_seldom_called_better(n: int, prompting: int, correlati
     assert sets(1000, n, prompting, correlation) <= 0.05
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("correlation", [0.0, 0.5])
 def test_a_real_difference_is_nearly_always_found(correlation: float) -> None:
     assert sets(300, 200, 5, correlation, lift=0.15, accuracy=0.65) >= (0.8 if correlation == 0.0 else 0.95)
 
 
+@pytest.mark.slow
 def test_choosing_on_the_rows_that_score_would_claim_too_much() -> None:
     """What the halves are for: the best of many against one, all alike, looks better on the rows that chose it."""
     generator = np.random.default_rng(1)

@@ -148,6 +148,7 @@ except SelfguideError as error:
 """
 
 
+@pytest.mark.slow
 def test_from_a_hub_without_its_pickles(folder: Path, gguf: GgufFile, tmp_path: Path) -> None:
     pytest.importorskip("huggingface_hub")
     (folder / "pytorch_model.bin").write_bytes(b"never to be loaded")

@@ -6,10 +6,13 @@ import sys
 from pathlib import Path
 
 import pytest
+from needs import needs
 
 from selfguide_lite.resources import resource
 
-pytest.importorskip("unsloth", reason="needs the packages for training")
+needs("unsloth")
+
+pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[2]
 

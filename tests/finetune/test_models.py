@@ -16,6 +16,8 @@ import pytest
 
 pytest.importorskip("huggingface_hub")
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 CONTENT = b"GGUF" + bytes(range(256)) * 120_000  # several of the client's blocks of 10 MB
 COMMIT = "0123456789abcdef0123456789abcdef01234567"

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from needs import needs
 
 from selfguide_lite.finetune.options import TrainOptions
 from selfguide_lite.finetune.order import EvenOrder
@@ -36,7 +37,7 @@ def test_answers_that_differ_are_shuffled() -> None:
 
 
 def test_few_pairs_get_more_epochs_and_many_fewer() -> None:
-    pytest.importorskip("torch")
+    needs("torch")
     from selfguide_lite.finetune.lora import total_steps
 
     options = TrainOptions(epochs=3, batch_size=8, min_steps=40, max_steps=150)

@@ -4,12 +4,13 @@ from typing import Any
 
 import pytest
 from llamas import SHAPES
+from needs import needs
 
 from selfguide_lite.finetune.prefix import joined, share_prefix
 from selfguide_lite.finetune.rows import Row, padded
 
-torch = pytest.importorskip("torch", reason="needs the packages for training")
-transformers = pytest.importorskip("transformers")
+needs("torch")
+needs("transformers")
 
 PROMPT = tuple(range(3, 33))
 # rows of one task: same beginning, own inputs and answers of different lengths
@@ -26,6 +27,9 @@ DIFFERENT_START = [Row((3, *PROMPT, 60, 2), 31), Row((4, *PROMPT, 61, 2), 31)]
 
 def model(shape: str) -> Any:
     """A random llama of transformers."""
+    import torch
+    import transformers
+
     found = SHAPES[shape]
     torch.manual_seed(0)
     config = transformers.LlamaConfig(
@@ -42,11 +46,15 @@ def model(shape: str) -> Any:
 
 
 def batch(rows: list[Row]) -> dict[str, Any]:
+    import torch
+
     return {name: torch.tensor(values) for name, values in padded(rows, pad=2).items()}
 
 
 def learnt(net: Any, rows: list[Row], **more: Any) -> tuple[float, Any]:
     """The loss of a batch, and all gradients in one vector."""
+    import torch
+
     net.zero_grad()
     loss = net(**batch(rows), use_cache=False, **more).loss
     loss.backward()
@@ -56,6 +64,8 @@ def learnt(net: Any, rows: list[Row], **more: Any) -> tuple[float, Any]:
 @pytest.mark.parametrize("shape", ["grouped-query", "multi-head tied"])
 @pytest.mark.parametrize("rows", [ROWS, SAME_PROMPT, ROWS[:1], DIFFERENT_START], ids=["task", "prompt", "one", "none"])
 def test_learns_the_same(shape: str, rows: list[Row]) -> None:
+    import torch
+
     net = model(shape)
     loss, gradient = learnt(net, rows)
     share_prefix(net)
@@ -80,6 +90,8 @@ def test_leaves_alone_what_would_be_more_work(rows: list[Row]) -> None:
 
 
 def test_is_not_in_the_way_of_anything_else() -> None:
+    import torch
+
     net = model("grouped-query")
     given = batch(ROWS)
     logits = net.eval()(**given).logits

@@ -10,12 +10,15 @@ import pytest
 from click.testing import CliRunner
 from datasets_for_tests import filled
 from llamas import random_llama, random_lora
+from needs import needs
 
 from selfguide_lite.cli import main
 from selfguide_lite.finetune import memory
 from selfguide_lite.gguf.adapter import write_adapter
 from selfguide_lite.llm.hashing import file_sha256
 from selfguide_lite.resources import resource
+
+pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[2]
 TINY = resource("data/tiny-vicuna.gguf")
@@ -65,7 +68,7 @@ def test_without_the_packages(tmp_path: Path, hidden: str) -> None:
 
 def test_with_too_little_memory(tmp_path: Path) -> None:
     """Said before the weights are even unpacked."""
-    pytest.importorskip("unsloth", reason="needs the packages for training")
+    needs("unsloth")
     line = refusal(train_elsewhere(tmp_path, "--bits", 4, FREE=str(500 * 2**20)))
     assert "this machine has 0.5 GiB free" in line and "GiB too little" in line and "--batch-size" in line
     assert not (tmp_path / "cache" / "hf").exists()

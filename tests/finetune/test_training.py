@@ -16,6 +16,7 @@ import pytest
 from click.testing import CliRunner
 from datasets_for_tests import TASK, filled
 from llamas import llama_cpp_logits, random_llama
+from needs import needs
 
 from selfguide_lite.cli import main
 from selfguide_lite.finetune.handover import write_handover
@@ -33,7 +34,9 @@ from selfguide_lite.resources import resource
 from selfguide_lite.store import NewInput, NewOutput, Store
 from selfguide_lite.task import Task
 
-pytest.importorskip("unsloth", reason="needs the packages for training")
+needs("unsloth")
+
+pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[2]
 TINY = resource("data/tiny-vicuna.gguf")

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 from llamas import SHAPES, llama_cpp_logits, random_llama, random_lora, transformers_logits, worst
+from needs import needs
 
 from selfguide_lite.gguf.adapter import write_adapter
 from selfguide_lite.gguf.merge import merge
@@ -11,7 +12,9 @@ from selfguide_lite.gguf.random_model import Quantization
 from selfguide_lite.gguf.to_hf import hf_folder
 from selfguide_lite.llm import Message, Request, open_engine
 
-pytest.importorskip("peft", reason="needs the packages for training")
+needs("peft")
+
+pytestmark = pytest.mark.slow
 
 IDS = [0, 30, 41, 77, 12, 200, 5, 90, 33, 33, 61, 150, 8, 260, 19, 44]
 TIGHT = 2e-4

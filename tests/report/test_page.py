@@ -103,6 +103,7 @@ def test_texts_tell_their_own_direction(page: Path) -> None:
     assert f'<td dir="auto" class="text">{arabic}</td>' in source
 
 
+@pytest.mark.browser
 @pytest.mark.skipif(BROWSER is None, reason="chromium is not installed")
 def test_in_a_browser_charts_are_drawn_and_nothing_runs_that_should_not(page: Path, tmp_path: Path) -> None:
     assert BROWSER is not None

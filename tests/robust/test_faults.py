@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 import robustness_counts
 from click.testing import CliRunner
+from needs import needs
 from robust_runs import (
     Place,
     Watched,
@@ -31,7 +32,7 @@ from selfguide_lite.files import atomic_write, scratch_folder
 from selfguide_lite.places import adapter_path, lora_dir
 from selfguide_lite.store import connection
 
-pytestmark = pytest.mark.timeout(900)  # trainings on a busy machine
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]  # trainings on a busy machine
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +54,7 @@ def written(place: Place) -> Path:
 @pytest.fixture(scope="module")
 def trained(place: Place, written: Path) -> Path:
     """A database with an adapter."""
-    pytest.importorskip("unsloth", reason="needs the packages for training")
+    needs("unsloth")
     db = copied(written, place.folder / "trained")
     status, said = ended(begin(*place.arguments("train", db), "-q"))
     assert status == 0, said
@@ -119,7 +120,7 @@ def test_the_disk_is_full(place: Place, tmp_path: Path) -> None:
         assert 0 < count(look(), "input") < 64
         robustness_counts.count("faults")
         subprocess.run([*prefix, "rm", filler], check=True)
-        pytest.importorskip("unsloth", reason="needs the packages for training")
+        needs("unsloth")
         status, said = ended(begin(*place.arguments("generate", db), "-q", prefix=prefix))
         assert status == 0, said
         status, said = ended(begin(*place.arguments("annotate", db), "-q", prefix=prefix))
@@ -167,7 +168,7 @@ def test_files_may_not_grow_while_something_is_exported(
 def test_files_may_not_grow_while_a_checkpoint_or_the_adapter_is_written(
     place: Place, written: Path, tmp_path: Path
 ) -> None:
-    pytest.importorskip("unsloth", reason="needs the packages for training")
+    needs("unsloth")
     db = copied(written, tmp_path / "a")
     size = db.stat().st_size + 50_000
     options = ["--set", "lora_rank=64", "--set", "epochs=1", "-q"]
@@ -304,7 +305,7 @@ def child_of(process: "subprocess.Popen[str]") -> int:
 )
 def test_the_training_is_killed(place: Place, written: Path, tmp_path: Path, number: signal.Signals, says: str) -> None:
     """As the kernel does where memory runs out: the run outlives it and says so."""
-    pytest.importorskip("unsloth", reason="needs the packages for training")
+    needs("unsloth")
     db = copied(written, tmp_path / "a")
     run = Watched(*place.arguments("run", db))
     run.wait_for("train", 0, db)
@@ -323,7 +324,7 @@ def test_the_training_is_killed(place: Place, written: Path, tmp_path: Path, num
 
 def test_the_training_ends_with_the_run(place: Place, written: Path, tmp_path: Path) -> None:
     """A run that is killed leaves no process behind that goes on writing."""
-    pytest.importorskip("unsloth", reason="needs the packages for training")
+    needs("unsloth")
     run = Watched(*place.arguments("run", copied(written, tmp_path / "a")))
     child = child_of(run.process)
     run.kill()

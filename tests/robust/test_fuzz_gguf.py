@@ -18,6 +18,8 @@ from selfguide_lite.gguf.to_hf import geometry
 from selfguide_lite.gguf.vocabulary import check_vocabulary
 from selfguide_lite.resources import resource
 
+pytestmark = pytest.mark.slow
+
 TINY = resource("data/tiny-vicuna.gguf")
 _U8, _I32, _F32, _STRING, _ARRAY, _U64 = 0, 5, 6, 8, 9, 10
 

@@ -8,13 +8,16 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+from needs import needs
 from robustness_counts import count
 
 from selfguide_lite.errors import SelfguideError
 from selfguide_lite.llm.base import Message, Request
 from selfguide_lite.llm.server import ServerEngine, ServerOptions
 
-pytest.importorskip("openai")
+needs("openai", "needs the extra `server`")
+
+pytestmark = pytest.mark.slow
 
 MODELS = json.dumps({"object": "list", "data": [{"id": "noise", "object": "model"}]}).encode()
 VALUES = st.recursive(

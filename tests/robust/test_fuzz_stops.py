@@ -12,6 +12,8 @@ from selfguide_lite.gguf.random_model import Geometry, write_random_llama
 from selfguide_lite.llm import Engine, Request, open_engine
 from selfguide_lite.llm.batching import _find_stop, _whole
 
+pytestmark = pytest.mark.slow
+
 LETTERS = "ab\n🌊é"
 
 

@@ -23,6 +23,8 @@ from selfguide_lite.resources import resource
 from selfguide_lite.settings import Settings
 from selfguide_lite.task import Task, fold, load_task
 
+pytestmark = pytest.mark.slow
+
 CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 DEMO = resource("tests/tiny_tasks/who-was-there.yaml").read_bytes()
 GOOD = """\

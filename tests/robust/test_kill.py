@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 import robustness_counts
+from needs import needs
 from robust_runs import Place, Watched, begin, check_sound, count, ended, prepare, rows_of
 
 from selfguide_lite import Prompts, Store, load_task
@@ -23,6 +24,8 @@ from selfguide_lite.llm import open_engine
 from selfguide_lite.llm.base import Message, Request
 from selfguide_lite.places import adapter_path, lora_dir
 from selfguide_lite.synthesis.generate import draw_prompt
+
+pytestmark = pytest.mark.slow
 
 KILLS = {"generate": 9, "annotate": 7, "train": 6, "export": 2, "evaluate": 6}
 INPUTS = "SELECT round, prompt, label, good, text, finish_reason, mean_logprob FROM input ORDER BY round, prompt"
@@ -131,7 +134,7 @@ def one_life(place: Place, db: Path, chance: random.Random, kills: int, landed: 
 @pytest.mark.timeout(900)  # two minutes on a quiet machine
 def test_killed_at_thirty_moments_it_goes_on_as_if_left_alone(place: Place) -> None:
     """The texts may differ in rare tokens: what else is in a batch changes the last digits of a probability."""
-    pytest.importorskip("unsloth", reason="needs the packages for training")
+    needs("unsloth")
     chance = random.Random(1)
     kills = lives = 0
     landed: Counter[str] = Counter()

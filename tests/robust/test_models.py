@@ -17,6 +17,8 @@ from selfguide_lite.gguf.adapter import write_adapter
 from selfguide_lite.gguf.reader import GgufFile
 from selfguide_lite.llm import open_engine
 
+pytestmark = pytest.mark.slow
+
 Damage = Callable[[bytes, GgufFile], bytes]
 
 

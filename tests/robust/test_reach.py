@@ -11,9 +11,12 @@ import sys
 from pathlib import Path
 
 import pytest
+from needs import needs
 from robust_runs import ROOT, rows_of
 
 from selfguide_lite.resources import resource
+
+pytestmark = pytest.mark.slow
 
 # Loaded by every Python process at its start.
 HOOK = """
@@ -81,7 +84,7 @@ def alone(folder: Path, *commands: list[str]) -> tuple[dict[str, object], str]:
 
 @pytest.mark.timeout(900)  # half a minute on a quiet machine
 def test_the_whole_job_reaches_for_nothing(tmp_path: Path) -> None:
-    pytest.importorskip("unsloth", reason="needs the packages for training")
+    needs("unsloth")
     rows = resource("tests/tiny_tasks/thank-you.eval.jsonl").read_text(encoding="utf-8").splitlines(keepends=True)
     task = resource("tests/tiny_tasks/thank-you.yaml").read_text(encoding="utf-8")
     (tmp_path / "thank-you.yaml").write_text(task, encoding="utf-8")

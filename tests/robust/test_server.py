@@ -11,11 +11,14 @@ from pathlib import Path
 import pytest
 import robustness_counts
 from click.testing import CliRunner
+from needs import needs
 from robust_runs import Place, Watched, check_one_line, check_sound, count, prepare
 
 from selfguide_lite.cli import main
 
-pytest.importorskip("openai", reason="needs the extra `server`")
+needs("openai", "needs the extra `server`")
+
+pytestmark = pytest.mark.slow
 
 
 class Patient(BaseHTTPRequestHandler):

@@ -22,6 +22,8 @@ from selfguide_lite.store import Store
 from selfguide_lite.store.store import clean
 from selfguide_lite.task import load_task
 
+pytestmark = pytest.mark.slow
+
 KINDS = ("generation", "classification")
 FORMULA = tuple("=+-@\t\r\n＝＋－＠")
 Run = Callable[..., Result]

@@ -28,6 +28,8 @@ from selfguide_lite.llm.native import Model
 from selfguide_lite.natural_instructions import eval_jsonl, task_yaml
 from selfguide_lite.settings import Settings
 
+pytestmark = pytest.mark.slow
+
 # A template of a model from the internet; a text of it that a terminal obeys is no reason to show it.
 CHAT = (
     "{{ bos_token }}{% for m in messages %}{% if m.role == 'user' %}USER\x1b[7m: {{ m.content }}\n"

@@ -21,6 +21,8 @@ from robustness_counts import count
 from selfguide_lite.cli import main
 from selfguide_lite.store.store import clean
 
+pytestmark = pytest.mark.slow
+
 KINDS = ("generation", "classification")
 FORMULA = tuple("=+-@\t\r\n＝＋－＠")
 RUNS = ("script", "iframe", "object", "embed", "base", "svg", "img", "link", "meta", "form", "style")

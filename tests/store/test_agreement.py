@@ -5,6 +5,7 @@ from collections import Counter, defaultdict
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import pytest
 import store_reading as reading
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -13,6 +14,8 @@ from selfguide_lite.settings import Settings
 from selfguide_lite.store import NewInput, NewOutput, Store
 from selfguide_lite.store.store import FUNNEL_STAGES, clean
 from selfguide_lite.task import Example, Task, fold
+
+pytestmark = pytest.mark.slow
 
 WORDS = [
     "sun",

@@ -167,6 +167,7 @@ print(len(seen), sorted(seen) == seen)
 """
 
 
+@pytest.mark.slow
 def test_a_second_process_reads_while_this_one_writes(tmp_path: Path) -> None:
     path, rows = tmp_path / "a.db", 150
     with Store.open(path) as store:
@@ -227,6 +228,7 @@ def test_a_file_that_is_taken_away_under_a_run_is_noticed(tmp_path: Path, replac
             store.add_input(NewInput(task_id, run, 0, 0, "x"))
 
 
+@pytest.mark.slow
 def test_processes_that_make_the_same_database_at_once_do_not_disturb_each_other(tmp_path: Path) -> None:
     path = tmp_path / "a.db"
     command = [sys.executable, "-c", f"from selfguide_lite.store import Store; Store.open({str(path)!r}).close()"]

@@ -333,6 +333,7 @@ def test_the_commands_say_in_a_line_what_is_wrong_with_the_file(tmp_path: Path) 
     assert [path.name for path in tmp_path.iterdir()] == ["text.db"]
 
 
+@pytest.mark.slow
 def test_browse_serves_descriptions_and_queries_on_this_machine_only(db: Path) -> None:
     pytest.importorskip("datasette")
     command = [sys.executable, "-m", "selfguide_lite", "browse", "--port", "0", "-d", str(db)]

@@ -17,6 +17,8 @@ from selfguide_lite.settings import Settings
 from selfguide_lite.store import NewInput, NewOutput, Store
 from selfguide_lite.task import Example, Task, fold
 
+pytestmark = pytest.mark.slow
+
 INPUTS = int(os.environ.get("SELFGUIDE_BENCH_INPUTS", "2000"))
 SAMPLES = 10
 WORDS = [f"word{n}" for n in range(300)] + ["the", "of", "a", "input", "sun", "rain"]

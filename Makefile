@@ -1,7 +1,8 @@
 # Everything a developer or a first-time user types. `make help` lists it.
 #
 # PYTHON=python3.12 chooses the interpreter (3.11 or later), VENV=dir the place of the virtual environment, TASK=file the
-# task of the demo, WORKERS=n in how many processes the tests run. On a machine with an NVIDIA card, `make setup CUDA=0` sets up for the CPU all the same.
+# task of the demo, WORKERS=n how many processes run the tests, SHARED=dir where the public benchmarks' files lie. On a
+# machine with an NVIDIA card, `make setup CUDA=0` sets up for the CPU all the same.
 
 VENV   ?= .venv
 PYTHON ?=
@@ -67,5 +68,5 @@ fuzz: setup  ## the property tests with many more examples than in `make test`
 	HYPOTHESIS_PROFILE=fuzz $(BIN)/python -m pytest -m hypothesis --timeout=3600
 
 clean:  ## remove what was built and the virtual environment
-	rm -rf '$(VENV)' out dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks unsloth_compiled_cache
+	rm -rf '$(VENV)' out dist .pytest_cache .mypy_cache .ruff_cache .hypothesis unsloth_compiled_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,7 +1,8 @@
 # Everything a developer or a first-time user types. `make help` lists it.
 #
 # PYTHON=python3.12 chooses the interpreter (3.11 or later), VENV=dir the place of the virtual environment, TASK=file the
-# task of the demo. On a machine with an NVIDIA card, `make setup CUDA=0` sets up for the CPU all the same.
+# task of the demo, WORKERS=n how many processes run the tests, SHARED=dir where the public benchmarks' files lie. On a
+# machine with an NVIDIA card, `make setup CUDA=0` sets up for the CPU all the same.
 
 VENV   ?= .venv
 PYTHON ?=
@@ -9,11 +10,14 @@ CUDA   ?=
 TASK   ?= data/tasks/$(DEMO).yaml
 DEMO   ?= message-tone
 SHARED ?= ../shared
+PROOF  ?=
+WORKERS ?= 2
 BIN    := $(VENV)/bin
+PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
 export PYTHONUNBUFFERED := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-lowest long lint bench results picture docs tiny-model fuzz clean
+.PHONY: help setup demo test test-fast test-lowest proof long lint bench results picture docs tiny-model fuzz clean
 
 help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -25,14 +29,20 @@ demo: setup  ## the main job on a demo task with SmolLM2-135M: data, finetune, a
 	@mkdir -p out
 	$(BIN)/selfguide run $(TASK) --db out/$(notdir $(basename $(TASK))).db
 
-test: setup  ## the tests
-	$(BIN)/python -m pytest
+test: setup  ## the tests, in WORKERS processes (2), each file in one of them
+	$(PYTEST)
+
+test-fast: setup  ## the tests that take a moment, under a minute: no training, kill, model, browser or proof
+	$(PYTEST) -m "not slow and not model and not browser and not proof"
+
+proof: setup  ## the tests on the files of SHARED; PROOF=name: those of that name
+	SELFGUIDE_SHARED='$(abspath $(SHARED))' $(BIN)/python -m pytest -m proof -k '$(PROOF)'
 
 test-lowest: setup  ## the tests that need no training, with the oldest versions that pyproject.toml allows
 	@VENV='$(VENV)' .ci/test-lowest
 
 long: setup  ## 10,000 inputs x 10 samples on the smallest llama: memory, open files and growth must stay flat
-	SELFGUIDE_LONG_INPUTS=10000 $(BIN)/python -m pytest -s tests/test_long_run.py --timeout=7200
+	SELFGUIDE_LONG_INPUTS=10000 $(BIN)/python -m pytest -s tests/pipeline/test_long_run.py --timeout=7200
 
 lint: setup  ## ruff and mypy
 	$(BIN)/ruff check .
@@ -58,5 +68,5 @@ fuzz: setup  ## the property tests with many more examples than in `make test`
 	HYPOTHESIS_PROFILE=fuzz $(BIN)/python -m pytest -m hypothesis --timeout=3600
 
 clean:  ## remove what was built and the virtual environment
-	rm -rf '$(VENV)' out dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks unsloth_compiled_cache
+	rm -rf '$(VENV)' out dist .pytest_cache .mypy_cache .ruff_cache .hypothesis unsloth_compiled_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

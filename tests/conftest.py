@@ -4,6 +4,7 @@ import os
 import signal
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import robustness_counts
@@ -16,6 +17,10 @@ settings.register_profile("quick", deadline=None, max_examples=50, suppress_heal
 settings.register_profile("fuzz", parent=settings.get_profile("quick"), max_examples=5000)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "quick"))
 
+# Tests that run beside others have one core each. This counts for libraries that are loaded from here on and in child
+# processes; selfguide's own threads follow SELFGUIDE_THREADS, below.
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 # A shell that starts the tests in the background has them ignore Ctrl-C, and their child processes too.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -32,6 +37,18 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         # The default model is too large for most tests: they run on the tiny one, which was trained for them.
         patch.setenv("SELFGUIDE_MODEL", str(resource("data/tiny-vicuna.gguf")))
         yield cache
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Hand what a worker of pytest-xdist counted to the process that prints it."""
+    if hasattr(session.config, "workeroutput"):
+        session.config.workeroutput["robustness"] = robustness_counts.counted()
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """Take what a worker counted; one that crashed tells nothing."""
+    robustness_counts.add(getattr(node, "workeroutput", {}).get("robustness", {}))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -20,6 +20,16 @@ def count(what: str, times: int = 1) -> None:
     _counts[_WORDS[what]] += times
 
 
+def counted() -> dict[str, int]:
+    """All counts, as `add` takes them."""
+    return dict(_counts)
+
+
+def add(counts: dict[str, int]) -> None:
+    """Add what another process counted."""
+    _counts.update(counts)
+
+
 def summary() -> str:
     """All counts in one line, as in ``30 kills survived, 24 faults injected``; empty where nothing was counted."""
     return ", ".join(f"{_counts[words]:,} {words}" for words in _WORDS.values() if _counts[words])

@@ -1,12 +1,12 @@
 """Benchmark tasks in: the eleven real ones, and odd ones made here."""
 
 import json
-from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
+from proofs import shared
 
 from selfguide_lite.cli import main
 from selfguide_lite.errors import SelfguideError
@@ -16,17 +16,14 @@ from selfguide_lite.natural_instructions import eval_jsonl, import_natural_instr
 from selfguide_lite.natural_instructions import read_natural_instructions as read
 from selfguide_lite.task import NOISE_TERMS, Example, Task, effective_noise_terms, load_task
 
-NI = Path(__file__).resolve().parents[1].parent / "shared" / "ni"
 CLASSIFICATION = {190, 199, 200, 738, 937, 1385, 1386}
 
 
-def real_files():
-    return sorted(NI.glob("task*.json"))
-
-
-@pytest.mark.skipif(not real_files(), reason="the benchmark's files are not here (../shared/ni)")
+@pytest.mark.proof
 def test_the_real_tasks(tmp_path):
-    for source in real_files():
+    files = sorted(shared("ni").glob("task*.json"))
+    assert len(files) == 11
+    for source in files:
         task_path, eval_path = tmp_path / f"{source.stem}.yaml", tmp_path / "sets" / f"{source.stem}.jsonl"
         imported = import_natural_instructions(source, task_path, eval_path)
         data = json.loads(source.read_text(encoding="utf-8"))

@@ -1,0 +1,129 @@
+"""What cannot be trained, exported or asked is refused in one line, through the real command."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+from datasets_for_tests import filled
+from llamas import random_llama, random_lora
+from needs import needs
+
+from selfguide_lite.cli import main
+from selfguide_lite.finetune import memory
+from selfguide_lite.gguf.adapter import write_adapter
+from selfguide_lite.llm.hashing import file_sha256
+from selfguide_lite.resources import resource
+
+pytestmark = pytest.mark.slow
+
+ROOT = Path(__file__).parents[2]
+TINY = resource("data/tiny-vicuna.gguf")
+
+# Python runs a module of this name first. This one hides packages, and says that the machine has less memory.
+SITE = """
+import importlib.machinery, os, sys
+hidden = os.environ.get("HIDDEN", "").split()
+found = importlib.machinery.PathFinder.find_spec
+def find_spec(name, path=None, target=None):
+    return None if name.split(".")[0] in hidden else found(name, path, target)
+importlib.machinery.PathFinder.find_spec = staticmethod(find_spec)
+if free := os.environ.get("FREE"):
+    import psutil
+    told = psutil.virtual_memory()
+    psutil.virtual_memory = lambda: told._replace(available=int(free))
+"""
+
+
+def train_elsewhere(tmp_path: Path, *words: object, **machine: str) -> "subprocess.CompletedProcess[str]":
+    """Train on a machine that lacks something."""
+    site = tmp_path / "site"
+    site.mkdir()
+    (site / "sitecustomize.py").write_text(SITE)
+    db = filled(tmp_path / "colours.db", n=8)
+    return subprocess.run(
+        [sys.executable, "-m", "selfguide_lite", "train", "-d", db, "-m", TINY, *map(str, words)],
+        capture_output=True, text=True, cwd=ROOT, check=False,
+        env=os.environ | {"PYTHONPATH": str(site), "SELFGUIDE_CACHE": str(tmp_path / "cache")} | machine,
+    )  # fmt: skip
+
+
+def refusal(done: "subprocess.CompletedProcess[str]") -> str:
+    assert done.returncode == 1, done.stderr
+    assert "Traceback" not in done.stderr
+    line = done.stderr.splitlines()[-1]
+    assert line.startswith("Error: ")
+    return line
+
+
+@pytest.mark.parametrize("hidden", ["torch", "unsloth trl"])
+def test_without_the_packages(tmp_path: Path, hidden: str) -> None:
+    line = refusal(train_elsewhere(tmp_path, HIDDEN=hidden))
+    assert all(name in line for name in hidden.split())
+    assert "pip install 'selfguide-lite[train]'" in line
+
+
+def test_with_too_little_memory(tmp_path: Path) -> None:
+    """Said before the weights are even unpacked."""
+    needs("unsloth")
+    line = refusal(train_elsewhere(tmp_path, "--bits", 4, FREE=str(500 * 2**20)))
+    assert "this machine has 0.5 GiB free" in line and "GiB too little" in line and "--batch-size" in line
+    assert not (tmp_path / "cache" / "hf").exists()
+
+
+def test_a_container_has_its_share_of_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory, "_CGROUP", tmp_path)
+    free = memory.free_memory(cuda=False)
+    assert free > 100 * 2**20
+    (tmp_path / "memory.max").write_text(f"{64 * 2**20}\n")
+    (tmp_path / "memory.current").write_text(f"{50 * 2**20}\n")
+    (tmp_path / "memory.stat").write_text(f"anon 1\ninactive_file {6 * 2**20}\nactive_file 2\n")
+    assert memory.free_memory(cuda=False) == 20 * 2**20
+    (tmp_path / "memory.max").write_text("max\n")
+    assert memory.free_memory(cuda=False) > 100 * 2**20
+
+
+def asked(*words: object) -> str:
+    """Run a command that must be refused and return the line."""
+    done = CliRunner().invoke(main, [str(word) for word in words])
+    assert done.exit_code == 1, done.output
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("Error: ")
+    return line
+
+
+def test_models_that_cannot_be_trained(tmp_path: Path) -> None:
+    db, llama = filled(tmp_path / "colours.db", n=4), random_llama(tmp_path)
+    raw, model = llama.read_bytes(), tmp_path / "model.gguf"
+
+    def train_on(content: bytes) -> str:
+        model.write_bytes(content)
+        line = asked("train", "-d", db, "-m", model)
+        assert str(model) in line
+        return line
+
+    assert "its architecture is `qwen9`" in train_on(raw.replace(b"llama", b"qwen9"))
+    for share in (0.001, 0.3, 0.999):
+        assert "damaged or cut short" in train_on(raw[: int(share * len(raw))])
+    assert "not a GGUF model file" in train_on(b"no model")
+    adapter = write_adapter(random_lora(tmp_path / "lora", llama), llama, tmp_path / "adapter.gguf")
+    assert "adapter" in train_on(adapter.read_bytes())
+
+
+def test_an_adapter_for_another_base(tmp_path: Path) -> None:
+    db, llama = filled(tmp_path / "colours.db", n=4), random_llama(tmp_path)
+    adapter = write_adapter(random_lora(tmp_path / "lora", llama), llama, tmp_path / "adapter.gguf")
+    out = tmp_path / "out.gguf"
+    for words in (["predict", "a sky"], ["export", "-o", out], ["export", "--merge", "f16", "-o", out]):
+        line = asked(words[0], "-d", db, "-m", TINY, "-a", adapter, *words[1:])
+        assert file_sha256(llama)[:12] in line and file_sha256(TINY)[:12] in line
+        assert not out.exists()
+    cut = tmp_path / "cut.gguf"
+    cut.write_bytes(adapter.read_bytes()[:-100])
+    assert "damaged or cut short" in asked("predict", "-d", db, "-m", llama, "-a", cut, "a sky")
+    assert "no LoRA adapter" in asked("predict", "-d", db, "-m", llama, "-a", llama, "a sky")
+    done = CliRunner().invoke(main, ["predict", "-d", str(db), "-m", str(llama), "-a", str(adapter), "--json", "a sky"])
+    assert done.exit_code == 0 and json.loads(done.stdout)["input"] == "a sky"

@@ -1,0 +1,310 @@
+"""Real trainings through the real command: clean output, the loss of the answers alone, killed and resumed the same."""
+
+import json
+import math
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import llama_cpp
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from datasets_for_tests import TASK, filled
+from llamas import llama_cpp_logits, random_llama
+from needs import needs
+
+from selfguide_lite.cli import main
+from selfguide_lite.finetune.handover import write_handover
+from selfguide_lite.finetune.rows import make_rows
+from selfguide_lite.gguf import to_hf
+from selfguide_lite.gguf.adapter import read_adapter
+from selfguide_lite.gguf.reader import GgufFile
+from selfguide_lite.gguf.to_hf import hf_folder
+from selfguide_lite.llm.chat import ChatFormat
+from selfguide_lite.llm.hashing import file_sha256
+from selfguide_lite.llm.native import Model
+from selfguide_lite.places import adapter_path, lora_dir
+from selfguide_lite.prompts import Prompts
+from selfguide_lite.resources import resource
+from selfguide_lite.store import NewInput, NewOutput, Store
+from selfguide_lite.task import Task
+
+needs("unsloth")
+
+pytestmark = pytest.mark.slow
+
+ROOT = Path(__file__).parents[2]
+TINY = resource("data/tiny-vicuna.gguf")
+OPTIONS = ["--epochs", "3", "--batch-size", "8", "--save-steps", "2", "--rank", "4", "--seed", "1"]  # 6 steps of 2
+
+
+def command(*words: object) -> list[str]:
+    return [sys.executable, "-m", "selfguide_lite", *map(str, words)]
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, "subprocess.CompletedProcess[str]"]:
+    """A database that was trained on to the end, and what the command said."""
+    db = filled(tmp_path_factory.mktemp("whole") / "colours.db")
+    done = subprocess.run(
+        command("train", "-d", db, "-m", TINY, *OPTIONS, "--json"), capture_output=True, text=True, cwd=ROOT
+    )
+    assert done.returncode == 0, done.stderr
+    return db, done
+
+
+def test_says_one_line_of_json_and_writes_down_every_step(
+    trained: tuple[Path, "subprocess.CompletedProcess[str]"],
+) -> None:
+    db, done = trained
+    answer = json.loads(done.stdout)
+    assert (answer["pairs"], answer["left_out"], answer["steps"]) == (16, 0, 6)
+    assert answer["adapter"] == str(adapter_path(db, "colours"))
+    assert "Unsloth" not in done.stderr and "Warning" not in done.stderr
+    with Store.open(db, read_only=True) as store:
+        task_id = store.only_task_id()
+        adapter = store.latest_adapter(task_id)
+        assert adapter is not None and adapter.sha256 == file_sha256(Path(adapter.path))
+        steps = store.train_steps(adapter.run_id)
+    assert [(step.step, step.total) for step in steps] == [(n, 6) for n in range(1, 7)]
+    assert steps[-1].loss < steps[0].loss
+    assert steps[-1].epoch == 3
+    assert all(step.memory > 10**8 and step.tokens_per_second > 0 and step.grad_norm > 0 for step in steps)
+    assert not (ROOT / "unsloth_compiled_cache").exists()
+
+
+def test_the_loss_is_that_of_the_answers_alone(tmp_path: Path) -> None:
+    """The first step's loss, all rows in one batch, is the mean over answers and end tokens as llama.cpp gives it."""
+    db = filled(tmp_path / "colours.db", n=6)
+    done = subprocess.run(
+        command("train", "-d", db, "-m", TINY, "--epochs", 1, "--batch-size", 6, "-q"), cwd=ROOT, check=False
+    )
+    assert done.returncode == 0
+    with Store.open(db, read_only=True) as store:
+        pairs = store.pairs(store.only_task_id())
+        adapter = store.latest_adapter(store.only_task_id())
+        assert adapter is not None
+        (step,) = store.train_steps(adapter.run_id)
+    model = Model(TINY, vocab_only=True)
+    rows = make_rows(pairs, TASK, Prompts(), ChatFormat.of(model), 2048).rows
+    model.close()
+    losses: list[float] = []
+    for row in rows:
+        logits = llama_cpp_logits(TINY, row.ids).astype(np.float64)
+        for place in range(row.answer_start, len(row.ids)):
+            before = logits[place - 1]
+            losses.append(math.log(np.exp(before - before.max()).sum()) + before.max() - before[row.ids[place]])
+    assert step.loss == pytest.approx(float(np.mean(losses)), rel=0.01)
+
+
+def test_killed_and_resumed_is_as_never_killed(
+    trained: tuple[Path, "subprocess.CompletedProcess[str]"], tmp_path: Path
+) -> None:
+    db = filled(tmp_path / "colours.db")
+    folder = lora_dir(db, "colours")
+    child = subprocess.Popen(
+        command("train", "-d", db, "-m", TINY, *OPTIONS, "-q"), cwd=ROOT, start_new_session=True
+    )
+    deadline = time.monotonic() + 240
+    while not (folder / "checkpoint-4" / "trainer_state.json").exists():
+        assert child.poll() is None and time.monotonic() < deadline
+        time.sleep(0.01)
+    os.killpg(child.pid, signal.SIGKILL)
+    child.wait()
+    assert not adapter_path(db, "colours").exists()
+    (folder / "checkpoint-6").mkdir(exist_ok=True)  # one that was being written
+    (folder / "checkpoint-6" / "trainer_state.json").unlink(missing_ok=True)
+    again = subprocess.run(
+        command("train", "-d", db, "-m", TINY, *OPTIONS), cwd=ROOT, capture_output=True, text=True
+    )
+    assert again.returncode == 0, again.stderr
+    whole, resumed = read_adapter(adapter_path(trained[0], "colours")), read_adapter(adapter_path(db, "colours"))
+    for name, (_, b) in whole.pairs.items():
+        assert np.abs(b).max() > 0
+        np.testing.assert_allclose(resumed.delta(name), whole.delta(name), atol=2e-5)
+    with Store.open(db, read_only=True) as store, Store.open(trained[0], read_only=True) as other:
+        runs = store.connection.execute("SELECT id, reason FROM run WHERE stage = 'train'").fetchall()
+        assert [reason for _, reason in runs] == ["done"]
+        first = other.latest_adapter(1)
+        assert first is not None
+        for ours, theirs in zip(store.train_steps(runs[0][0]), other.train_steps(first.run_id), strict=True):
+            assert ours.loss == pytest.approx(theirs.loss, rel=1e-3)
+    # done is done
+    third = subprocess.run(
+        command("train", "-d", db, "-m", TINY, *OPTIONS), cwd=ROOT, capture_output=True, text=True
+    )
+    assert third.returncode == 0
+    assert "already trained" in third.stderr
+
+
+def test_two_processes_learn_what_one_does(
+    trained: tuple[Path, "subprocess.CompletedProcess[str]"], tmp_path: Path
+) -> None:
+    """Half the batch each, under torchrun: one of them keeps the books, and the result is that of one process."""
+    db = filled(tmp_path / "colours.db")
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    words = ["-m", "selfguide_lite", "train", "-d", db, "-m", TINY, *OPTIONS, "--batch-size", "4", "--json"]
+    done = subprocess.run([*launch, *map(str, words)], capture_output=True, text=True, cwd=ROOT)
+    assert done.returncode == 0, done.stderr
+    (line,) = done.stdout.splitlines()
+    assert json.loads(line)["steps"] == 6
+    with Store.open(db, read_only=True) as store, Store.open(trained[0], read_only=True) as other:
+        assert store.connection.execute("SELECT reason FROM run WHERE stage = 'train'").fetchall() == [("done",)]
+        ours, theirs = store.latest_adapter(1), other.latest_adapter(1)
+        assert ours is not None and theirs is not None
+        steps, alone = store.train_steps(ours.run_id), other.train_steps(theirs.run_id)
+    assert [step.step for step in steps] == [1, 2, 3, 4, 5, 6]
+    assert [step.loss for step in steps] == pytest.approx([step.loss for step in alone], rel=1e-3)
+    whole, halves = read_adapter(adapter_path(trained[0], "colours")), read_adapter(adapter_path(db, "colours"))
+    # Sums come in another order, and Adam makes the more of it the smaller a gradient is.
+    first, second = (np.concatenate([lora.delta(name).ravel() for name in lora.pairs]) for lora in (whole, halves))
+    assert np.linalg.norm(second - first) < 0.05 * np.linalg.norm(first)
+
+
+def test_weights_from_a_folder_learn_the_same(
+    trained: tuple[Path, "subprocess.CompletedProcess[str]"], tmp_path: Path
+) -> None:
+    """The GGUF's own weights, given as a folder: the same adapter."""
+    db = filled(tmp_path / "colours.db")
+    words = ["train", "-d", db, "-m", TINY, "--base", hf_folder(TINY), *OPTIONS, "-q"]
+    done = subprocess.run(command(*words), capture_output=True, text=True, cwd=ROOT)
+    assert done.returncode == 0, done.stderr
+    own, given = read_adapter(adapter_path(trained[0], "colours")), read_adapter(adapter_path(db, "colours"))
+    assert own.base_sha256 == given.base_sha256 == file_sha256(TINY)
+    for name in own.pairs:
+        np.testing.assert_allclose(given.delta(name), own.delta(name), atol=2e-5)
+
+
+def test_a_sharded_folder_in_16_bits_goes_all_the_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Train on it, export, predict; with checkpointing, which must know the shared beginning too."""
+    base = random_llama(tmp_path, "grouped-query")
+    folder = tmp_path / "weights"
+    folder.mkdir()
+    monkeypatch.setattr(to_hf, "SHARD_BYTES", 40_000)
+    monkeypatch.setattr(to_hf, "EXACT_BYTES", 0)
+    monkeypatch.setattr(to_hf, "_stored_as", lambda info: "BF16" if len(info.shape) > 1 else "F32")
+    with GgufFile(base) as gguf:
+        to_hf.write_hf(gguf, folder)
+    assert len(list(folder.glob("*.safetensors"))) > 2
+    assert json.loads((folder / "config.json").read_text())["dtype"] == "bfloat16"
+    db, out = filled(tmp_path / "colours.db", n=8), tmp_path / "made.gguf"
+    words = ["train", "-d", db, "-m", base, "--base", folder, "--epochs", 2, "--batch-size", 4, "--checkpointing"]
+    done = subprocess.run(command(*words, "--learning-rate", 0.01, "--json"), capture_output=True, text=True, cwd=ROOT)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["steps"] == 4
+    runner = CliRunner()
+    exported = runner.invoke(main, ["export", "-d", str(db), "-m", str(base), "-o", str(out)])
+    assert exported.exit_code == 0, exported.output
+    assert any(np.abs(b).max() > 0 for _, b in read_adapter(out).pairs.values())
+    said = runner.invoke(main, ["predict", "-d", str(db), "-m", str(base), "-a", str(out), "--json", "a sky"])
+    assert said.exit_code == 0, said.output
+    assert json.loads(said.stdout)["input"] == "a sky"
+
+
+def test_export_and_predict(trained: tuple[Path, "subprocess.CompletedProcess[str]"], tmp_path: Path) -> None:
+    db, _ = trained
+    runner = CliRunner()
+    out = tmp_path / "colours.gguf"
+    done = runner.invoke(main, ["export", "-d", str(db), "-o", str(out)])
+    assert done.exit_code == 0, done.output
+    assert file_sha256(out) == file_sha256(adapter_path(db, "colours"))
+    modelfile = out.with_suffix(".Modelfile").read_text()
+    assert "--ctx-size 0" not in out.with_suffix(".sh").read_text()
+    assert f"FROM {TINY}" in modelfile and "ADAPTER ./colours.gguf" in modelfile
+    assert subprocess.run(["sh", "-n", str(out.with_suffix(".sh"))], check=False).returncode == 0
+    merged = tmp_path / "merged.gguf"
+    done = runner.invoke(main, ["export", "-d", str(db), "--merge", "f32", "-o", str(merged)])
+    assert done.exit_code == 0, done.output
+    lines = "a sky with the number 3\n\na rose with the number 8\n"
+    done = runner.invoke(main, ["predict", "-d", str(db)], input=lines)
+    assert done.exit_code == 0, done.output
+    assert len(done.stdout.splitlines()) == 2
+    one = runner.invoke(main, ["predict", "-d", str(db), "a sky with the number 3", "--json"])
+    assert json.loads(one.stdout)["output"] == done.stdout.splitlines()[0]
+    same = runner.invoke(main, ["predict", "-d", str(db), "-m", str(merged), "--no-adapter"], input=lines)
+    assert same.stdout == done.stdout
+    other = random_llama(tmp_path)
+    wrong = runner.invoke(main, ["predict", "-d", str(db), "-m", str(other), "hello"])
+    assert wrong.exit_code == 1
+
+
+LABELS = {"kind": "classification", "labels": ["warm", "cold"], "name": "warmth"}
+
+
+@pytest.mark.parametrize(
+    ("pairs", "words"), [(0, "no pairs to train on"), (6, "all 6 pairs have the same answer 'warm'")]
+)
+def test_nothing_to_learn_is_said(tmp_path: Path, pairs: int, words: str) -> None:
+    task = Task.model_validate(TASK.model_dump() | LABELS | {"examples": [{"input": "a", "output": "warm"}]})
+    db = tmp_path / "one.db"
+    with Store.open(db) as store:
+        task_id = store.add_task(task)
+        for number in range(pairs):
+            added = store.add_input(
+                NewInput(
+                    task_id, store.start_run(task_id, "generate", None, {}, 0, None), 0, number, f"a thing {number}"
+                )
+            )
+            store.add_outputs([NewOutput(added, 1, 0, "warm")])
+    done = CliRunner().invoke(main, ["train", "-d", str(db), "-m", str(TINY)])
+    assert done.exit_code == 1
+    assert words in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("base", "words"), [("an-empty-folder", "no config.json"), ("another", "give the original weights")]
+)
+def test_wrong_weights_are_refused(tmp_path: Path, base: str, words: str) -> None:
+    folder = hf_folder(random_llama(tmp_path)) if base == "another" else tmp_path
+    db = filled(tmp_path / "colours.db", n=4)
+    done = subprocess.run(
+        command("train", "-d", db, "-m", TINY, "--base", folder, "-q"), cwd=ROOT, capture_output=True, text=True
+    )
+    assert done.returncode == 1
+    assert words in done.stderr and "Traceback" not in done.stderr
+
+
+def test_two_descriptions_of_the_prompt(tmp_path: Path) -> None:
+    """The script's prompt is the very one of inference, by llama.cpp's own reading of control tokens in a text."""
+    for base in (TINY, random_llama(tmp_path, vocabulary="spm")):
+        script, modelfile = made_for(base, tmp_path)
+        shown = subprocess.run(
+            ["sh", "-c", script, "sh", "a 'quoted' sky"],
+            capture_output=True, text=True, check=True,
+        ).stdout  # fmt: skip
+        model = Model(base, vocab_only=True)
+        expected = ChatFormat.of(model).prompt(Prompts().annotate(TASK, "a 'quoted' sky"))
+        data = shown.encode()
+        buffer = (llama_cpp.llama_token * 1024)()
+        vocabulary = llama_cpp.llama_model_get_vocab(model.handle)
+        count = llama_cpp.llama_tokenize(vocabulary, data, len(data), buffer, 1024, True, True)
+        assert list(buffer[:count]) == expected
+        # the Modelfile: its template over its messages and the new one gives the same text
+        turns = re.findall(r'^MESSAGE (\w+) """(.*?)"""$', modelfile, re.MULTILINE | re.DOTALL)
+        turns.append(("user", "a 'quoted' sky"))
+        template = re.search(r'^TEMPLATE """(.*?)"""$', modelfile, re.MULTILINE | re.DOTALL)
+        assert template is not None
+        answer, first, following, ask = (
+            json.loads(f'"{text}"'.replace("\\x", "\\u00")) for text in re.findall(r'{{ "(.*?)" }}', template[1])
+        )
+        written = "".join(
+            (answer if role == "assistant" else following if number else first) + content
+            for number, (role, content) in enumerate(turns)
+        )
+        assert written + ask == shown
+        model.close()
+
+
+def made_for(base: Path, folder: Path) -> tuple[str, str]:
+    """The script and the Modelfile of an adapter for a model."""
+    made = folder / "made.gguf"
+    modelfile, script = write_handover(TASK, Prompts(), base, made, adapter=True)
+    text = script.read_text()
+    stand_in = 'show() { for last; do :; done; printf %s "$last"; }\n'  # says its last argument, the prompt
+    return stand_in + text.replace("exec llama-completion", "show"), modelfile.read_text()

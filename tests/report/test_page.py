@@ -1,0 +1,149 @@
+"""The HTML report: whole, offline, with every text neutral; also in a real browser where there is one."""
+
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+from stories import HOSTILE, NOTES, SHOP, told
+
+from selfguide_lite.cli import main
+from selfguide_lite.errors import SelfguideError
+from selfguide_lite.report.facts import collect
+from selfguide_lite.report.page import report_html, write_report
+from selfguide_lite.store import Store
+from selfguide_lite.task import Task
+
+BROWSER = shutil.which("chromium") or shutil.which("chromium-browser")
+VOID = {"meta", "br", "input", "link", "img"}
+
+
+class Page(HTMLParser):
+    """The elements and texts of a page."""
+
+    def __init__(self, source: str):
+        super().__init__()
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.open: list[str] = []
+        self.text = ""
+        self.feed(source)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag in self.open:
+            while self.open.pop() != tag:
+                pass
+
+    def handle_data(self, data: str) -> None:
+        if not {"script", "style"} & set(self.open):
+            self.text += data
+
+
+@pytest.fixture(scope="module", params=[SHOP, NOTES], ids=["classification", "generation"])
+def page(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    task: Task = request.param
+    out = tmp_path_factory.mktemp("report") / "report.html"
+    with told(out.with_suffix(".db"), task) as store:
+        write_report(store, 1, out)
+    yield out
+
+
+def test_page_is_whole_and_asks_for_nothing(page: Path) -> None:
+    source = page.read_text(encoding="utf-8")
+    assert len(source) < 8_000_000
+    parsed = Page(source)
+    tags = [tag for tag, _ in parsed.elements]
+    assert tags.count("script") == 3 and "img" not in tags and "link" not in tags and "iframe" not in tags
+    for tag, attributes in parsed.elements:
+        assert not {"src", "href", "action"} & set(attributes), tag
+        assert not any(name.startswith("on") for name in attributes), tag
+    policy = next(
+        a["content"] for tag, a in parsed.elements if tag == "meta" and "Policy" in (a.get("http-equiv") or "")
+    )
+    assert policy is not None and "default-src 'none'" in policy and "script-src 'sha256-" in policy
+
+
+def test_page_shows_every_part_with_a_text_alternative(page: Path) -> None:
+    parsed = Page(page.read_text(encoding="utf-8"))
+    for heading in ("The task", "Before and after", "The data", "The finetune", "How everything was made"):
+        assert heading in parsed.text
+    figures = [a for tag, a in parsed.elements if a.get("role") == "img"]
+    assert len(figures) >= 6 and all(len(a["aria-label"] or "") > 30 for a in figures)
+    ids = [a["id"] for _, a in parsed.elements if "id" in a]
+    assert len(ids) == len(set(ids))
+    assert "gain, points" in parsed.text and "Fixed by the finetune" in parsed.text
+    assert "before, few-shot" in parsed.text
+    assert ("macro-F1" in parsed.text) == ("finetuned scored" in parsed.text)  # of classification
+    assert "Better than every prompting tried: +" in parsed.text
+
+
+def test_hostile_texts_are_shown_as_they_are(page: Path) -> None:
+    text = Page(page.read_text(encoding="utf-8")).text
+    for hostile in (
+        "<script>document.title = 'hacked'</script>",
+        "{{ 7 * 7 }}",
+        "&lt;b&gt; &amp;",
+        "'; DROP TABLE input",
+    ):
+        assert hostile in text
+    assert not re.search("[\x00-\x08\x0b\x0c\x0e-\x1f\u202a-\u202e\u2066-\u2069]", text)
+
+
+def test_texts_tell_their_own_direction(page: Path) -> None:
+    source = page.read_text(encoding="utf-8")
+    arabic = next(text for text in HOSTILE if "مرحبا" in text)
+    assert f'<td dir="auto" class="text">{arabic}</td>' in source
+
+
+@pytest.mark.browser
+@pytest.mark.skipif(BROWSER is None, reason="chromium is not installed")
+def test_in_a_browser_charts_are_drawn_and_nothing_runs_that_should_not(page: Path, tmp_path: Path) -> None:
+    assert BROWSER is not None
+    options = (
+        "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
+        "--disable-component-update --disable-sync --enable-logging=stderr --virtual-time-budget=3000 --dump-dom"
+    )
+    done = subprocess.run(
+        [BROWSER, *options.split(), f"--user-data-dir={tmp_path}", page.as_uri()],
+        capture_output=True,
+        text=True,
+        timeout=280,
+        check=True,
+    )
+    parsed = Page(done.stdout)
+    drawn = [a for tag, a in parsed.elements if tag == "svg" and "main-svg" in (a.get("class") or "")]
+    figures = [a for _, a in parsed.elements if a.get("role") == "img"]
+    assert len(drawn) >= len(figures) >= 6
+    assert re.search(r"<title>(shop talk|notes) - selfguide report</title>", done.stdout)
+    assert not re.search("Refused to|Content Security Policy|Uncaught", done.stderr), done.stderr
+    found = re.search(r"(\d+) of (\d+) rows", parsed.text)
+    assert found and found[1] == found[2] != "0"  # the search's script has run
+
+
+def test_report_before_training_has_no_empty_parts(tmp_path: Path) -> None:
+    with Store.open(tmp_path / "early.db") as store:
+        task_id = store.add_task(SHOP)
+        with pytest.raises(SelfguideError, match="nothing was generated yet"):
+            collect(store, task_id)
+        told(tmp_path / "full.db", SHOP, 2).close()
+    with Store.open(tmp_path / "full.db") as store:
+        for table in ("verdict", "prediction", "evaluation", "train_step", "adapter", "output"):
+            store.connection.execute(f"DELETE FROM {table}")
+        text = Page(report_html(collect(store, 1))).text
+        assert "The finetune" not in text and "Before and after" not in text and "The data" in text
+
+
+def test_command_writes_beside_the_database(tmp_path: Path) -> None:
+    told(tmp_path / "shop.db", SHOP, 2).close()
+    done = CliRunner().invoke(main, ["report", "-d", str(tmp_path / "shop.db")])
+    assert done.exit_code == 0 and (tmp_path / "shop.html").exists(), done.output
+    done = CliRunner().invoke(main, ["report", "-d", str(tmp_path / "none.db")])
+    assert done.exit_code == 1 and "no such database" in done.output

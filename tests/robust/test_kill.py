@@ -1,0 +1,239 @@
+"""Real runs are killed, stopped and run twice at once: nothing is lost, nothing is asked twice, nothing is half."""
+
+import json
+import random
+import re
+import shutil
+import signal
+import sqlite3
+import time
+from collections import Counter
+from contextlib import closing, suppress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import robustness_counts
+from needs import needs
+from robust_runs import Place, Watched, begin, check_sound, count, ended, prepare, rows_of
+
+from selfguide_lite import Prompts, Store, load_task
+from selfguide_lite.gguf.adapter import read_adapter
+from selfguide_lite.llm import open_engine
+from selfguide_lite.llm.base import Message, Request
+from selfguide_lite.places import adapter_path, lora_dir
+from selfguide_lite.synthesis.generate import draw_prompt
+
+pytestmark = pytest.mark.slow
+
+KILLS = {"generate": 9, "annotate": 7, "train": 6, "export": 2, "evaluate": 6}
+INPUTS = "SELECT round, prompt, label, good, text, finish_reason, mean_logprob FROM input ORDER BY round, prompt"
+OUTPUTS = (
+    "SELECT i.round, i.prompt, o.method, o.sample, o.text, o.label, o.weight, o.logprob, o.finish_reason"
+    " FROM output AS o JOIN input AS i ON i.id = o.input_id ORDER BY i.round, i.prompt, o.method, o.sample"
+)
+PREDICTIONS = (
+    "SELECT e.method, p.number, p.input, p.text, p.score FROM prediction AS p JOIN evaluation AS e"
+    " ON e.id = p.evaluation_id ORDER BY e.method, p.number"
+)
+STEPS = "SELECT step, total, epoch, loss, learning_rate, grad_norm FROM train_step ORDER BY step"
+# What is committed must stay; a training step alone may be made again, from the last checkpoint on.
+KEPT = (
+    "SELECT id, round, prompt, text, finish_reason, good, flawed FROM input",
+    "SELECT id, input_id, method, sample, text, weight FROM output",
+    "SELECT run_id, step, total FROM train_step",
+    "SELECT evaluation_id, number, text, score FROM prediction",
+    "SELECT id, sha256 FROM adapter",
+)
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Place:
+    """A task of 64 inputs, 16 training steps and 144 predictions, and `alone.db`, made by a run left alone."""
+    made = prepare(tmp_path_factory.mktemp("kill"), evaluated=48, rounds=16, batch_size=8)
+    status, said = ended(begin(*made.arguments("run", made.folder / "alone.db")))
+    assert status == 0, said
+    return made
+
+
+def left_over(stage: str, db: Path, alone: Path) -> bool:
+    """Whether a stage still has work that a run can be killed in."""
+    if not db.exists():
+        return True
+    table = {"generate": "input", "annotate": "output", "evaluate": "prediction"}.get(stage)
+    if table is not None:
+        return count(db, table) < count(alone, table) - 1
+    finished = rows_of(db, "SELECT 1 FROM run WHERE stage = 'train' AND reason = 'done'")
+    return not finished if stage == "train" else not count(db, "adapter")
+
+
+def committed(db: Path) -> list[set[tuple[Any, ...]]]:
+    with suppress(sqlite3.OperationalError):  # killed before there were tables
+        return [set(rows_of(db, sql)) for sql in KEPT]
+    return [set() for _ in KEPT]
+
+
+def check_after_a_kill(db: Path, before: list[set[tuple[Any, ...]]]) -> None:
+    """Everything that was there is there; nothing is there by half."""
+    check_sound(db)
+    after = committed(db)
+    for had, has in zip(before, after, strict=True):
+        assert had <= has
+    if any(after):
+        assert not rows_of(db, "SELECT 1 FROM input WHERE text IS NULL OR good IS NULL OR finish_reason IS NULL")
+        assert not rows_of(db, "SELECT 1 FROM input GROUP BY task_id, round, prompt HAVING count(*) > 1")
+        # the answers to an input come together or not at all
+        assert not rows_of(db, "SELECT 1 FROM output GROUP BY input_id, method HAVING count(*) <> 2")
+        assert not rows_of(db, "SELECT 1 FROM output WHERE answer_id = 0")
+
+
+def check_asked_once(said: str, before: list[set[tuple[Any, ...]]]) -> None:
+    """What a run says is in the store already is what was committed: it asks for the rest alone."""
+    inputs, outputs, _, predictions, _ = map(len, before)
+    already = {stage: int(n) for stage, n in re.findall(r"(\w+): \d+ to do(?:, (\d+) of them)", said) if n}
+    stages = re.findall(r"(\w+): \d+ to do", said)
+    for stage, had in (("generate", inputs), ("annotate", outputs // 2)):
+        if stage in stages:
+            assert already.get(stage, 0) == had, said
+    if stages.count("evaluate") == 1 and "generate" not in stages and "train" not in stages:
+        assert already.get("evaluate", 0) == predictions % 48, said
+
+
+def one_life(place: Place, db: Path, chance: random.Random, kills: int, landed: Counter[str]) -> int:
+    """Make a run with so many kills, or as many as it takes, and return how many there were.
+
+    :param landed: counts the kills by the stage that they hit
+    """
+    done = 0
+    plan = [stage for stage, times in KILLS.items() for _ in range(times)]
+    for stage in plan:
+        if done == kills or not left_over(stage, db, place.folder / "alone.db"):
+            continue
+        before = committed(db)
+        run = Watched(*place.arguments("run", db))
+        commits = chance.randint(0, 3)
+        run.wait_for(stage, commits if stage != "export" else 0, db)
+        time.sleep(chance.random() * (1.0 if stage == "train" and not commits else 0.02))
+        alive = run.kill()
+        assert alive or run.process.returncode == 0, run.said
+        check_asked_once(run.said, before)
+        check_after_a_kill(db, before)
+        if alive:
+            done += 1
+            landed[re.findall(r"(\w+): \d+ to do", run.said)[-1]] += 1
+            robustness_counts.count("kills")
+    before = committed(db)
+    status, said = ended(begin(*place.arguments("run", db)))
+    assert status == 0, said
+    check_asked_once(said, before)
+    check_after_a_kill(db, before)
+    return done
+
+
+@pytest.mark.timeout(900)  # two minutes on a quiet machine
+def test_killed_at_thirty_moments_it_goes_on_as_if_left_alone(place: Place) -> None:
+    """The texts may differ in rare tokens: what else is in a batch changes the last digits of a probability."""
+    needs("unsloth")
+    chance = random.Random(1)
+    kills = lives = 0
+    landed: Counter[str] = Counter()
+    while kills < sum(KILLS.values()):  # one life is enough but on a machine where the test sleeps too long
+        lives += 1
+        db = place.folder / f"killed{lives}.db"
+        kills += one_life(place, db, chance, sum(KILLS.values()) - kills, landed)
+        check_as_left_alone(place, db)
+    assert landed.keys() >= {"generate", "annotate", "train", "evaluate"}, landed
+
+
+def check_as_left_alone(place: Place, db: Path) -> None:
+    alone = place.folder / "alone.db"
+    for table in ("input", "output", "dataset", "train_step", "adapter", "evaluation", "prediction"):
+        assert count(db, table) == count(alone, table), table
+    for sql in ("SELECT method, n FROM evaluation", "SELECT stage, reason, n FROM funnel"):
+        assert rows_of(db, sql) == rows_of(alone, sql)
+    check_prompts(place, db)
+    ours, theirs = ([row[4] for row in rows_of(path, INPUTS)] for path in (db, alone))
+    assert sum(a == b for a, b in zip(ours, theirs, strict=True)) > len(theirs) // 2
+    adapter, model = adapter_path(db, "shout"), place.model
+    assert all(np.abs(b).max() > 0 for _, b in read_adapter(adapter).pairs.values())
+    with open_engine(model, adapter=adapter, tune=False) as engine:  # type: ignore[attr-defined]
+        assert list(engine.complete([Request("a", (Message("user", "Come in."),), max_tokens=2)]))
+    left = [path.name for path in lora_dir(db, "shout").parent.rglob("*.part")]
+    assert left == []
+
+
+def check_prompts(place: Place, db: Path) -> None:
+    """Every prompt is the one that seed and pool demand."""
+    task = load_task(place.task)
+    settings = task.settings.resolve(task.kind)
+    drawn = rows_of(db, "SELECT round, prompt, label, good, flawed FROM input ORDER BY round, prompt")
+    assert len(drawn) == settings.rounds * settings.prompts_per_round
+    with Store.open(db, read_only=True) as store:
+        for round_, number, label, good, flawed in drawn:
+            pool = [one for one in store.agreeing_pool(1) if one.round is None or one.round < round_]
+            prompt = draw_prompt(task, Prompts(), settings, 42, round_, number, pool, lambda messages: 0, 1)
+            assert (label, json.loads(good)) == (prompt.label, list(prompt.good))
+            assert json.loads(flawed) == [shown.id for shown in prompt.flawed]
+
+
+def test_the_same_seed_makes_the_same_rows_byte_for_byte(place: Place) -> None:
+    """Of every stage, and the adapter's file too."""
+    status, said = ended(begin(*place.arguments("run", place.folder / "again.db")))
+    assert status == 0, said
+    for sql in (INPUTS, OUTPUTS, STEPS, PREDICTIONS, "SELECT * FROM dataset ORDER BY input_id"):
+        rows = rows_of(place.folder / "again.db", sql)
+        assert rows and rows == rows_of(place.folder / "alone.db", sql)
+    made, same = (adapter_path(place.folder / name, "shout").read_bytes() for name in ("again.db", "alone.db"))
+    assert made == same
+
+
+@pytest.mark.parametrize(
+    ("stage", "number", "status"),
+    [
+        ("generate", signal.SIGINT, 130),
+        ("annotate", signal.SIGTERM, 143),
+        ("train", signal.SIGINT, 130),
+        ("evaluate", signal.SIGTERM, 143),
+    ],
+)
+def test_a_signal_ends_it_cleanly(
+    place: Place, tmp_path: Path, stage: str, number: signal.Signals, status: int
+) -> None:
+    db = tmp_path / "stopped.db"
+    if stage == "evaluate":  # all but the evaluation is done
+        shutil.copy(place.folder / "alone.db", db)
+        shutil.copytree(place.folder / "alone-files", tmp_path / "stopped-files")
+        with closing(sqlite3.connect(db, isolation_level=None)) as connection:
+            connection.executescript("DELETE FROM verdict; DELETE FROM prediction; DELETE FROM evaluation")
+    run = Watched(*place.arguments("run", db))
+    # The first two commits of a stage that writes texts can be those of the model and of the run itself.
+    run.wait_for(stage, {"train": 0, "evaluate": 1}.get(stage, 3), db)
+    run.process.send_signal(number)
+    assert run.end() == status, run.said
+    last = run.said.splitlines()[-1]
+    assert last.startswith("Stopped. ") and last.endswith("goes on where this one stopped.")
+    assert f"{count(db, 'input')} inputs" in last and run.said.count("Stopped") == 1
+    check_sound(db)
+    if stage == "evaluate":
+        assert 0 < count(db, "prediction") < 144
+    else:
+        assert rows_of(db, "SELECT stage, reason FROM run ORDER BY id DESC LIMIT 1") == [(stage, "interrupted")]
+
+
+def test_two_at_once_on_one_database(place: Place, tmp_path: Path) -> None:
+    db = tmp_path / "shared.db"
+    first = Watched(*place.arguments("generate", db))
+    first.wait_for("generate", 1, db)
+    first.process.send_signal(signal.SIGSTOP)  # else it may be done before the second has begun
+    refused, said = ended(begin(*place.arguments("generate", db), "-q"))
+    with Store.open(db, read_only=True) as store:  # a reader is not disturbed, nor does it disturb
+        assert len(store.requests_done(1)) == count(db, "input")
+    first.kill()
+    assert refused == 1
+    assert said == f"Error: {db}: another run (process {first.process.pid}) is working on it; wait for it or stop it\n"
+    # The lock file of the dead process is there, and is known to be stale.
+    assert (tmp_path / "shared-files" / "lock").read_text() == f"{first.process.pid}\n"
+    status, said = ended(begin(*place.arguments("generate", db), "-q"))
+    assert status == 0, said
+    assert count(db, "input") == 64

@@ -80,3 +80,18 @@ class RunStore(StoreFile):
         """Write down when and why a run ended, such as `done` or `interrupted`."""
         with self._writing() as connection:
             connection.execute(f"UPDATE run SET finished_at = {NOW}, reason = ? WHERE id = ?", (reason, run_id))
+
+    def model_sha256(self, model_id: int) -> str | None:
+        """Return the hash of a model's file, or None where there is no such model."""
+        found: str | None = self._value("SELECT sha256 FROM model WHERE id = ?", model_id)
+        return found
+
+    def other_writers(self, task_id: int, model_id: int) -> list[str]:
+        """Return the names of the models, other than this one, that generated or annotated texts of a task."""
+        rows = self._rows(
+            "SELECT DISTINCT m.name FROM run AS r JOIN model AS m ON m.id = r.model_id"
+            " WHERE r.task_id = ? AND r.stage IN ('generate', 'annotate') AND m.id <> ?",
+            task_id,
+            model_id,
+        )
+        return [name for (name,) in rows]

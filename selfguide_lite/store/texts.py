@@ -5,7 +5,7 @@ import sqlite3
 from collections.abc import Iterable
 from pathlib import Path
 
-from selfguide_lite.store.rows import LabelledInput, LabelShares, NewInput, NewOutput, PoolInput
+from selfguide_lite.store.rows import LabelledInput, LabelScore, LabelShares, NewInput, NewOutput, PoolInput
 from selfguide_lite.store.similar import sketch
 from selfguide_lite.store.stored_values import clean, finite
 from selfguide_lite.store.tasks import TaskStore
@@ -104,6 +104,26 @@ class TextStore(TaskStore):
         if task_id not in self._labels:
             self._labels[task_id] = self.labels(task_id)
         return self._labels[task_id]
+
+    def input_texts(self, task_id: int | None = None) -> list[str]:
+        """Return the texts of all inputs that were ever generated, rejected ones too.
+
+        :param task_id: None: of every task in the file
+        """
+        rows = self._rows("SELECT text FROM input WHERE ? IS NULL OR task_id = ?", task_id, task_id)
+        return [text for (text,) in rows]
+
+    def label_scores(self, task_id: int, model_id: int, template_sha256: str) -> list[LabelScore]:
+        """Return the label scores that a model gave with a prompt template, for all inputs of a task."""
+        rows = self._rows(
+            "SELECT o.input_id, o.text, o.weight, r.settings FROM output AS o JOIN run AS r ON r.id = o.run_id"
+            " JOIN input AS i ON i.id = o.input_id WHERE i.task_id = ? AND o.method = 'score' AND r.model_id = ?"
+            " AND r.template_sha256 = ?",
+            task_id,
+            model_id,
+            template_sha256,
+        )
+        return [LabelScore(input_id, label, share, json.loads(settings)) for input_id, label, share, settings in rows]
 
     def pool(self, task_id: int, before_round: int | None = None) -> list[PoolInput]:
         """Return the inputs that passed every input filter, in the order of round and prompt.

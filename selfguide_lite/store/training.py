@@ -110,3 +110,30 @@ class TrainingStore(RunStore):
             task_id,
         )
         return Adapter(*rows[0]) if rows else None
+
+    def is_trained(self, run_id: int, task_id: int, model_sha256: str, dataset_sha256: str) -> bool:
+        """Tell whether a training run of a task is done, with that model and those pairs."""
+        found = self._value(
+            "SELECT 1 FROM run JOIN model ON model.id = run.model_id"
+            " WHERE run.id = ? AND task_id = ? AND model.sha256 = ? AND dataset_sha256 = ? AND reason = 'done'",
+            run_id,
+            task_id,
+            model_sha256,
+            dataset_sha256,
+        )
+        return found is not None
+
+    def adapter_base(self, task_id: int, adapter: Path | None = None) -> Path | None:
+        """Return the file of the model that a task's newest adapter was trained for, or None.
+
+        :param adapter: the file of another adapter that is meant
+        """
+        named = None if adapter is None else str(adapter)
+        found = self._value(
+            "SELECT m.path FROM adapter AS a JOIN model AS m ON m.id = a.model_id WHERE a.task_id = ?"
+            " AND (? IS NULL OR a.path = ?) ORDER BY a.id DESC LIMIT 1",
+            task_id,
+            named,
+            named,
+        )
+        return None if found is None else Path(found)

@@ -80,21 +80,9 @@ def _python() -> Check:
 
 
 def _sqlite() -> Check:
-    lacks = []
-    connection = sqlite3.connect(":memory:")
-    try:
-        for feature, sql in (
-            ("window functions", "SELECT row_number() OVER ()"),
-            ("JSON", "SELECT json_extract('{\"a\": 1}', '$.a')"),
-            ("generated columns", "CREATE TABLE t (a, b GENERATED ALWAYS AS (a) STORED)"),
-            ("materialized queries", "WITH t AS MATERIALIZED (SELECT 1) SELECT * FROM t"),
-        ):
-            try:
-                connection.execute(sql)
-            except sqlite3.Error:
-                lacks.append(feature)
-    finally:
-        connection.close()
+    from selfguide_lite.store.sqlite_features import missing_features
+
+    lacks = missing_features()
     if lacks or sqlite3.sqlite_version_info < _MINIMUM_SQLITE:
         return Check(
             "SQLite",

@@ -266,15 +266,10 @@ def stoppable(db: Path) -> Iterator[None]:
 
 def work_done(db: Path) -> str:
     """Say in a sentence what a database holds; empty where it cannot be read."""
-    import sqlite3
-    from contextlib import closing
+    from selfguide_lite.store.summaries import row_counts
 
-    try:
-        with closing(sqlite3.connect(f"{db.resolve().as_uri()}?mode=ro", uri=True)) as connection:
-            inputs, outputs, steps = (
-                connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0]
-                for table in ("input", "output", "train_step")
-            )
-    except sqlite3.Error:
+    counts = row_counts(db)
+    if counts is None:
         return ""
+    inputs, outputs, steps = counts
     return f"{db} keeps {inputs} inputs, {outputs} answers and {steps} training steps. "

@@ -376,13 +376,9 @@ def _base_of(store: "Store", task_id: int, model: Path | None, adapter: Path | N
     from selfguide_lite.llm import model_path
 
     if model is None:
-        row = store.connection.execute(
-            "SELECT m.path FROM adapter AS a JOIN model AS m ON m.id = a.model_id WHERE a.task_id = ?"
-            " AND (? IS NULL OR a.path = ?) ORDER BY a.id DESC LIMIT 1",
-            (task_id, *(2 * (None if adapter is None else str(adapter),))),
-        ).fetchone()
-        if row and Path(row[0]).is_file():
-            return Path(row[0])
+        base = store.adapter_base(task_id, adapter)
+        if base is not None and base.is_file():
+            return base
     return model_path(model)
 
 

@@ -75,5 +75,4 @@ def _known(store: Store, task_id: int, model_sha256: str, given: Path | None) ->
         return None
     if given is not None:
         return latest if file_sha256(given) == latest.sha256 else None
-    made_for = store.connection.execute("SELECT sha256 FROM model WHERE id = ?", (latest.model_id,)).fetchone()
-    return latest if made_for and made_for[0] == model_sha256 else None
+    return latest if store.model_sha256(latest.model_id) == model_sha256 else None

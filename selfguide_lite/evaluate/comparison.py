@@ -20,13 +20,11 @@ from selfguide_lite.evaluate.methods import (
     ABLATIONS,
     Ablation,
     LeaveOneOut,
-    WhatIf,
     icl_examples,
     in_turn,
     methods_of,
     seed_pairs,
     self_icl,
-    unanswered_copy,
     variant_db,
 )
 from selfguide_lite.evaluate.names import (
@@ -50,6 +48,8 @@ from selfguide_lite.progress import Listener
 from selfguide_lite.prompts import Prompts
 from selfguide_lite.settings import Settings
 from selfguide_lite.store import FILTER_SETTINGS, Adapter, Pair, Store
+from selfguide_lite.store.copies import unanswered_copy
+from selfguide_lite.store.overlay import SettingsOverlay
 from selfguide_lite.task import Task
 
 _PROMPTING = (ZERO_SHOT, FEW_SHOT, SELF_ICL)
@@ -291,7 +291,7 @@ class _Job:
 
     def _seen(self, store: Store, filters: Mapping[str, Any], engine: Engine, settings: Settings) -> list[Pair]:
         """Return the pairs of the run's inputs as other filters show them."""
-        view = WhatIf(store, filters)
+        view = SettingsOverlay(store, filters)
         task_id = view.only_task_id(self.task.name)
         self.tools.answer(view, task_id, engine, settings)
         return view.pairs(task_id)
@@ -301,7 +301,7 @@ class _Job:
         known: list[str] = []
         for path in sorted(self.folder.glob("*.db")):
             with Store.open(path, read_only=True) as other:
-                known += [text for (text,) in other.connection.execute("SELECT text FROM input")]
+                known += other.input_texts()
         clean, leaked = without_leaks(rows, known)
         if leaked:
             self.tools.listener.note(f"left out {len(leaked)} evaluation rows that occur in an ablation's generation")

@@ -221,7 +221,7 @@ def clean_rows(store: Store, task_id: int, rows: Sequence[EvalRow]) -> tuple[lis
     :return: (clean, left out)
     """
     known = [example.input for example in store.task(task_id).examples]
-    known += [text for (text,) in store.connection.execute("SELECT text FROM input WHERE task_id = ?", (task_id,))]
+    known += store.input_texts(task_id)
     return without_leaks(rows, known)
 
 

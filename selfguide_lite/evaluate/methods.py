@@ -1,14 +1,11 @@
 """What SELF-GUIDE is compared with, as changes of three small things: the store's filters, its pairs, the prompts.
 
-A filter is a view, so an ablation needs no data of its own: `WhatIf` shows the same generations under other settings.
+A filter is a view, so an ablation needs no data of its own: `SettingsOverlay` shows the same generations under
+other settings.
 """
 
-import hashlib
-import json
 import random
-import sqlite3
 from collections.abc import Mapping, Sequence
-from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,10 +13,11 @@ from typing import Any
 from selfguide_lite.errors import SelfguideError
 from selfguide_lite.evaluate.asking import Ask
 from selfguide_lite.evaluate.names import FEW_SHOT, FEW_SHOT_FINETUNING, FINETUNED, SELF_ICL, ZERO_SHOT, names_of
-from selfguide_lite.files import atomic_write
 from selfguide_lite.llm.base import Engine, Message
 from selfguide_lite.prompts import Prompts
-from selfguide_lite.store import FILTER_SETTINGS, Pair, Store
+from selfguide_lite.store import Pair, Store
+from selfguide_lite.store.copies import unanswered_copy as unanswered_copy
+from selfguide_lite.store.overlay import SettingsOverlay as WhatIf  # noqa: F401 (its name before, for callers)
 from selfguide_lite.task import Example, Kind, Task
 
 
@@ -55,33 +53,6 @@ def methods_of(kind: Kind) -> list[str]:
     """Return the methods that fit a kind of task, in the table's order, ablations left out."""
     prompting = names_of((ZERO_SHOT, FEW_SHOT, SELF_ICL), kind)
     return [*prompting, FEW_SHOT_FINETUNING, *names_of((FINETUNED,), kind)]
-
-
-class WhatIf(Store):
-    """A store read as if some filter settings were others. What is written through it stays, the settings do not.
-
-    Every read happens between a savepoint and its rollback, so nothing is left behind, however it ends.
-
-    :param changes: fields of `Settings` that the filters read
-    """
-
-    def __init__(self, store: Store, changes: Mapping[str, Any]):
-        if unknown := set(changes) - set(FILTER_SETTINGS):
-            raise ValueError(f"no filter settings: {', '.join(sorted(unknown))}")
-        super().__init__(store.connection, store.path)
-        self._changes = dict(changes)
-
-    def _rows(self, sql: str, *values: Any) -> list[tuple[Any, ...]]:
-        self.connection.execute("SAVEPOINT what_if")
-        try:
-            for key, value in self._changes.items():
-                self.connection.execute(
-                    "INSERT OR REPLACE INTO setting(task_id, key, value) SELECT id, ?, ? FROM task", (key, value)
-                )
-            return super()._rows(sql, *values)
-        finally:
-            self.connection.execute("ROLLBACK TO what_if")
-            self.connection.execute("RELEASE what_if")
 
 
 class Chosen(Store):
@@ -163,32 +134,6 @@ def in_turn(pairs: Sequence[Pair], seed: int, task: Task) -> list[Pair]:
     groups = [[pair for pair in shuffled if pair.output == label] for label in task.labels]
     longest = max(map(len, groups), default=0)
     return [group[place] for place in range(longest) for group in groups if place < len(group)]
-
-
-def unanswered_copy(store: Store, folder: Path) -> Path:
-    """Return a copy of a run's database without its answers; inputs, filters and thresholds are the run's.
-
-    Named by what was copied: when the run has gone on, or a filter was changed, another one is made.
-    """
-    rows = [
-        store.connection.execute(f"SELECT * FROM {what}").fetchall()
-        for what in (
-            "(SELECT id, text FROM input ORDER BY id)",
-            "(SELECT * FROM setting ORDER BY task_id, key)",
-            "(SELECT * FROM noise_term ORDER BY task_id, term)",
-            "(SELECT name, sql FROM sqlite_master WHERE type = 'view' ORDER BY name)",
-        )
-    ]
-    content = hashlib.sha256(json.dumps(rows, ensure_ascii=False).encode()).hexdigest()
-    path = folder / f"sampled-{content[:16]}.db"
-    if not path.exists():
-        with atomic_write(path) as temporary, closing(sqlite3.connect(temporary)) as copy:
-            store.connection.backup(copy)
-            copy.execute("DELETE FROM output")
-            copy.commit()
-            copy.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-            copy.execute("PRAGMA journal_mode = DELETE")  # one file, that can be renamed
-    return path
 
 
 def variant_db(folder: Path, name: str) -> Path:

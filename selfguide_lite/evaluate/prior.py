@@ -79,16 +79,10 @@ def _annotated(
     store: Store, task: Task, task_id: int, model_id: int, template_sha256: str
 ) -> dict[int, tuple[float, ...]]:
     """Return the shares that annotation has computed already with this model and the few-shot prompt, by input."""
-    rows = store.connection.execute(
-        "SELECT o.input_id, o.text, o.weight, r.settings FROM output AS o JOIN run AS r ON r.id = o.run_id"
-        " JOIN input AS i ON i.id = o.input_id WHERE i.task_id = ? AND o.method = 'score' AND r.model_id = ?"
-        " AND r.template_sha256 = ?",
-        (task_id, model_id, template_sha256),
-    ).fetchall()
     found: dict[int, dict[str, float]] = {}
-    for input_id, label, share, settings in rows:
-        if json.loads(settings).get("answer_style", "few-shot") == "few-shot":
-            found.setdefault(input_id, {})[label] = share
+    for row in store.label_scores(task_id, model_id, template_sha256):
+        if row.settings.get("answer_style", "few-shot") == "few-shot":
+            found.setdefault(row.input_id, {})[row.label] = row.share
     return {
         input_id: tuple(given[label] for label in task.labels)
         for input_id, given in found.items()

@@ -17,7 +17,6 @@ from typing import Any
 from selfguide_lite.errors import SelfguideError
 from selfguide_lite.evaluate.battery import Battery, Finetuned
 from selfguide_lite.evaluate.evaluation import Evaluation
-from selfguide_lite.evaluate.methods import WhatIf
 from selfguide_lite.evaluate.names import FINETUNED, named, usual_how
 from selfguide_lite.evaluate.rows import EvalRow, eval_rows, split_rows
 from selfguide_lite.evaluate.statistics import Gain
@@ -30,6 +29,7 @@ from selfguide_lite.progress import Listener
 from selfguide_lite.prompts import Prompts
 from selfguide_lite.settings import Settings
 from selfguide_lite.store import Pair, Store
+from selfguide_lite.store.overlay import SettingsOverlay
 from selfguide_lite.task import Task
 
 # The paper's grid. A filter of None is the default of the task's kind.
@@ -286,11 +286,11 @@ class _Search:
         task_id = store.only_task_id(task.name)
         return Battery(store, task_id, engine, rows, self.tools.prompts, self.tools.listener)
 
-    def _view(self, store: Store, settings: Settings, task: Task) -> WhatIf:
+    def _view(self, store: Store, settings: Settings, task: Task) -> SettingsOverlay:
         """Return a database as a candidate's filters show it."""
         settings = settings.resolve(task.kind)
         names = ("input_length_filter", "output_length_filter")
-        return WhatIf(store, {name: getattr(settings, name) for name in names})
+        return SettingsOverlay(store, {name: getattr(settings, name) for name in names})
 
     def _db(self, candidate: Candidate, task: Task) -> Path:
         return self.folder / f"{slug(task.name)}-t{candidate.input_temperature:g}.db"

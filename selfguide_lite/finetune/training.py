@@ -279,11 +279,7 @@ def _finished(store: Store, task_id: int, out: Path, plan: dict[str, Any]) -> Tr
     marker = _marker(out, plan)
     if marker is None:
         return None
-    known = store.connection.execute(
-        "SELECT 1 FROM run JOIN model ON model.id = run.model_id"
-        " WHERE run.id = ? AND task_id = ? AND model.sha256 = ? AND dataset_sha256 = ? AND reason = 'done'",
-        (marker["run_id"], task_id, plan["model_sha256"], plan["rows_sha256"]),
-    ).fetchone()
+    known = store.is_trained(marker["run_id"], task_id, plan["model_sha256"], plan["rows_sha256"])
     return _result(out, marker) if known else None
 
 

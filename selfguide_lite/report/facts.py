@@ -5,7 +5,7 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from selfguide_lite.errors import SelfguideError
 from selfguide_lite.evaluate.evaluation import answered_labels
@@ -13,7 +13,7 @@ from selfguide_lite.evaluate.metrics import macro_f1
 from selfguide_lite.evaluate.names import FEW_SHOT, SELF_ICL, ZERO_SHOT, is_finetuned, parts
 from selfguide_lite.evaluate.statistics import Gain, paired_gain
 from selfguide_lite.progress import FunnelRow, TrainStep
-from selfguide_lite.store import EvaluationRow, LengthBound, Prediction, Store, VerdictRow
+from selfguide_lite.store import EvaluationRow, LengthBound, Prediction, Store, VerdictRow, summaries
 from selfguide_lite.store.verdicts import latest_verdict
 from selfguide_lite.task import Task, fold, last_label
 
@@ -151,7 +151,7 @@ def collect(store: Store, task_id: int) -> Facts:
     :raises SelfguideError: where nothing was generated yet
     """
     task = store.task(task_id)
-    texts = int(_rows(store, "SELECT count(*) FROM input WHERE task_id = ?", task_id)[0][0])
+    texts = summaries.input_count(store, task_id)
     if not texts:
         raise SelfguideError(f"{store.path}: nothing was generated yet; start with `selfguide run`")
     verdict = latest_verdict(store, task_id)
@@ -176,7 +176,7 @@ def collect(store: Store, task_id: int) -> Facts:
     broken = sorted(
         (c for c in changed if c.after_score < c.before_score), key=lambda c: c.after_score - c.before_score
     )
-    shares = [row[0] for row in _rows(store, "SELECT confidence FROM answer WHERE task_id = ?", task_id)]
+    shares = summaries.confidences(store, task_id)
     return Facts(
         task=task,
         database=store.path.name,
@@ -208,15 +208,11 @@ def collect(store: Store, task_id: int) -> Facts:
     )
 
 
-def _rows(store: Store, sql: str, *values: object) -> list[tuple[Any, ...]]:
-    return store.connection.execute(sql, values).fetchall()
-
-
 def _newest(store: Store, task_id: int, verdict: VerdictRow | None) -> list[EvaluationRow]:
     """Return the newest finished evaluation of every method, those of the verdict's rows alone where there is one."""
     of_rows = {
         number
-        for number, digest in _rows(store, "SELECT id, data_sha256 FROM evaluation WHERE task_id = ?", task_id)
+        for number, digest in summaries.evaluation_data(store, task_id).items()
         if verdict is None or not verdict.data_sha256 or digest == verdict.data_sha256
     }
     finished = [row for row in store.evaluations(task_id) if row.mean is not None and row.id in of_rows]
@@ -253,17 +249,8 @@ def _matched(before: Sequence[Prediction], after: Sequence[Prediction]) -> list[
 
 def _lengths(store: Store, task: Task, task_id: int) -> list[Lengths]:
     bounds = {bound.part: bound for bound in store.length_bounds(task_id)}
-    inputs = _rows(
-        store,
-        "SELECT i.length, v.reason IS NULL FROM input_verdict AS v JOIN input AS i ON i.id = v.id WHERE v.task_id = ?",
-        task_id,
-    )
-    outputs = _rows(
-        store,
-        "SELECT o.length, v.reason IS NULL FROM output_verdict AS v JOIN output AS o ON o.id = v.id"
-        " JOIN input AS i ON i.id = o.input_id WHERE i.task_id = ?",
-        task_id,
-    )
+    inputs = summaries.text_lengths(store, task_id, "input")
+    outputs = summaries.text_lengths(store, task_id, "output")
     return [
         Lengths(
             part,
@@ -281,43 +268,20 @@ def _labels(store: Store, task: Task, task_id: int) -> Labels | None:
     if not task.labels:
         return None
 
-    def count(sql: str) -> list[int]:
-        found = Counter({fold(str(label)): n for label, n in _rows(store, sql, task_id)})
+    def count(where: Literal["asked", "answered", "paired"]) -> list[int]:
+        found = Counter({fold(str(label)): n for label, n in summaries.label_counts(store, task_id, where).items()})
         return [found[fold(label)] for label in task.labels]
 
-    return Labels(
-        list(task.labels),
-        count("SELECT label, count(*) FROM input WHERE task_id = ? AND label IS NOT NULL GROUP BY label"),
-        count("SELECT answer, count(*) FROM answer WHERE task_id = ? GROUP BY answer"),
-        count("SELECT output, count(*) FROM dataset WHERE task_id = ? GROUP BY output"),
-    )
+    return Labels(list(task.labels), count("asked"), count("answered"), count("paired"))
 
 
 def _twins(store: Store, task_id: int) -> list[Twin]:
-    rows = _rows(
-        store,
-        "SELECT t.similarity, a.id, a.text, b.id, b.text FROM near_twin AS t"
-        " JOIN input AS a ON a.id = t.input_id JOIN input AS b ON b.id = t.twin_id"
-        " JOIN input_verdict AS va ON va.id = a.id AND va.reason IS NULL"
-        " JOIN input_verdict AS vb ON vb.id = b.id AND vb.reason IS NULL"
-        " WHERE a.task_id = ? ORDER BY t.similarity DESC, a.id LIMIT ?",
-        task_id,
-        _TWINS,
-    )
-    return [Twin(*row) for row in rows]
+    return [Twin(*row) for row in summaries.near_twins(store, task_id, _TWINS)]
 
 
 def _samples(store: Store, task_id: int) -> list[Sample]:
     """Return inputs evenly from the first to the last, or all where there are few."""
-    rows = _rows(
-        store,
-        "SELECT i.id, i.text, ifnull(v.reason, w.reason), ifnull(v.detail, w.detail), a.answer, a.confidence,"
-        " d.input_id IS NOT NULL FROM input_verdict AS v JOIN input AS i ON i.id = v.id"
-        " LEFT JOIN answer AS a ON a.input_id = i.id LEFT JOIN answer_verdict AS w ON w.id = i.id"
-        " LEFT JOIN dataset AS d ON d.input_id = i.id"
-        " WHERE v.task_id = ? ORDER BY i.round, i.prompt, i.id",
-        task_id,
-    )
+    rows = summaries.input_outcomes(store, task_id)
     step = max(1, math.ceil(len(rows) / SAMPLES))
     made = []
     for number, text, reason, detail, answer, share, pair in rows[::step]:
@@ -327,12 +291,8 @@ def _samples(store: Store, task_id: int) -> list[Sample]:
 
 
 def _steps(store: Store, task_id: int) -> list[TrainStep]:
-    found = _rows(
-        store,
-        "SELECT max(r.id) FROM run AS r WHERE r.task_id = ? AND r.id IN (SELECT run_id FROM train_step)",
-        task_id,
-    )
-    return store.train_steps(found[0][0]) if found[0][0] is not None else []
+    run_id = summaries.last_training(store, task_id)
+    return store.train_steps(run_id) if run_id is not None else []
 
 
 def _confusion(task: Task, predictions: Sequence[Prediction]) -> list[tuple[str, str, int]]:
@@ -346,13 +306,7 @@ def _confusion(task: Task, predictions: Sequence[Prediction]) -> list[tuple[str,
 
 
 def _runs(store: Store, task_id: int) -> list[RunFacts]:
-    rows = _rows(
-        store,
-        "SELECT r.id, r.stage, r.reason, m.name, m.sha256, r.seed, r.settings, r.template, r.template_sha256,"
-        " r.program_version, r.started_at, r.finished_at FROM run AS r LEFT JOIN model AS m ON m.id = r.model_id"
-        " WHERE r.task_id = ? ORDER BY r.id",
-        task_id,
-    )
+    rows = summaries.runs_of(store, task_id)
     made = []
     for number, stage, reason, model, sha256, seed, settings, *rest in rows:
         template, template_sha256, version, started, finished = (str(value or "") for value in rest)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from selfguide_lite.errors import SelfguideError
-from selfguide_lite.store import schema
+from selfguide_lite.store.filter_views import user_filters, view_files
 from selfguide_lite.store.store import Store
 
 TABLES: dict[str, str] = {
@@ -88,8 +88,8 @@ def metadata(connection: sqlite3.Connection, name: str) -> dict[str, Any]:
 
     :param name: Datasette's name of the database: the file's name without its ending
     """
-    described = {**TABLES, **{view: description(sql) for view, sql in schema.view_files().items()}}
-    for filter_ in schema.user_filters(connection, schema.view_files()):
+    described = {**TABLES, **{view: description(sql) for view, sql in view_files().items()}}
+    for filter_ in user_filters(connection, view_files()):
         described[filter_.view] = f"A filter of your own: rejects the {filter_.stage}s that it lists."
     return {
         "title": "selfguide-lite",

@@ -9,7 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from selfguide_lite.errors import SelfguideError
-from selfguide_lite.store import schema
+from selfguide_lite.store.migrations import APPLICATION_ID, FORMAT, migrations
+from selfguide_lite.store.view_building import refresh_views, views_current
 
 # A reader or a second writer waits this long for the lock before it gives up, in seconds.
 BUSY_TIMEOUT = 60.0
@@ -93,12 +94,11 @@ def _check_ours(connection: sqlite3.Connection, path: Path) -> None:
     version = connection.execute("PRAGMA user_version").fetchone()[0]
     application = connection.execute("PRAGMA application_id").fetchone()[0]
     tables = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
-    if tables and application != schema.APPLICATION_ID:
+    if tables and application != APPLICATION_ID:
         raise SelfguideError(f"{path}: is a database of another program; choose another file with -d")
-    if version > schema.FORMAT:
+    if version > FORMAT:
         raise SelfguideError(
-            f"{path}: was made by a newer selfguide (format {version}, this one knows {schema.FORMAT}): "
-            "upgrade selfguide-lite"
+            f"{path}: was made by a newer selfguide (format {version}, this one knows {FORMAT}): upgrade selfguide-lite"
         )
 
 
@@ -107,13 +107,13 @@ def _bring_up_to_date(connection: sqlite3.Connection) -> None:
     if connection.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
         connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = NORMAL")
-    if connection.execute("PRAGMA user_version").fetchone()[0] < schema.FORMAT:
+    if connection.execute("PRAGMA user_version").fetchone()[0] < FORMAT:
         with _transaction(connection):
-            if connection.execute("PRAGMA user_version").fetchone()[0] < schema.FORMAT:  # no other process was quicker
+            if connection.execute("PRAGMA user_version").fetchone()[0] < FORMAT:  # no other process was quicker
                 _migrate(connection)
-    if not schema.views_current(connection):
+    if not views_current(connection):
         with _transaction(connection):
-            schema.refresh_views(connection)
+            refresh_views(connection)
 
 
 @contextmanager
@@ -131,6 +131,6 @@ def _transaction(connection: sqlite3.Connection) -> Iterator[None]:
 def _migrate(connection: sqlite3.Connection) -> None:
     from sqlite_utils import Database
 
-    schema.migrations().apply(Database(connection))
-    connection.execute(f"PRAGMA application_id = {schema.APPLICATION_ID}")
-    connection.execute(f"PRAGMA user_version = {schema.FORMAT}")
+    migrations().apply(Database(connection))
+    connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+    connection.execute(f"PRAGMA user_version = {FORMAT}")

@@ -16,9 +16,10 @@ from pydantic import ValidationError
 
 from selfguide_lite.errors import SelfguideError
 from selfguide_lite.settings import Settings
-from selfguide_lite.store import schema
 from selfguide_lite.store.connection import clear_errors
+from selfguide_lite.store.filter_views import STAGES, problem_of, quoted_name, shipped_filters, user_filters, view_files
 from selfguide_lite.store.store import FILTER_SETTINGS, Store, clean_term
+from selfguide_lite.store.view_building import refresh_views
 
 Stage = Literal["input", "output", "answer"]
 # A new filter that takes longer than this over the rows that are there is refused, in seconds.
@@ -47,11 +48,11 @@ class FilterRow:
 
 def list_filters(store: Store, task_id: int) -> list[FilterRow]:
     """Return every filter in the order in which the verdicts look at them, inputs first."""
-    own = schema.user_filters(store.connection, schema.view_files())
+    own = user_filters(store.connection, view_files())
     rows: list[FilterRow] = []
     stages: tuple[Stage, ...] = ("input", "output", "answer")
     for stage in stages:
-        shipped = schema.shipped_filters(stage)
+        shipped = shipped_filters(stage)
         names = {f"filter_{stage}_{name}": name for name in shipped}
         names |= {filter_.view: filter_.name for filter_ in own if filter_.stage == stage and not filter_.problem}
         counts = _counts(store, task_id, stage, list(names))
@@ -66,7 +67,7 @@ def list_filters(store: Store, task_id: int) -> list[FilterRow]:
 
 def _counts(store: Store, task_id: int, stage: str, views: list[str]) -> dict[str, tuple[int, int]]:
     rejected = " UNION ALL ".join(
-        f'SELECT DISTINCT id, {number} AS filter FROM "{_identifier(view)}"' for number, view in enumerate(views)
+        f'SELECT DISTINCT id, {number} AS filter FROM "{quoted_name(view)}"' for number, view in enumerate(views)
     )
     rows_of_task = {
         "input": "SELECT id FROM input WHERE task_id = ?",
@@ -94,7 +95,7 @@ def add_filter(store: Store, stage: Stage, name: str, statement: str) -> int:
     """
     if not re.fullmatch(r"[a-z][a-z0-9_]{0,40}", name):
         raise SelfguideError(f"filter {name!r}: a name has lower-case letters, digits and _, and begins with a letter")
-    if name in schema.shipped_filters(stage):
+    if name in shipped_filters(stage):
         raise SelfguideError(f"filter {name!r}: is one of the shipped {stage} filters; choose another name")
     view = f"filter_{stage}_{name}"
     body = statement.strip().rstrip(";").strip()
@@ -110,7 +111,7 @@ def add_filter(store: Store, stage: Stage, name: str, statement: str) -> int:
                 f"filter {name!r}: must give the columns id, detail and gives {', '.join(columns)}; "
                 "name them, as in: select id, 'why' as detail from ..."
             )
-        problem = schema.problem(connection, stage, view)
+        problem = problem_of(connection, stage, view)
         if problem:
             raise SelfguideError(f"filter {name!r}: {problem.replace('it reads', 'may not read', 1)}")
         table = _TABLES[stage]
@@ -119,7 +120,7 @@ def add_filter(store: Store, stage: Stage, name: str, statement: str) -> int:
         ).fetchone()
         if stray:
             raise SelfguideError(f"filter {name!r}: gives the id {stray[0]!r}, which no row of {table} has")
-        schema.refresh_views(connection)
+        refresh_views(connection)
         for verdict in ("input_verdict", "output_verdict", "answer_verdict"):
             connection.execute(f"SELECT count(*) FROM {verdict}").fetchone()
         return int(connection.execute(f"SELECT count(DISTINCT id) FROM {view}").fetchone()[0])
@@ -131,10 +132,10 @@ def drop_filter(store: Store, name: str, stage: Stage | None = None) -> None:
     :param stage: needed where filters of several stages have that name
     :raises SelfguideError: where there is no such filter, or it is a shipped one (which a setting switches off)
     """
-    own = schema.user_filters(store.connection, schema.view_files())
+    own = user_filters(store.connection, view_files())
     found = [filter_ for filter_ in own if filter_.name == name and stage in (None, filter_.stage)]
     if not found:
-        if any(name in schema.shipped_filters(each) for each in schema.STAGES):
+        if any(name in shipped_filters(each) for each in STAGES):
             raise SelfguideError(
                 f"filter {name!r}: is shipped and stays; `selfguide filter set` changes its settings, see `filter list`"
             )
@@ -144,8 +145,8 @@ def drop_filter(store: Store, name: str, stage: Stage | None = None) -> None:
         stages = " or ".join(f"--stage {filter_.stage}" for filter_ in found)
         raise SelfguideError(f"filter {name!r}: there are several; say {stages}")
     with _changing(store, name) as connection:
-        connection.execute(f'DROP VIEW "{_identifier(found[0].view)}"')
-        schema.refresh_views(connection)
+        connection.execute(f'DROP VIEW "{quoted_name(found[0].view)}"')
+        refresh_views(connection)
 
 
 def set_filter(store: Store, task_id: int, key: str, text: str) -> Any:
@@ -197,7 +198,7 @@ def _changing(store: Store, name: str) -> Iterator[sqlite3.Connection]:
         connection.execute("COMMIT")
     except (sqlite3.Error, sqlite3.Warning) as error:
         message = str(error)
-        for stage in schema.STAGES:
+        for stage in STAGES:
             message = message.replace(f"main.filter_{stage}_{name}", name)
         if "interrupted" in message:
             message = f"it takes more than {PATIENCE:.0f} seconds over the rows that are there"
@@ -208,7 +209,3 @@ def _changing(store: Store, name: str) -> Iterator[sqlite3.Connection]:
         connection.set_progress_handler(None, 0)
         if connection.in_transaction:
             connection.execute("ROLLBACK")
-
-
-def _identifier(text: str) -> str:
-    return text.replace('"', '""')

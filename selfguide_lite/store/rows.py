@@ -3,7 +3,7 @@
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 Method = Literal["sample", "score", "greedy"]
 _ONE_SIDED_5_PERCENT = 1.645  # standard deviations
@@ -265,3 +265,16 @@ class WayRow:
     adapter_path: str | None
     template_sha256: str | None
     prior_id: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class LabelScore:
+    """The share that a model gives one label of one input.
+
+    :param settings: of the run that made it
+    """
+
+    input_id: int
+    label: str
+    share: float
+    settings: Mapping[str, Any]

@@ -39,13 +39,9 @@ def recorded_run(
     another model wrote the texts so far: a model shall learn from its own.
     """
     model_id = store.add_model(engine.info)
-    others = store.connection.execute(
-        "SELECT DISTINCT m.name FROM run AS r JOIN model AS m ON m.id = r.model_id"
-        " WHERE r.task_id = ? AND r.stage IN ('generate', 'annotate') AND m.id <> ?",
-        (task_id, model_id),
-    ).fetchall()
+    others = store.other_writers(task_id, model_id)
     if others:
-        names = ", ".join(name for (name,) in others)
+        names = ", ".join(others)
         listener.note(f"{names} wrote texts of this database, now {engine.info.name} goes on; -d starts another")
     run = OpenRun(store.start_run(task_id, stage, model_id, settings, seed, template))
     try:

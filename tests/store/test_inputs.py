@@ -7,7 +7,8 @@ import pytest
 from sqlite_utils import Database
 
 from selfguide_lite.settings import Settings
-from selfguide_lite.store import NewInput, NewOutput, Store, schema
+from selfguide_lite.store import NewInput, NewOutput, Store
+from selfguide_lite.store.migrations import APPLICATION_ID, migrations
 from selfguide_lite.task import NOISE_TERMS, PAPER_NOISE_TERMS, Example, Task, effective_noise_terms
 
 NOTE = Task(
@@ -143,9 +144,9 @@ def test_lengths_from_a_part_of_the_shortest_to_a_multiple_of_the_longest(tmp_pa
 def old_file(path: Path) -> None:
     """Make a file as format 1 was, with rows that every later filter would judge otherwise."""
     database = Database(path)
-    schema.migrations().apply(database, stop_before="2026-11-24-calibration")
+    migrations().apply(database, stop_before="2026-11-24-calibration")
     run = database.conn.execute
-    run(f"PRAGMA application_id = {schema.APPLICATION_ID}")
+    run(f"PRAGMA application_id = {APPLICATION_ID}")
     run("PRAGMA user_version = 1")
     run(
         "INSERT INTO task(id, name, kind, instruction, noise_terms) VALUES (1, 'mail', 'classification', 'Spam?', ?)",

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from selfguide_lite.settings import Settings
-from selfguide_lite.store import FILTER_SETTINGS, NewInput, NewOutput, Store, schema
+from selfguide_lite.store import FILTER_SETTINGS, NewInput, NewOutput, Store
+from selfguide_lite.store.filter_views import view_files
 from selfguide_lite.task import Example, Task
 
 MOOD = Task(
@@ -58,13 +59,13 @@ def test_every_view_and_table_answers_in_the_sqlite3_program(store: Store) -> No
     fill(store, COPY, ["abcdefghij", "0123456789"], ["0123456789", "x"])
     store.connection.execute("UPDATE setting SET value = 0.6 WHERE key = 'near_duplicate_threshold'")
     names = [n for (n,) in store.connection.execute("SELECT name FROM sqlite_master WHERE type IN ('view', 'table')")]
-    assert set(schema.view_files()) <= set(names)
+    assert set(view_files()) <= set(names)
     script = "".join(f"SELECT '{name}', count(*) FROM {name};\n" for name in names)
     ran = subprocess.run([program, "-bail", str(store.path)], input=script, capture_output=True, text=True, timeout=60)
     assert ran.stderr == ""
     counts = dict(line.split("|") for line in ran.stdout.splitlines())
     assert counts.keys() == set(names)
-    for view in schema.view_files():
+    for view in view_files():
         assert int(counts[view]) == store.connection.execute(f"SELECT count(*) FROM {view}").fetchone()[0]
     assert counts["dataset"] == "2" and counts["input_verdict"] == "7"
 
@@ -81,7 +82,7 @@ def test_settings_missing_from_the_table_are_the_defaults_of_the_program(store: 
 
 
 def test_each_view_tells_on_top_what_it_is_for() -> None:
-    for name, sql in schema.view_files().items():
+    for name, sql in view_files().items():
         assert sql.startswith("-- "), name
         if name.startswith("filter_") and name != "filter_setting":
             assert "Rejects" in sql.splitlines()[0], name

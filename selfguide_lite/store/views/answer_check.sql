@@ -7,11 +7,11 @@ WITH
     FROM (/* answer, input_verdict as screened */)
     WHERE input_id IN (SELECT id FROM screened WHERE reason IS NULL)
   ),
-  own(id, rank, reason, detail) AS (
-    /* own filters: answer */
+  rejected(id, rank, reason, detail) AS (
+    /* filters of all rows: answer */
   ),
-  own_first AS (
-    SELECT id, reason, detail, min(rank) AS rank FROM own WHERE id IS NOT NULL GROUP BY id
+  first AS (
+    SELECT id, reason, detail, min(rank) AS rank FROM rejected WHERE id IS NOT NULL GROUP BY id
   )
 SELECT a.input_id AS id, a.task_id, ifnull(/* reason: answer */, f.reason) AS reason,
        ifnull(/* detail: answer */, f.detail) AS detail,
@@ -19,4 +19,4 @@ SELECT a.input_id AS id, a.task_id, ifnull(/* reason: answer */, f.reason) AS re
 FROM settled AS a
 CROSS JOIN input AS i ON i.id = a.input_id
 CROSS JOIN filter_setting AS s ON s.task_id = a.task_id
-LEFT JOIN own_first AS f ON f.id = a.input_id;
+LEFT JOIN first AS f ON f.id = a.input_id;

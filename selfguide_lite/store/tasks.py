@@ -1,0 +1,218 @@
+"""Reads and writes the tasks: what they are, the settings of their filters, their noise terms."""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from selfguide_lite.errors import SelfguideError
+from selfguide_lite.settings import Settings
+from selfguide_lite.store.connection import clear_errors
+from selfguide_lite.store.similar import sketch_pending
+from selfguide_lite.store.store_file import StoreFile
+from selfguide_lite.store.stored_values import clean_term
+from selfguide_lite.task import PAPER_NOISE_TERMS, Example, Task, effective_noise_terms, fold
+
+# The settings that the views read: each is a row of `setting`.
+FILTER_SETTINGS: tuple[str, ...] = (
+    "noise_filter",
+    "input_length_filter",
+    "output_length_filter",
+    "length_rule",
+    "length_factor",
+    "length_deviations",
+    "length_slack_share",
+    "length_slack_min",
+    "near_duplicate_threshold",
+    "label_named_filter",
+    "consistency_filter",
+    "min_share",
+    "calibrate",
+    "calibrate_min_inputs",
+    "agreement_filter",
+    "agreement_min_pairs",
+    "min_confidence",
+    "balance",
+    "random_labels",
+    "dataset_seed",
+)
+
+
+class TaskStore(StoreFile):
+    """The tables `task`, `example`, `label`, `setting` and `noise_term`."""
+
+    def add_task(self, task: Task) -> int:
+        """Put a task into the store, or find it there, and return its id.
+
+        Noise terms and filter settings become rows the first time. When the task file changes later, only what
+        changed in the file is carried over, so rows edited with SQL stay.
+
+        :raises SelfguideError: where its kind, instruction, examples or labels are not those it was begun with
+        """
+        settings = task.settings.model_dump(mode="json", exclude_unset=True)
+        terms = list(effective_noise_terms(task))
+        row = self._rows("SELECT id, settings, noise_terms FROM task WHERE name = ?", task.name)
+        with self._writing() as connection:
+            if row:
+                task_id = int(row[0][0])
+                self._check_unchanged(task_id, task)
+                settings_before, terms_before = json.loads(row[0][1]), json.loads(row[0][2])
+                if task.noise_terms is None and _still_default(task, settings_before, terms_before):
+                    terms = terms_before
+                self._carry_over(task_id, task, settings_before, settings, terms_before, terms)
+                connection.execute(
+                    "UPDATE task SET settings = ?, noise_terms = ? WHERE id = ?",
+                    (json.dumps(settings), json.dumps(terms), task_id),
+                )
+                return task_id
+            cursor = connection.execute(
+                "INSERT INTO task(name, kind, instruction, settings, noise_terms) VALUES (?, ?, ?, ?, ?)",
+                (task.name, task.kind, task.instruction, json.dumps(settings), json.dumps(terms)),
+            )
+            task_id = int(cursor.lastrowid or 0)
+            connection.executemany(
+                "INSERT INTO example(task_id, number, input, output, folded) VALUES (?, ?, ?, ?, ?)",
+                [(task_id, n, e.input, e.output, fold(e.input)) for n, e in enumerate(task.examples)],
+            )
+            connection.executemany(
+                "INSERT INTO label(task_id, number, text, folded, meaning, share) VALUES (?, ?, ?, ?, ?, ?)",
+                [
+                    (task_id, n, text, fold(text), task.label_meanings.get(text), task.label_shares.get(text))
+                    for n, text in enumerate(task.labels)
+                ],
+            )
+            connection.executemany(
+                "INSERT OR IGNORE INTO noise_term VALUES (?, ?)", [(task_id, clean_term(term)) for term in terms]
+            )
+            resolved = task.settings.resolve(task.kind)
+            connection.executemany(
+                "INSERT INTO setting VALUES (?, ?, ?)",
+                [(task_id, key, getattr(resolved, key)) for key in FILTER_SETTINGS],
+            )
+        return task_id
+
+    def _check_unchanged(self, task_id: int, task: Task) -> None:
+        stored = self.task(task_id)
+        changed = [
+            what
+            for what, before, now in (
+                ("kind", stored.kind, task.kind),
+                ("instruction", stored.instruction, task.instruction),
+                ("examples", stored.examples, task.examples),
+                ("labels", stored.labels, task.labels),
+            )
+            if before != now
+        ]
+        if changed:
+            raise SelfguideError(
+                f"{self.path}: task {task.name!r} was begun with other {' and '.join(changed)}: "
+                "undo that change, give the task a new name, or choose a new database with -d"
+            )
+
+    def _carry_over(
+        self,
+        task_id: int,
+        task: Task,
+        settings_before: Mapping[str, Any],
+        settings: Mapping[str, Any],
+        terms_before: Sequence[str],
+        terms: Sequence[str],
+    ) -> None:
+        """Bring what changed in the task file since the last time into `setting` and `noise_term`."""
+        resolved = task.settings.resolve(task.kind)
+        for key in FILTER_SETTINGS:
+            if settings_before.get(key) != settings.get(key):
+                self.connection.execute(
+                    "INSERT OR REPLACE INTO setting VALUES (?, ?, ?)", (task_id, key, getattr(resolved, key))
+                )
+        for term in set(terms_before) - set(terms):
+            self.connection.execute(
+                "DELETE FROM noise_term WHERE task_id = ? AND term = ?", (task_id, clean_term(term))
+            )
+        for term in terms:
+            if term not in terms_before:
+                self.connection.execute("INSERT OR IGNORE INTO noise_term VALUES (?, ?)", (task_id, clean_term(term)))
+
+    def task(self, task_id: int) -> Task:
+        """Return a task as it was begun, with the settings of its file.
+
+        :raises SelfguideError: where there is no such task
+        """
+        rows = self._rows("SELECT name, kind, instruction, settings, noise_terms FROM task WHERE id = ?", task_id)
+        if not rows:
+            raise SelfguideError(f"{self.path}: has no task number {task_id}")
+        name, kind, instruction, settings, terms = rows[0]
+        details = self._rows("SELECT text, meaning, share FROM label WHERE task_id = ?", task_id)
+        examples = self._rows("SELECT input, output FROM example WHERE task_id = ? ORDER BY number", task_id)
+        return Task(
+            name=name,
+            kind=kind,
+            instruction=instruction,
+            labels=self.labels(task_id),
+            label_meanings={text: meaning for text, meaning, _ in details if meaning is not None},
+            label_shares={text: share for text, _, share in details if share is not None},
+            examples=tuple(Example(input=given, output=answer) for given, answer in examples),
+            noise_terms=tuple(json.loads(terms)),
+            settings=Settings.model_validate_json(settings),
+        )
+
+    def labels(self, task_id: int) -> tuple[str, ...]:
+        """Return a task's labels in their order; empty for generation."""
+        rows = self._rows("SELECT text FROM label WHERE task_id = ? ORDER BY number", task_id)
+        return tuple(text for (text,) in rows)
+
+    def task_names(self) -> list[str]:
+        """Return the names of all tasks in the file, oldest first."""
+        return [name for (name,) in self._rows("SELECT name FROM task ORDER BY id")]
+
+    def only_task_id(self, name: str | None = None) -> int:
+        """Return the id of the task of that name, or of the only one.
+
+        :raises SelfguideError: where there is none, or several and no name was given
+        """
+        names = self.task_names()
+        if name is None and len(names) == 1:
+            name = names[0]
+        if not names:
+            raise SelfguideError(
+                f"{self.path}: holds no task yet; start one with `selfguide run TASK.yaml -d {self.path}`"
+            )
+        if name not in names:
+            problem = "which task? name one with --task" if name is None else f"has no task {name!r}"
+            raise SelfguideError(f"{self.path}: {problem}; there are: {', '.join(names)}")
+        return int(self._value("SELECT id FROM task WHERE name = ?", name))
+
+    def settings(self, task_id: int) -> dict[str, Any]:
+        """Return the filters' settings in force, as the views see them."""
+        with clear_errors(self.path, "read"):
+            cursor = self.connection.execute("SELECT * FROM filter_setting WHERE task_id = ?", (task_id,))
+            row = cursor.fetchone()
+        return {column[0]: value for column, value in zip(cursor.description, row, strict=True)} if row else {}
+
+    def set_setting(self, task_id: int, key: str, value: Any) -> None:
+        """Change one of the filters' settings: the views follow at once."""
+        with self._writing() as connection:
+            connection.execute("INSERT OR REPLACE INTO setting VALUES (?, ?, ?)", (task_id, key, value))
+            if key == "near_duplicate_threshold" and value is not None:
+                sketch_pending(connection)
+
+    def noise_terms(self, task_id: int) -> list[str]:
+        """Return a task's noise terms in alphabetical order."""
+        rows = self._rows("SELECT term FROM noise_term WHERE task_id = ? ORDER BY term", task_id)
+        return [term for (term,) in rows]
+
+    def change_noise_terms(self, task_id: int, *, add: Iterable[str] = (), drop: Iterable[str] = ()) -> None:
+        """Add and drop noise terms: every text is judged again."""
+        with self._writing() as connection:
+            connection.executemany(
+                "DELETE FROM noise_term WHERE task_id = ? AND term = ?", [(task_id, term) for term in drop]
+            )
+            connection.executemany("INSERT OR IGNORE INTO noise_term VALUES (?, ?)", [(task_id, term) for term in add])
+
+
+def _still_default(task: Task, settings_before: Mapping[str, Any], terms_before: Sequence[str]) -> bool:
+    """Whether a task was begun with a default list of noise terms and has one still.
+
+    Files of format 1 were begun with the paper's list; a default that changes with the program changes no old file.
+    """
+    same_list = settings_before.get("noise_list", "modern") == task.settings.noise_list
+    return same_list and tuple(terms_before) in (PAPER_NOISE_TERMS, effective_noise_terms(task))

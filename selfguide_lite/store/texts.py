@@ -1,0 +1,214 @@
+"""Reads and writes what was generated: inputs and outputs."""
+
+import json
+import sqlite3
+from collections.abc import Iterable
+from pathlib import Path
+
+from selfguide_lite.store.rows import LabelledInput, LabelScore, LabelShares, NewInput, NewOutput, PoolInput
+from selfguide_lite.store.similar import sketch
+from selfguide_lite.store.stored_values import clean, finite
+from selfguide_lite.store.tasks import TaskStore
+from selfguide_lite.task import fold, last_label
+
+
+class TextStore(TaskStore):
+    """The tables `input` and `output`, and the views that say which inputs are in the pool."""
+
+    def __init__(self, connection: sqlite3.Connection, path: Path, keeper: sqlite3.Connection | None = None):
+        super().__init__(connection, path, keeper)
+        self._labels: dict[int, tuple[str, ...]] = {}
+
+    def add_input(self, new: NewInput) -> int:
+        """Commit one generated input and return its id; a second one for the same prompt changes nothing."""
+        text = clean(new.text)
+        folded = fold(text)
+        with self._writing() as connection:
+            cursor = connection.execute(
+                "INSERT INTO input(task_id, run_id, round, prompt, label, text, length, folded, good, flawed,"
+                " finish_reason, prompt_tokens, completion_tokens, mean_logprob, sketched)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 1)"
+                " ON CONFLICT(task_id, round, prompt) DO NOTHING",
+                (
+                    new.task_id,
+                    new.run_id,
+                    new.round,
+                    new.prompt,
+                    new.label,
+                    text,
+                    len(text),
+                    folded,
+                    json.dumps(new.good),
+                    json.dumps(new.flawed),
+                    new.finish_reason,
+                    new.prompt_tokens,
+                    new.completion_tokens,
+                    finite(new.mean_logprob),
+                ),
+            )
+            if cursor.rowcount == 1:
+                input_id = int(cursor.lastrowid or 0)
+                sketch(connection, new.task_id, input_id, folded)
+                return input_id
+            found = connection.execute(
+                "SELECT id FROM input WHERE task_id = ? AND round = ? AND prompt = ?",
+                (new.task_id, new.round, new.prompt),
+            ).fetchone()
+            return int(found[0])
+
+    def add_outputs(self, new: Iterable[NewOutput]) -> int:
+        """Commit answers, all of them or none, and return how many were new; one that is there already stays."""
+        rows = []
+        labels_of: dict[int, tuple[str, ...]] = {}
+        for output in new:
+            text = clean(output.text)
+            if output.input_id not in labels_of:
+                labels_of[output.input_id] = self._labels_of_input(output.input_id)
+            labels = labels_of[output.input_id]
+            label = last_label(text, labels) if labels else None
+            rows.append(
+                (
+                    output.input_id,
+                    output.run_id,
+                    output.sample,
+                    output.method,
+                    text,
+                    len(text),
+                    label,
+                    len(text if label is None else label),
+                    output.weight,
+                    finite(output.logprob),
+                    output.finish_reason,
+                    output.prompt_tokens,
+                    output.completion_tokens,
+                )
+            )
+        with self._writing() as connection:
+            added = connection.executemany(
+                "INSERT INTO output(input_id, run_id, sample, method, text, length, label, answer_length, weight,"
+                " logprob, finish_reason, prompt_tokens, completion_tokens, answer_id)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0)"
+                " ON CONFLICT(input_id, method, sample) DO NOTHING",
+                rows,
+            ).rowcount
+            connection.executemany(
+                "UPDATE output SET answer_id = (SELECT min(o.id) FROM output AS o WHERE o.input_id = output.input_id"
+                " AND ifnull(o.label, o.text) = ifnull(output.label, output.text))"
+                " WHERE input_id = ? AND answer_id = 0",
+                [(input_id,) for input_id in labels_of],
+            )
+            return added
+
+    def _labels_of_input(self, input_id: int) -> tuple[str, ...]:
+        task_id = self._value("SELECT task_id FROM input WHERE id = ?", input_id)
+        if task_id not in self._labels:
+            self._labels[task_id] = self.labels(task_id)
+        return self._labels[task_id]
+
+    def input_texts(self, task_id: int | None = None) -> list[str]:
+        """Return the texts of all inputs that were ever generated, rejected ones too.
+
+        :param task_id: None: of every task in the file
+        """
+        rows = self._rows("SELECT text FROM input WHERE ? IS NULL OR task_id = ?", task_id, task_id)
+        return [text for (text,) in rows]
+
+    def label_scores(self, task_id: int, model_id: int, template_sha256: str) -> list[LabelScore]:
+        """Return the label scores that a model gave with a prompt template, for all inputs of a task."""
+        rows = self._rows(
+            "SELECT o.input_id, o.text, o.weight, r.settings FROM output AS o JOIN run AS r ON r.id = o.run_id"
+            " JOIN input AS i ON i.id = o.input_id WHERE i.task_id = ? AND o.method = 'score' AND r.model_id = ?"
+            " AND r.template_sha256 = ?",
+            task_id,
+            model_id,
+            template_sha256,
+        )
+        return [LabelScore(input_id, label, share, json.loads(settings)) for input_id, label, share, settings in rows]
+
+    def pool(self, task_id: int, before_round: int | None = None) -> list[PoolInput]:
+        """Return the inputs that passed every input filter, in the order of round and prompt.
+
+        :param before_round: only those made in earlier rounds
+        """
+        rows = self._rows(
+            "SELECT i.id, i.text, i.round FROM input_verdict AS v JOIN input AS i ON i.id = v.id"
+            " WHERE v.task_id = ? AND v.reason IS NULL AND (? IS NULL OR i.round IS NULL OR i.round < ?)"
+            " ORDER BY i.round, i.prompt, i.id",
+            task_id,
+            before_round,
+            before_round,
+        )
+        return [PoolInput(*row) for row in rows]
+
+    def rounds_done(self, task_id: int) -> int:
+        """Return the number of rounds of which some prompt was answered."""
+        return int(self._value("SELECT count(DISTINCT round) FROM input WHERE task_id = ?", task_id))
+
+    def first_round_like(self, run_id: int) -> int | None:
+        """Return the first round asked as this run asks: same model, settings, seed and prompt; None: no round was."""
+        found: int | None = self._value(
+            "SELECT min(i.round) FROM run AS this JOIN run AS r ON r.task_id = this.task_id AND r.stage = this.stage"
+            " AND r.model_id IS this.model_id AND r.settings = this.settings AND r.seed IS this.seed"
+            " AND r.template_sha256 IS this.template_sha256 JOIN input AS i ON i.run_id = r.id WHERE this.id = ?",
+            run_id,
+        )
+        return found
+
+    def requests_done(self, task_id: int) -> set[tuple[int, int]]:
+        """Return the round and number of every prompt that was answered."""
+        rows = self._rows(
+            "SELECT round, prompt FROM input WHERE task_id = ? AND round IS NOT NULL AND prompt IS NOT NULL", task_id
+        )
+        return {(round_, prompt) for round_, prompt in rows}
+
+    def unanswered(self, task_id: int, method: str, samples: int) -> list[PoolInput]:
+        """Return the pool's inputs that still lack answers of a method.
+
+        :param samples: how many an input must have; for `score` it is the number of labels, or one that failed
+        """
+        have = dict(
+            self._rows(
+                "SELECT o.input_id, count(*) FROM input AS i JOIN output AS o ON o.input_id = i.id"
+                " WHERE i.task_id = ? AND o.method = ? GROUP BY o.input_id",
+                task_id,
+                method,
+            )
+        )
+        need = 1 if method == "score" else samples
+        return [shown for shown in self.pool(task_id) if have.get(shown.id, 0) < need]
+
+    def agreeing_pool(self, task_id: int) -> list[LabelledInput]:
+        """Return the pool with the label that each input was asked for, its answer, and whether they agree."""
+        rows = self._rows(
+            "SELECT i.id, i.text, i.round, i.label, a.answer, a.answer = i.label FROM input_verdict AS v"
+            " JOIN input AS i ON i.id = v.id LEFT JOIN answer AS a ON a.input_id = i.id"
+            " WHERE v.task_id = ? AND v.reason IS NULL ORDER BY i.round, i.prompt, i.id",
+            task_id,
+        )
+        return [
+            LabelledInput(input_id, text, round_, label, answer, None if agrees is None else bool(agrees))
+            for input_id, text, round_, label, answer, agrees in rows
+        ]
+
+    def kept_label_shares(self, task_id: int) -> list[LabelShares]:
+        """Return the kept inputs whose labels were scored, with the raw share of each label."""
+        rows = self._rows(
+            "SELECT i.id, i.text, o.label, sum(o.weight) FROM input_verdict AS v JOIN input AS i ON i.id = v.id"
+            " JOIN output AS o ON o.input_id = i.id AND o.method = 'score' AND o.label IS NOT NULL"
+            " WHERE v.task_id = ? AND v.reason IS NULL GROUP BY i.id, o.label ORDER BY i.round, i.prompt, i.id",
+            task_id,
+        )
+        found: dict[int, LabelShares] = {}
+        for input_id, text, label, share in rows:
+            found.setdefault(input_id, LabelShares(input_id, text, {})).shares[label] = share
+        return list(found.values())
+
+    def unpaired_inputs(self, task_id: int) -> list[PoolInput]:
+        """Return the kept inputs that are not in the dataset, in the order of round and prompt."""
+        rows = self._rows(
+            "SELECT i.id, i.text, i.round FROM input_verdict AS v JOIN input AS i ON i.id = v.id"
+            " WHERE v.task_id = ? AND v.reason IS NULL AND i.id NOT IN (SELECT input_id FROM dataset)"
+            " ORDER BY i.round, i.prompt, i.id",
+            task_id,
+        )
+        return [PoolInput(*row) for row in rows]

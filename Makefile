@@ -44,9 +44,10 @@ test-lowest: setup  ## the tests that need no training, with the oldest versions
 long: setup  ## 10,000 inputs x 10 samples on the smallest llama: memory, open files and growth must stay flat
 	SELFGUIDE_LONG_INPUTS=10000 $(BIN)/python -m pytest -s tests/pipeline/test_long_run.py --timeout=7200
 
-lint: setup  ## ruff and mypy
+lint: setup  ## ruff, mypy, and the floors that import-linter holds
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports
 
 bench: setup  ## how fast this machine is, against the ways in use today; last a line of JSON
 	$(BIN)/selfguide bench --json

@@ -7,11 +7,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, get_args
 
-from selfguide_lite.evaluate.tables import markdown_table
+from selfguide_lite.core.settings import Settings
+from selfguide_lite.experiments.tables import markdown_table
 from selfguide_lite.finetune.memory import Shape, training_memory
 from selfguide_lite.finetune.options import Bits, TrainOptions
 from selfguide_lite.models.known import DEFAULT, KNOWN
-from selfguide_lite.settings import Settings
 from selfguide_lite.store import FILTER_SETTINGS, Store, schema
 from selfguide_lite.store.browse import TABLES, description
 from selfguide_lite.task import Kind

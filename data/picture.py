@@ -13,9 +13,9 @@ from rich.console import Console
 from rich.text import Text
 
 from selfguide_lite import load_task, run
-from selfguide_lite.evaluate.tables import methods_text
+from selfguide_lite.core.resources import resource
+from selfguide_lite.experiments.tables import methods_text
 from selfguide_lite.report.progress import RUN_STAGES, LiveDisplay
-from selfguide_lite.resources import resource
 
 _WIDTH = 96
 

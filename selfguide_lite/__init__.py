@@ -11,7 +11,7 @@ import importlib
 import os
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
+from selfguide_lite.core.version import __version__
 
 # Threads that wait for one another spin for a moment only, then sleep. OpenMP's own default spins so long that a second
 # busy program on the machine makes a small model 50 times slower. libgomp reads this when it is loaded, by whichever
@@ -19,21 +19,23 @@ __version__ = "0.1.0"
 os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 
 if TYPE_CHECKING:
-    from selfguide_lite.errors import SelfguideError
+    from selfguide_lite.core.errors import SelfguideError
+    from selfguide_lite.core.settings import Settings
     from selfguide_lite.pipeline import RunResult, run
     from selfguide_lite.prompts import Prompts
-    from selfguide_lite.settings import Settings
     from selfguide_lite.store import Store
     from selfguide_lite.task import Example, Task, load_task
 
-__all__ = ["Example", "Prompts", "RunResult", "SelfguideError", "Settings", "Store", "Task", "load_task", "run"]
+__all__ = [
+    "Example", "Prompts", "RunResult", "SelfguideError", "Settings", "Store", "Task", "__version__", "load_task", "run",
+]  # fmt: skip
 
 _MODULES = {
     "Example": "task",
     "Prompts": "prompts",
     "RunResult": "pipeline",
-    "SelfguideError": "errors",
-    "Settings": "settings",
+    "SelfguideError": "core.errors",
+    "Settings": "core.settings",
     "Store": "store",
     "Task": "task",
     "load_task": "task",

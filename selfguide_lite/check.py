@@ -6,13 +6,13 @@ from pathlib import Path
 from statistics import fmean, pstdev
 from typing import Literal, Protocol
 
-from selfguide_lite.errors import SelfguideError
-from selfguide_lite.llm.base import Message
+from selfguide_lite.core.errors import SelfguideError
+from selfguide_lite.core.messages import Message
+from selfguide_lite.core.settings import Settings
+from selfguide_lite.core.yaml_file import Places
 from selfguide_lite.prompts import Prompts
-from selfguide_lite.settings import Settings
 from selfguide_lite.synthesis.generate import draw_prompt, prompt_budget
 from selfguide_lite.task import Task, effective_noise_terms, fold, has_noise, read_task
-from selfguide_lite.yaml_file import Places
 
 _NEAR_CONTEXT = 0.75  # a prompt that fills more of the context than this leaves too little for the answer
 _WANTED_EXAMPLES = 3
@@ -192,7 +192,7 @@ def _settings(task: Task, settings: Settings) -> Iterator[_Found]:
 def _evaluation(task: Task) -> Iterator[_Found]:
     if task.eval is None:
         return
-    from selfguide_lite.evaluate.rows import eval_rows, unseen_labels, without_leaks
+    from selfguide_lite.task.eval_rows import eval_rows, unseen_labels, without_leaks
 
     try:
         rows = eval_rows(task)

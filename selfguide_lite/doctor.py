@@ -19,10 +19,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from selfguide_lite import __version__
-from selfguide_lite.errors import SelfguideError
-from selfguide_lite.report.text import size
-from selfguide_lite.resources import child_environment
+from selfguide_lite.core.errors import SelfguideError
+from selfguide_lite.core.resources import child_environment
+from selfguide_lite.core.text import size
+from selfguide_lite.core.version import __version__
 
 Status = Literal["green", "yellow", "red"]
 _NO_AMX = "-mno-amx-tile -mno-amx-int8 -mno-amx-bf16"
@@ -196,7 +196,7 @@ def _extras() -> Iterator[Check]:
 
 
 def _caches() -> Iterator[Check]:
-    from selfguide_lite.cache import cache_dir, read_json
+    from selfguide_lite.core.cache import cache_dir, read_json
 
     try:
         folder = cache_dir()
@@ -253,7 +253,8 @@ def _try_llama(model: str | None) -> None:
     )
     if model is None:
         return
-    from selfguide_lite.llm.base import Message, Request
+    from selfguide_lite.core.messages import Message
+    from selfguide_lite.llm.base import Request
     from selfguide_lite.llm.llama import LlamaEngine
     from selfguide_lite.llm.native import Model
     from selfguide_lite.llm.tuning import choose, kept

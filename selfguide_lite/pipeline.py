@@ -12,19 +12,21 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from selfguide_lite.errors import SelfguideError, in_plain_words
-from selfguide_lite.evaluate import EvalRow, Gain, Measurement, eval_rows, measure
-from selfguide_lite.finetune import TrainOptions, TrainResult, check_installed, train, training_pairs
+from selfguide_lite.core.errors import SelfguideError, in_plain_words
+from selfguide_lite.core.lock import exclusive
+from selfguide_lite.core.paths import adapter_path, lora_dir
+from selfguide_lite.core.progress import FunnelRow, Listener, NullListener
+from selfguide_lite.core.settings import Settings
+from selfguide_lite.evaluate import Gain, Measurement, measure
+from selfguide_lite.export.adapter import export_adapter
+from selfguide_lite.finetune import TrainOptions, check_installed, train, training_pairs
 from selfguide_lite.llm import model_path, open_engine
 from selfguide_lite.llm.base import Engine
-from selfguide_lite.lock import exclusive
-from selfguide_lite.places import adapter_path, lora_dir
-from selfguide_lite.progress import FunnelRow, Listener, Silent
 from selfguide_lite.prompts import Prompts
-from selfguide_lite.settings import Settings
 from selfguide_lite.store import Adapter, Store
 from selfguide_lite.synthesis import is_synthesized, synthesize
 from selfguide_lite.task import Task
+from selfguide_lite.task.eval_rows import EvalRow, eval_rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +94,7 @@ def run(
     :param engine_options: further arguments of `open_engine`, such as `n_ctx`
     :raises SelfguideError: where something is wrong that the user can mend, in one line
     """
-    listener = listener or Silent()
+    listener = listener or NullListener()
     prompts = prompts or Prompts()
     db = Path(store_path)
     model = None if model is None else Path(model)
@@ -135,35 +137,9 @@ def run(
                 listener=listener,
                 apart=True,
             )
-            adapter = export(store, task_id, trained, local, adapter_path(db, task.name), listener)
+            adapter = export_adapter(store, task_id, trained, local, adapter_path(db, task.name), listener)
             measured = _measured(store, task_id, rows, local, adapter, prompts, wanted, listener, seed, engine_options)
             return RunResult(task.name, db, pairs, funnel, Path(adapter.path), measured)
-
-
-def export(
-    store: Store, task_id: int, trained: TrainResult, model: Path, out: Path, listener: Listener | None = None
-) -> Adapter:
-    """Write a training's LoRA as a GGUF adapter for its model; skipped where that file is there already.
-
-    :param out: the adapter's file, written whole or not at all
-    """
-    from selfguide_lite.gguf.adapter import write_adapter
-    from selfguide_lite.llm.hashing import file_sha256
-
-    listener = listener or Silent()
-    latest = store.latest_adapter(task_id)
-    if latest is not None and latest.run_id == trained.run_id:
-        path = Path(latest.path)
-        if path == out and path.is_file() and file_sha256(path) == latest.sha256:
-            listener.done("export", f"{path} was there")
-            return latest
-    listener.start("export", 1)
-    write_adapter(trained.folder, model, out)
-    store.add_adapter(task_id, trained.run_id, trained.model_id, out, file_sha256(out))
-    made = store.latest_adapter(task_id)
-    assert made is not None
-    listener.done("export", str(out))
-    return made
 
 
 def _measured(

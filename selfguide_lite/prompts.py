@@ -13,10 +13,10 @@ from typing import cast
 from jinja2 import StrictUndefined, TemplateError
 from jinja2.sandbox import SandboxedEnvironment
 
-from selfguide_lite.errors import SelfguideError
-from selfguide_lite.llm.base import Message, Role
+from selfguide_lite.core.errors import SelfguideError
+from selfguide_lite.core.messages import Message, Role
+from selfguide_lite.core.resources import resource
 from selfguide_lite.prompt_styles import ShownInput, input_style
-from selfguide_lite.resources import resource
 from selfguide_lite.task import Example, Task
 
 _ROLES: tuple[Role, ...] = ("system", "user", "assistant")

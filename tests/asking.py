@@ -5,8 +5,9 @@ from dataclasses import replace
 
 import numpy as np
 
+from selfguide_lite.core.messages import Message
 from selfguide_lite.gguf.random_model import Geometry
-from selfguide_lite.llm.base import Completion, Message, Request
+from selfguide_lite.llm.base import Completion, Request
 from selfguide_lite.llm.llama import LlamaEngine
 
 SMALL = Geometry(64, 2, 4, 2, 128, context=512)

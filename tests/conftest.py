@@ -10,7 +10,7 @@ import pytest
 import robustness_counts
 from hypothesis import HealthCheck, settings
 
-from selfguide_lite.resources import resource
+from selfguide_lite.core.resources import resource
 
 # `make test` must be quick on two busy cores; `make fuzz` takes its time.
 settings.register_profile("quick", deadline=None, max_examples=50, suppress_health_check=[HealthCheck.too_slow])

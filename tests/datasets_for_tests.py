@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from selfguide_lite.settings import Settings
+from selfguide_lite.core.settings import Settings
 from selfguide_lite.store import NewInput, NewOutput, Store
 from selfguide_lite.task import Task
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from statistics import fmean, pstdev
 
-from selfguide_lite.settings import Settings
+from selfguide_lite.core.settings import Settings
 from selfguide_lite.task import Task, fold, last_label
 
 _LOWER = {code: code + 32 for code in range(ord("A"), ord("Z") + 1)}

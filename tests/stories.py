@@ -4,11 +4,11 @@ import math
 import random
 from pathlib import Path
 
+from selfguide_lite.core.model_info import ModelInfo
+from selfguide_lite.core.progress import TrainStep
+from selfguide_lite.core.settings import Settings
 from selfguide_lite.evaluate import paired_gain
-from selfguide_lite.llm.base import ModelInfo
-from selfguide_lite.progress import TrainStep
 from selfguide_lite.prompts import Prompts
-from selfguide_lite.settings import Settings
 from selfguide_lite.store import NewInput, NewOutput, Store, VerdictRow
 from selfguide_lite.store.verdicts import add_verdict
 from selfguide_lite.task import Example, Task

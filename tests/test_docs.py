@@ -24,7 +24,7 @@ import selfguide_lite
 from data.pages import GROUPS
 from selfguide_lite.cli import main
 from selfguide_lite.cli.common import given_settings
-from selfguide_lite.settings import Settings
+from selfguide_lite.core.settings import Settings
 from selfguide_lite.store import Store, schema
 from selfguide_lite.task import Task
 

@@ -9,12 +9,11 @@ from hypothesis import strategies as st
 from proofs import shared
 
 from selfguide_lite.cli import main
-from selfguide_lite.errors import SelfguideError
-from selfguide_lite.evaluate import EvalRow, load_eval
-from selfguide_lite.evaluate.rows import eval_rows
-from selfguide_lite.natural_instructions import eval_jsonl, import_natural_instructions, task_yaml
-from selfguide_lite.natural_instructions import read_natural_instructions as read
+from selfguide_lite.core.errors import SelfguideError
 from selfguide_lite.task import NOISE_TERMS, Example, Task, effective_noise_terms, load_task
+from selfguide_lite.task.eval_rows import EvalRow, eval_rows, load_eval
+from selfguide_lite.task.natural_instructions import eval_jsonl, import_natural_instructions, task_yaml
+from selfguide_lite.task.natural_instructions import read_natural_instructions as read
 
 CLASSIFICATION = {190, 199, 200, 738, 937, 1385, 1386}
 

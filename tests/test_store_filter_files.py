@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from selfguide_lite.errors import SelfguideError
-from selfguide_lite.settings import Settings
+from selfguide_lite.core.errors import SelfguideError
+from selfguide_lite.core.settings import Settings
 from selfguide_lite.store import NewInput, NewOutput, Store, filter_views
 from selfguide_lite.store.filters import list_filters
 from selfguide_lite.task import Example, Task

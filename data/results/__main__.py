@@ -9,7 +9,7 @@ from pathlib import Path
 from data.results.plan import planned
 from data.results.record import record
 from data.results.table import page, records
-from selfguide_lite.files import atomic_write
+from selfguide_lite.core.files import atomic_write
 
 _HERE = Path(__file__).resolve().parent
 

@@ -11,16 +11,16 @@ from typing import Any
 
 from data.results.plan import VARIANTS, Planned
 from selfguide_lite import SelfguideError, load_task, run
-from selfguide_lite.files import atomic_write
+from selfguide_lite.core.files import atomic_write
+from selfguide_lite.core.hashing import file_sha256
+from selfguide_lite.core.resources import resource
+from selfguide_lite.core.settings import Settings
 from selfguide_lite.llm import model_path
-from selfguide_lite.llm.hashing import file_sha256
-from selfguide_lite.natural_instructions import import_natural_instructions
 from selfguide_lite.pipeline import RunResult
 from selfguide_lite.report.progress import RUN_STAGES, listener_for
-from selfguide_lite.resources import resource
-from selfguide_lite.settings import Settings
 from selfguide_lite.store import Store
 from selfguide_lite.task import NOISE_TERMS, Task, last_label
+from selfguide_lite.task.natural_instructions import import_natural_instructions
 
 _KINDS = ("classification", "generation")
 

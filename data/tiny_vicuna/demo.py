@@ -8,8 +8,8 @@ import yaml
 
 from data.tiny_vicuna.tasks import MadeTask, demo_tasks
 from data.tiny_vicuna.world import Sentence, World
-from selfguide_lite.files import atomic_write
-from selfguide_lite.resources import resource
+from selfguide_lite.core.files import atomic_write
+from selfguide_lite.core.resources import resource
 
 ROWS = 300
 Pair = tuple[Sentence, str]

@@ -10,7 +10,7 @@ from random import Random
 
 from data.tiny_vicuna.tasks import MadeTask, classification_task, generation_task
 from data.tiny_vicuna.world import PLAIN_TALK, Sentence, World
-from selfguide_lite.llm.base import Message
+from selfguide_lite.core.messages import Message
 from selfguide_lite.prompt_styles import ShownInput
 from selfguide_lite.prompts import Prompts
 from selfguide_lite.task import Example, Task

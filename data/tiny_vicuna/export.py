@@ -10,7 +10,7 @@ from tokenizers import Tokenizer
 
 from data.tiny_vicuna.model import Geometry
 from data.tiny_vicuna.vocabulary import BOS, CHAT_TEMPLATE, EOS, PAD, SPECIAL
-from selfguide_lite.files import atomic_write
+from selfguide_lite.core.files import atomic_write
 
 
 def write_gguf(checkpoint: Path, tokenizer_file: Path, out: Path) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
 
 from data.tiny_vicuna.documents import Documents
-from selfguide_lite.llm.base import Message
+from selfguide_lite.core.messages import Message
 
 SPECIAL = ("<s>", "</s>", "<pad>")
 BOS, EOS, PAD = range(3)

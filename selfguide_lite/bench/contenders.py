@@ -19,9 +19,10 @@ import numpy as np
 import psutil
 
 from selfguide_lite.bench import workloads
+from selfguide_lite.core.machine import cores
 from selfguide_lite.llm.base import Completion, Request
 from selfguide_lite.llm.llama import LlamaEngine
-from selfguide_lite.llm.native import Context, ContextOptions, Model, cores
+from selfguide_lite.llm.native import Context, ContextOptions, Model
 from selfguide_lite.llm.tuning import kept, load, open_tuned
 
 Result = dict[str, Any]

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from selfguide_lite.cache import cache_dir
-from selfguide_lite.errors import SelfguideError
+from selfguide_lite.core.cache import cache_dir
+from selfguide_lite.core.errors import SelfguideError
 from selfguide_lite.llm import model_path
 
 SIZES = ("160m", "1b", "7b")

@@ -5,12 +5,12 @@ from pathlib import Path
 
 import numpy as np
 
-from selfguide_lite.evaluate.rows import load_eval
+from selfguide_lite.core.resources import resource
 from selfguide_lite.llm.base import Request, ScoreRequest
 from selfguide_lite.prompt_styles import ShownInput
 from selfguide_lite.prompts import Prompts
-from selfguide_lite.resources import resource
 from selfguide_lite.task import Task, load_task
+from selfguide_lite.task.eval_rows import load_eval
 
 INPUTS, SAMPLES, LENGTH = 8, 10, 40
 PREFIX, OWN = 450, 50

@@ -6,9 +6,9 @@ from typing import Any
 
 import click
 
-from selfguide_lite import __version__
-from selfguide_lite.errors import SelfguideError, in_plain_words
-from selfguide_lite.report.text import neutral
+from selfguide_lite.core.errors import SelfguideError, in_plain_words
+from selfguide_lite.core.text import neutral
+from selfguide_lite.core.version import __version__
 
 # command: module below this package; the function is named after the command, with `_command` at its end
 COMMANDS: dict[str, str] = {

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from selfguide_lite.errors import SelfguideError, short
-from selfguide_lite.places import default_db
-from selfguide_lite.plain_json import plain_json
+from selfguide_lite.core.errors import SelfguideError, short
+from selfguide_lite.core.paths import default_db
+from selfguide_lite.core.plain_json import plain_json
 
 if TYPE_CHECKING:
     from selfguide_lite.llm.base import Engine
@@ -126,8 +126,8 @@ def given_settings(settings_file: Path | None, assignments: Sequence[str]) -> di
     :raises SelfguideError: where the file is wrong, naming it and the setting
     :raises click.BadParameter: where an assignment is wrong
     """
-    from selfguide_lite.settings import Settings
-    from selfguide_lite.yaml_file import parse_yaml, read_yaml
+    from selfguide_lite.core.settings import Settings
+    from selfguide_lite.core.yaml_file import parse_yaml, read_yaml
 
     given: dict[str, Any] = {}
     if settings_file is not None:
@@ -161,7 +161,7 @@ def _problem(given: Mapping[str, Any]) -> str | None:
 
     from pydantic import ValidationError
 
-    from selfguide_lite.settings import Settings
+    from selfguide_lite.core.settings import Settings
 
     try:
         Settings.model_validate(dict(given))
@@ -186,7 +186,7 @@ def _shipped(given: Path, folder: str) -> Path:
     """Return the file itself, or the shipped one of that bare name."""
     if given.exists() or given.suffix or len(given.parts) > 1:
         return given
-    from selfguide_lite.resources import resource
+    from selfguide_lite.core.resources import resource
 
     try:
         return resource(f"{folder}/{given.name}.yaml")

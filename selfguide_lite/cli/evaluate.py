@@ -17,7 +17,7 @@ from selfguide_lite.cli.common import (
     stoppable,
     tuning_option,
 )
-from selfguide_lite.cli.how import How, how_options
+from selfguide_lite.cli.run_options import RunOptions, how_options
 
 if TYPE_CHECKING:
     from selfguide_lite.evaluate import Measurement
@@ -62,7 +62,7 @@ def evaluate_command(
       selfguide evaluate people.yaml -a people-files/adapter.gguf --eval other.jsonl
       selfguide evaluate people.yaml --json
     """
-    from selfguide_lite.evaluate.both import measured
+    from selfguide_lite.experiments.before_after import measured
     from selfguide_lite.prompts import Prompts
     from selfguide_lite.report.progress import listener_for
     from selfguide_lite.task import load_task
@@ -83,7 +83,7 @@ def _evaluation_json(found: "Measurement") -> dict[str, Any]:
     from dataclasses import asdict
 
     from selfguide_lite.evaluate.evaluation import form_share, recall_of
-    from selfguide_lite.evaluate.names import parts
+    from selfguide_lite.methods.names import parts
 
     answer: dict[str, Any] = {
         "task": found.task.name,
@@ -113,7 +113,7 @@ def _evaluation_json(found: "Measurement") -> dict[str, Any]:
 
 def _show(found: "Measurement", examples: int, db: Path) -> None:
     from selfguide_lite.evaluate import changes, confusion
-    from selfguide_lite.evaluate.tables import change_lines, confusion_text, methods_text, recalls_text
+    from selfguide_lite.experiments.tables import change_lines, confusion_text, methods_text, recalls_text
 
     task = found.task
     click.echo(methods_text(found))
@@ -157,7 +157,7 @@ def compare_command(
     methods: tuple[str, ...],
     no_ablations: bool,
     curve: str | None,
-    how: How,
+    how: RunOptions,
     as_json: bool,
 ) -> None:
     """Compare prompting, Self-ICL, few-shot finetuning and SELF-GUIDE, also without each of its parts.
@@ -171,12 +171,12 @@ def compare_command(
       selfguide compare people.yaml --no-ablations --curve 50,100,200,400
       selfguide compare people.yaml --method finetuned --method "no noise filter"
     """
-    from selfguide_lite.evaluate.comparison import compare
-    from selfguide_lite.evaluate.methods import methods_of
-    from selfguide_lite.evaluate.rows import eval_rows
-    from selfguide_lite.evaluate.tables import comparison_text
+    from selfguide_lite.experiments.comparison import compare
+    from selfguide_lite.experiments.methods import methods_of
+    from selfguide_lite.experiments.tables import comparison_text
     from selfguide_lite.report.progress import listener_for
     from selfguide_lite.task import load_task
+    from selfguide_lite.task.eval_rows import eval_rows
 
     task = load_task(find_task_file(task_file))
     rows = eval_rows(task, eval_file)
@@ -236,7 +236,7 @@ def search_command(
     epochs: tuple[float, ...],
     no_filters: bool,
     validation: float,
-    how: How,
+    how: RunOptions,
     as_json: bool,
 ) -> None:
     """Find one setting for all tasks: the one whose worst gain over the best prompting is the largest.
@@ -249,8 +249,8 @@ def search_command(
       selfguide search people.yaml places.yaml --budget 8
       selfguide search *.yaml --temperature 0.6 --temperature 0.8 --epochs 3 --no-filters
     """
-    from selfguide_lite.evaluate.search import EPOCHS, FILTERS, TEMPERATURES, grid, search, write_settings
-    from selfguide_lite.evaluate.tables import found_text
+    from selfguide_lite.experiments.search import EPOCHS, FILTERS, TEMPERATURES, grid, search, write_settings
+    from selfguide_lite.experiments.tables import found_text
     from selfguide_lite.report.progress import listener_for
     from selfguide_lite.task import load_task
 

@@ -32,9 +32,9 @@ def init_command(path: Path, kind: str, interactive: bool, force: bool) -> None:
       selfguide init --kind generation my-task.yaml
       selfguide init --interactive my-task.yaml
     """
-    from selfguide_lite.errors import SelfguideError
-    from selfguide_lite.files import atomic_write
-    from selfguide_lite.starter import starter
+    from selfguide_lite.core.errors import SelfguideError
+    from selfguide_lite.core.files import atomic_write
+    from selfguide_lite.task.starter import starter
 
     if path.exists() and not force:
         raise SelfguideError(f"{path}: is there already; give another name, or --force to replace it")
@@ -51,8 +51,8 @@ def init_command(path: Path, kind: str, interactive: bool, force: bool) -> None:
 
 def _interview(path: Path) -> str:
     """Ask for a task, show what the model would be asked, and return the task file's text."""
-    from selfguide_lite.starter import written
     from selfguide_lite.task import Example, fold
+    from selfguide_lite.task.starter import written
 
     click.echo("A task is one instruction and about three examples. Ctrl-C leaves without writing anything.")
     instruction = click.prompt("Instruction").strip()
@@ -79,9 +79,9 @@ def _interview(path: Path) -> str:
 
 
 def _preview(kind: "Kind", instruction: str, labels: list[str], examples: list[Any]) -> None:
-    from selfguide_lite.errors import SelfguideError
+    from selfguide_lite.core.errors import SelfguideError
+    from selfguide_lite.core.text import neutral
     from selfguide_lite.prompts import Prompts
-    from selfguide_lite.report.text import neutral
     from selfguide_lite.task import Task
 
     try:
@@ -100,7 +100,7 @@ def _counter(model: Path | None) -> "Iterator[Counter | None]":
     """Give the tokenizer of the model that is meant; None where none was named and the default one is missing."""
     import os
 
-    from selfguide_lite.errors import SelfguideError
+    from selfguide_lite.core.errors import SelfguideError
     from selfguide_lite.llm import model_path
 
     try:
@@ -140,8 +140,8 @@ def check_command(path: Path, model: Path | None, prompts: Path | None, strict: 
 
     from selfguide_lite.check import check_file
     from selfguide_lite.cli.common import find_task_file
+    from selfguide_lite.core.text import neutral
     from selfguide_lite.prompts import Prompts
-    from selfguide_lite.report.text import neutral
 
     path = find_task_file(path)
     with _counter(model) as counter:
@@ -178,8 +178,8 @@ def import_ni_command(
       selfguide import-ni task1195_disflqa_disfluent_to_fluent_conversion.json
       selfguide import-ni task738.json -o topics.yaml --eval topics.eval.jsonl
     """
-    from selfguide_lite.natural_instructions import import_natural_instructions
-    from selfguide_lite.report.text import neutral
+    from selfguide_lite.core.text import neutral
+    from selfguide_lite.task.natural_instructions import import_natural_instructions
 
     task_path = task_path or Path(f"{source.stem}.yaml")
     eval_path = eval_path or task_path.with_name(f"{task_path.stem}.eval.jsonl")

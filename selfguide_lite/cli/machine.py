@@ -35,8 +35,8 @@ def doctor_command(model: Path | None, as_json: bool) -> None:
     """
     from dataclasses import asdict
 
+    from selfguide_lite.core.text import neutral
     from selfguide_lite.doctor import examine
-    from selfguide_lite.report.text import neutral
 
     found = []
     for check in examine(model):
@@ -100,7 +100,7 @@ def bench_command(
     from rich.console import Console
 
     from selfguide_lite.bench.run import run_bench
-    from selfguide_lite.report.text import neutral
+    from selfguide_lite.core.text import neutral
 
     silent = as_json or quiet
 
@@ -128,8 +128,8 @@ def _table(report: "Report") -> "Table":
     from rich.text import Text
 
     from selfguide_lite.bench.run import TARGETS
+    from selfguide_lite.core.text import neutral
     from selfguide_lite.llm.llama import Tuning
-    from selfguide_lite.report.text import neutral
 
     title = Text(f"{neutral(report.model)}: {Tuning(**report.tuning)}")
     table = Table(title=title, title_justify="left")

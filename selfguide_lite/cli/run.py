@@ -15,7 +15,7 @@ from selfguide_lite.cli.common import (
     stoppable,
     task_option,
 )
-from selfguide_lite.cli.how import How, how_options
+from selfguide_lite.cli.run_options import RunOptions, how_options
 
 if TYPE_CHECKING:
     from selfguide_lite.pipeline import RunResult
@@ -42,7 +42,7 @@ _TASK = click.argument("task_file", metavar="TASK.yaml", type=click.Path(path_ty
     metavar="N",
 )
 @json_option
-def run_command(task_file: Path, db: Path | None, how: How, only_plan: bool, times: int, as_json: bool) -> None:
+def run_command(task_file: Path, db: Path | None, how: RunOptions, only_plan: bool, times: int, as_json: bool) -> None:
     """The whole job: write data for a task, finetune on it, measure the gain over the best prompting.
 
     Everything goes into one database as it is made. A run that was stopped goes on where it stopped when the same
@@ -89,10 +89,10 @@ def run_command(task_file: Path, db: Path | None, how: How, only_plan: bool, tim
         print_json(result.as_json())
 
 
-def _run_rounds(task: "Task", db: Path, times: int, how: How, as_json: bool) -> None:
+def _run_rounds(task: "Task", db: Path, times: int, how: RunOptions, as_json: bool) -> None:
     """Run several rounds and print what each gained."""
-    from selfguide_lite.evaluate.again import run_rounds
-    from selfguide_lite.evaluate.tables import rounds_text
+    from selfguide_lite.experiments.iterations import run_rounds
+    from selfguide_lite.experiments.tables import rounds_text
     from selfguide_lite.report.progress import RUN_STAGES, listener_for
 
     with stoppable(db), listener_for(how.quiet, RUN_STAGES) as listener:
@@ -112,10 +112,10 @@ def _run_rounds(task: "Task", db: Path, times: int, how: How, as_json: bool) -> 
         print_json(done.as_json())
 
 
-def _show_plan(task: "Task", how: How, as_json: bool) -> None:
+def _show_plan(task: "Task", how: RunOptions, as_json: bool) -> None:
     """Print what a run would ask and cost."""
     from selfguide_lite.dry_run import dry_run
-    from selfguide_lite.evaluate import eval_rows
+    from selfguide_lite.task.eval_rows import eval_rows
 
     rows = len(eval_rows(task)) if task.eval is not None else 0
     with opened_engine(how.model, how.server, how.server_model) as engine:
@@ -125,7 +125,7 @@ def _show_plan(task: "Task", how: How, as_json: bool) -> None:
         return
     from rich.console import Console
 
-    from selfguide_lite.report.plan import plan_view
+    from selfguide_lite.dry_run.plan import plan_view
 
     Console(highlight=False).print(plan_view(plan), soft_wrap=True)
 
@@ -134,7 +134,7 @@ def _summary(result: "RunResult", task_file: Path) -> str:
     """All methods side by side, what came of it, and where things lie, for people."""
     lines = [""]
     if measured := result.measurement:
-        from selfguide_lite.evaluate.tables import methods_text, untested_advice
+        from selfguide_lite.experiments.tables import methods_text, untested_advice
 
         lines += [methods_text(measured), ""]
     lines.append(f"database  {result.db}  ({result.pairs} pairs)")
@@ -149,7 +149,7 @@ def _summary(result: "RunResult", task_file: Path) -> str:
 @_TASK
 @db_option
 @how_options()
-def generate_command(task_file: Path, db: Path | None, how: How) -> None:
+def generate_command(task_file: Path, db: Path | None, how: RunOptions) -> None:
     """Write new inputs for a task, in rounds; the first stage of `run`.
 
     More rounds than before add to what is there.
@@ -160,8 +160,8 @@ def generate_command(task_file: Path, db: Path | None, how: How) -> None:
       selfguide generate people.yaml --set rounds=80 --set input_temperature=1.0
       selfguide generate people.yaml --server http://127.0.0.1:8080/v1
     """
+    from selfguide_lite.core.lock import exclusive
     from selfguide_lite.llm import model_path
-    from selfguide_lite.lock import exclusive
     from selfguide_lite.report.progress import listener_for
     from selfguide_lite.store import Store
     from selfguide_lite.synthesis import generate
@@ -184,7 +184,7 @@ def generate_command(task_file: Path, db: Path | None, how: How) -> None:
 @db_option
 @task_option
 @how_options()
-def annotate_command(db: Path | None, task_name: str | None, how: How) -> None:
+def annotate_command(db: Path | None, task_name: str | None, how: RunOptions) -> None:
     """Answer the inputs that passed the filters; the second stage of `run`.
 
     \b
@@ -192,7 +192,7 @@ def annotate_command(db: Path | None, task_name: str | None, how: How) -> None:
       selfguide annotate -d people.db
       selfguide annotate -d people.db --set method=sample --set samples=20
     """
-    from selfguide_lite.lock import exclusive
+    from selfguide_lite.core.lock import exclusive
     from selfguide_lite.report.progress import listener_for
     from selfguide_lite.store import Store
     from selfguide_lite.synthesis import annotate

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from selfguide_lite.cli.common import db_option, find_db, json_option, print_json, task_option
-from selfguide_lite.report.text import neutral
+from selfguide_lite.core.text import neutral
 
 if TYPE_CHECKING:
-    from selfguide_lite.progress import FunnelRow
+    from selfguide_lite.core.progress import FunnelRow
     from selfguide_lite.store import LengthBound, Store
-    from selfguide_lite.store.life import Life, Origin
+    from selfguide_lite.store.lineage import Life, Origin
 
 _WIDEST_CELL = 60
 _WIDEST_COLUMN = 200
@@ -238,9 +238,9 @@ def show_command(input_id: int, db: Path | None, as_json: bool) -> None:
     """
     from dataclasses import asdict
 
-    from selfguide_lite.errors import SelfguideError
+    from selfguide_lite.core.errors import SelfguideError
     from selfguide_lite.store import Store
-    from selfguide_lite.store.life import life
+    from selfguide_lite.store.lineage import life
 
     with Store.open(find_db(db), read_only=True) as store, _pipe():
         found = life(store, input_id)

@@ -23,7 +23,7 @@ from selfguide_lite.cli.common import (
     task_option,
     tuning_option,
 )
-from selfguide_lite.errors import SelfguideError
+from selfguide_lite.core.errors import SelfguideError
 
 if TYPE_CHECKING:
     from selfguide_lite.store import Store
@@ -96,11 +96,11 @@ def train_command(
     """
     from contextlib import nullcontext
 
+    from selfguide_lite.core.lock import exclusive
+    from selfguide_lite.core.paths import adapter_path, lora_dir
+    from selfguide_lite.export.adapter import export_adapter
     from selfguide_lite.finetune import PROJECTIONS, TrainOptions, is_main_process, train
     from selfguide_lite.llm import model_path
-    from selfguide_lite.lock import exclusive
-    from selfguide_lite.pipeline import export
-    from selfguide_lite.places import adapter_path, lora_dir
     from selfguide_lite.prompts import Prompts
     from selfguide_lite.report.progress import listener_for
     from selfguide_lite.store import Store
@@ -143,7 +143,7 @@ def train_command(
         )
         if not main:
             return
-        adapter = export(store, task_id, trained, gguf, out or adapter_path(place, task.name), listener)
+        adapter = export_adapter(store, task_id, trained, gguf, out or adapter_path(place, task.name), listener)
     if as_json:
         print_json(
             {
@@ -191,10 +191,10 @@ def export_command(
     """
     import shutil
 
-    from selfguide_lite.files import atomic_write
-    from selfguide_lite.finetune.handover import write_handover
+    from selfguide_lite.core.files import atomic_write
+    from selfguide_lite.core.paths import slug
+    from selfguide_lite.export.runtime_export import write_handover
     from selfguide_lite.gguf.adapter import check_adapter
-    from selfguide_lite.places import slug
     from selfguide_lite.prompts import Prompts
     from selfguide_lite.store import Store
 
@@ -258,10 +258,10 @@ def predict_command(
       selfguide predict -d people.db < inputs.txt > answers.txt
       cat inputs.txt | selfguide predict -d people.db --json -
     """
-    from selfguide_lite.finetune.predict import choose_way, predict
+    from selfguide_lite.core.text import neutral
     from selfguide_lite.llm import open_engine
+    from selfguide_lite.predict import choose_way, predict
     from selfguide_lite.prompts import Prompts
-    from selfguide_lite.report.text import neutral
     from selfguide_lite.store import Store
 
     if no_adapter and (given is not None or method is not None):
@@ -315,8 +315,8 @@ def models_command(context: click.Context, as_json: bool) -> None:
     """
     if context.invoked_subcommand is not None:
         return
+    from selfguide_lite.core.text import neutral
     from selfguide_lite.models import DEFAULT, KNOWN, cached_models, models_dir
-    from selfguide_lite.report.text import neutral
 
     found = cached_models()
     if as_json:

@@ -3,16 +3,16 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from selfguide_lite.errors import SelfguideError
-from selfguide_lite.evaluate.asking import Ask
-from selfguide_lite.evaluate.calibration import likeliest
+from selfguide_lite.core.errors import SelfguideError
+from selfguide_lite.core.progress import Listener
 from selfguide_lite.evaluate.metrics import Metric, score_answers
-from selfguide_lite.evaluate.rows import EvalRow
 from selfguide_lite.llm.base import Engine, Request, ScoreRequest
-from selfguide_lite.progress import Listener
+from selfguide_lite.llm.shares import shares
+from selfguide_lite.methods.asking import Ask
+from selfguide_lite.methods.calibration import likeliest
 from selfguide_lite.store import Store
-from selfguide_lite.synthesis.annotate import shares
 from selfguide_lite.task import Task
+from selfguide_lite.task.eval_rows import EvalRow
 
 _END = 8  # tokens that a label's end and a chat's marks may take beside it
 

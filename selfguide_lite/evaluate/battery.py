@@ -9,19 +9,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
-from selfguide_lite.evaluate.asking import Ask, answer_prompt
+from selfguide_lite.core.progress import Listener, NullListener
+from selfguide_lite.core.settings import Settings
 from selfguide_lite.evaluate.evaluation import Evaluation, calibrate, evaluate, macro_f1_of
-from selfguide_lite.evaluate.names import FEW_SHOT, FINETUNED, ZERO_SHOT, How, hows, is_finetuned, named
 from selfguide_lite.evaluate.prior import prior_of
-from selfguide_lite.evaluate.rows import EvalRow
 from selfguide_lite.evaluate.statistics import Gain
 from selfguide_lite.evaluate.verdict import Verdict, best_of, judge, unmeasured
-from selfguide_lite.progress import Listener, Silent
+from selfguide_lite.methods.asking import Ask, answer_prompt
+from selfguide_lite.methods.names import FEW_SHOT, FINETUNED, ZERO_SHOT, AnswerForm, answer_forms, is_finetuned, named
 from selfguide_lite.prompts import Prompts
-from selfguide_lite.settings import Settings
 from selfguide_lite.store import Adapter, PoolInput, Store, VerdictRow
 from selfguide_lite.store.verdicts import add_verdict, trained_style
 from selfguide_lite.task import Task, fold
+from selfguide_lite.task.eval_rows import EvalRow
 
 _STYLES = {ZERO_SHOT: "bare", FEW_SHOT: "few-shot"}
 
@@ -129,7 +129,7 @@ class Battery:
             done |= self.asked(family, answer_prompt(self.prompts, style), style, pool)
         return done
 
-    def finetuned(self, adapter: Finetuned, only: Collection[How] | None = None) -> dict[str, Evaluation]:
+    def finetuned(self, adapter: Finetuned, only: Collection[AnswerForm] | None = None) -> dict[str, Evaluation]:
         """Evaluate a finetuned model, with the prompt that it was trained on.
 
         :param only: how its answers are read; None: in every way
@@ -139,7 +139,7 @@ class Battery:
         pool = [shown for shown in self.kept() if fold(shown.text) not in adapter.trained]
         prompt = adapter.style
         if adapter.id is None:  # then only its content tells it from another
-            from selfguide_lite.llm.hashing import file_sha256
+            from selfguide_lite.core.hashing import file_sha256
 
             prompt += f" {file_sha256(adapter.path)}"
         details = {} if adapter.style == "few-shot" else {"answer_style": adapter.style}
@@ -154,7 +154,7 @@ class Battery:
         pool: Sequence[PoolInput],
         details: Mapping[str, Any] | None = None,
         adapter_id: int | None = None,
-        only: Collection[How] | None = None,
+        only: Collection[AnswerForm] | None = None,
     ) -> dict[str, Evaluation]:
         """Evaluate one way of asking the loaded model: its free text, its scores, and these calibrated.
 
@@ -164,7 +164,7 @@ class Battery:
         :param only: how answers are read; None: as is usual for the family
         """
         task, done = self.task, dict[str, Evaluation]()
-        for how in hows(family, task.kind):
+        for how in answer_forms(family, task.kind):
             name = named(family, how)
             if only is not None and how not in only:
                 continue
@@ -214,7 +214,7 @@ def measure(
     :param seed: fixes the halves of the cross-fitting
     :raises SelfguideError: where the engine fails, or nothing is left to evaluate
     """
-    battery = Battery(store, task_id, engine, rows, prompts, listener or Silent())
+    battery = Battery(store, task_id, engine, rows, prompts, listener or NullListener())
     task = battery.task
     known = adapter if isinstance(adapter, Adapter) else None
     evaluations: dict[str, Evaluation] = {}

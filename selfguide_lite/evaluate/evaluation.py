@@ -10,20 +10,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from selfguide_lite.errors import SelfguideError
+from selfguide_lite.core.errors import SelfguideError
+from selfguide_lite.core.progress import Listener, NullListener
 from selfguide_lite.evaluate.answering import Answering
-from selfguide_lite.evaluate.asking import Ask
-from selfguide_lite.evaluate.calibration import calibrated, likeliest, wanted_shares
 from selfguide_lite.evaluate.metrics import Metric, macro_f1, metric_of, recall_by_label, score_answers
-from selfguide_lite.evaluate.names import How
-from selfguide_lite.evaluate.rows import EvalRow, rows_hash, unseen_labels, without_leaks
 from selfguide_lite.evaluate.statistics import Gain, bootstrap, paired_gain
 from selfguide_lite.llm.base import Engine
-from selfguide_lite.progress import Listener, Silent
+from selfguide_lite.llm.shares import shares
+from selfguide_lite.methods.asking import Ask
+from selfguide_lite.methods.calibration import calibrated, likeliest, wanted_shares
+from selfguide_lite.methods.names import AnswerForm
 from selfguide_lite.prompts import Prompts
 from selfguide_lite.store import Prediction, Prior, Store
-from selfguide_lite.synthesis.annotate import shares
 from selfguide_lite.task import Task, last_label
+from selfguide_lite.task.eval_rows import EvalRow, rows_hash, unseen_labels, without_leaks
 
 _LABEL_TOKENS = 40  # of free text in which a label is looked for; what talks on beyond has not the form of an answer
 
@@ -78,7 +78,7 @@ def evaluate(
     ask: Ask | None = None,
     details: Mapping[str, Any] | None = None,
     same_as: Evaluation | None = None,
-    answers: How = "free",
+    answers: AnswerForm = "free",
 ) -> Evaluation:
     """Answer every row and score it; what is in the store already is not asked again.
 
@@ -94,7 +94,7 @@ def evaluate(
     :param answers: `free` for greedy text, `scored` for the label with the largest probability
     :raises SelfguideError: where nothing is left to evaluate, or the engine fails
     """
-    listener = listener or Silent()
+    listener = listener or NullListener()
     task = store.task(task_id)
     clean, leaked = clean_rows(store, task_id, rows)
     if leaked:
@@ -196,7 +196,7 @@ def _unregistered(engine: Engine, adapter_id: int | None) -> dict[str, str]:
     """An adapter that is no row of the store is told from another at the same place by its content."""
     if adapter_id is not None or engine.info.adapter is None:
         return {}
-    from selfguide_lite.llm.hashing import file_sha256
+    from selfguide_lite.core.hashing import file_sha256
 
     return {"adapter_sha256": file_sha256(Path(engine.info.adapter))}
 

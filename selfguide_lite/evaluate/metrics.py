@@ -6,28 +6,22 @@ stemming: its words and its stemmer, each word stemmed once, and the longest com
 """
 
 import re
-import string
 from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Literal
 
 from selfguide_lite.task import Kind, last_label
+from selfguide_lite.task.text import normalize
 
 Metric = Literal["exact match", "ROUGE-L"]
 
-_NO_PUNCTUATION = str.maketrans("", "", string.punctuation)
 _WORDS = re.compile(r"[a-z0-9]+")
 
 
 def metric_of(kind: Kind) -> Metric:
     """Return the metric that a kind of task is scored with."""
     return "exact match" if kind == "classification" else "ROUGE-L"
-
-
-def normalize(text: str) -> str:
-    """Lower-case, remove ASCII punctuation, fold white space: the benchmark's `normalize_answer`."""
-    return " ".join(text.lower().translate(_NO_PUNCTUATION).split())
 
 
 def exact_match(prediction: str, references: Sequence[str], labels: Sequence[str] = ()) -> float:

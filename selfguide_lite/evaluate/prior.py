@@ -7,10 +7,10 @@ import hashlib
 import json
 from collections.abc import Sequence
 
+from selfguide_lite.core.progress import Listener
 from selfguide_lite.evaluate.answering import score_labels
-from selfguide_lite.evaluate.asking import Ask
 from selfguide_lite.llm.base import Engine
-from selfguide_lite.progress import Listener
+from selfguide_lite.methods.asking import Ask
 from selfguide_lite.prompts import Prompts
 from selfguide_lite.store import PoolInput, Prior, Store
 from selfguide_lite.store.verdicts import add_prior, find_prior

@@ -10,12 +10,12 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from selfguide_lite.errors import SelfguideError
+from selfguide_lite.core.errors import SelfguideError
 from selfguide_lite.evaluate.evaluation import Evaluation
-from selfguide_lite.evaluate.names import FINETUNED, named, simplicity, usual_how
-from selfguide_lite.evaluate.rows import EvalRow, split_places
 from selfguide_lite.evaluate.statistics import Gain, paired_gain
+from selfguide_lite.methods.names import FINETUNED, named, simplicity, usual_form
 from selfguide_lite.task import Kind
+from selfguide_lite.task.eval_rows import EvalRow, split_places
 
 MIN_ROWS = 60
 Scores = Mapping[str, Sequence[float]]
@@ -124,7 +124,7 @@ def judge(
     :param seed: fixes the halves
     :param unusable: promptings that `predict` cannot use: they are compared with and never chosen
     """
-    usual = named(FINETUNED, usual_how(kind))
+    usual = named(FINETUNED, usual_form(kind))
     if not prompting:
         return unmeasured(kind)
     one = next(iter(prompting.values()))
@@ -154,7 +154,7 @@ def judge(
 
 def unmeasured(kind: Kind) -> Verdict:
     """Return the verdict on a finetuned model that there are no evaluation rows for."""
-    usual = named(FINETUNED, usual_how(kind))
+    usual = named(FINETUNED, usual_form(kind))
     sentence = f"Not measured: the task has no evaluation rows. predict uses {usual}, which was not tested"
     return Verdict("exact match" if kind == "classification" else "ROUGE-L", 0, sentence, None, usual)
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from selfguide_lite.errors import SelfguideError
+from selfguide_lite.core.errors import SelfguideError
 from selfguide_lite.gguf.reader import GgufFile
 from selfguide_lite.gguf.to_hf import geometry, hf_name
 

@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from selfguide_lite.errors import SelfguideError
+from selfguide_lite.core.errors import SelfguideError
+from selfguide_lite.core.progress import TrainStep
 from selfguide_lite.finetune.lora import _Collator, _prepare_environment, check_installed, fit
 from selfguide_lite.finetune.options import TrainOptions, rate_for
 from selfguide_lite.finetune.order import EvenOrder
@@ -23,7 +24,6 @@ from selfguide_lite.finetune.training import _shape
 from selfguide_lite.gguf.reader import GgufFile
 from selfguide_lite.gguf.to_hf import hf_folder
 from selfguide_lite.gguf.tokenizer import pad_id
-from selfguide_lite.progress import TrainStep
 
 _ROUNDS = 3  # of each contender in turn; the medians count
 _PAIRS = 160
@@ -93,13 +93,13 @@ def _contend(name: str, model: Path, pairs: int) -> Result:
 
 def _rows(model: Path, pairs: int) -> list[Row]:
     """Rows of a demo task, made from its evaluation file."""
-    from selfguide_lite.evaluate import load_eval
+    from selfguide_lite.core.resources import resource
     from selfguide_lite.llm.chat import ChatFormat
     from selfguide_lite.llm.native import Model
     from selfguide_lite.prompts import Prompts
-    from selfguide_lite.resources import resource
     from selfguide_lite.store import Pair
     from selfguide_lite.task import load_task
+    from selfguide_lite.task.eval_rows import load_eval
 
     task = load_task(resource("data/tasks/junk-offers.yaml"))
     assert task.eval is not None
@@ -168,7 +168,7 @@ def _plain(model: Path, rows: list[Row], options: TrainOptions, out: Path, clock
     from peft import LoraConfig, get_peft_model
     from transformers import AutoModelForCausalLM, PrinterCallback, Trainer, TrainerCallback, TrainingArguments
 
-    from selfguide_lite.llm.native import cores
+    from selfguide_lite.core.machine import cores
 
     cuda = torch.cuda.is_available()
     if not cuda:

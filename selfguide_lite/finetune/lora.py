@@ -19,8 +19,10 @@ from functools import cache
 from pathlib import Path
 from typing import Any, TextIO
 
-from selfguide_lite.cache import cache_dir
-from selfguide_lite.errors import SelfguideError
+from selfguide_lite.core.cache import cache_dir
+from selfguide_lite.core.errors import SelfguideError
+from selfguide_lite.core.machine import cores
+from selfguide_lite.core.progress import TrainStep
 from selfguide_lite.finetune.average import WeightAverage
 from selfguide_lite.finetune.memory import Shape, check_memory, choose_bits
 from selfguide_lite.finetune.options import Bits, TrainOptions, rate_for
@@ -29,8 +31,6 @@ from selfguide_lite.finetune.precision import LARGE, half_on_cpu
 from selfguide_lite.finetune.prefix import share_prefix
 from selfguide_lite.finetune.rows import Row, padded
 from selfguide_lite.gguf.to_hf import hf_folder
-from selfguide_lite.llm.native import cores
-from selfguide_lite.progress import TrainStep
 
 _CHECKPOINT = "checkpoint-"
 _WARMUP_SHARE = 0.05

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from selfguide_lite.errors import SelfguideError
+from selfguide_lite.core.errors import SelfguideError
 from selfguide_lite.finetune.options import Bits, TrainOptions
 from selfguide_lite.finetune.precision import half_on_cpu
 

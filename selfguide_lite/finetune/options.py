@@ -3,7 +3,7 @@
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from selfguide_lite.settings import Settings
+from selfguide_lite.core.settings import Settings
 
 Bits = Literal[4, 8, 16]
 PROJECTIONS: tuple[str, ...] = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")

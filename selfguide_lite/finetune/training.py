@@ -9,14 +9,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from selfguide_lite.errors import SelfguideError
-from selfguide_lite.files import atomic_write
+from selfguide_lite.core.errors import SelfguideError
+from selfguide_lite.core.files import atomic_write
+from selfguide_lite.core.model_info import ModelInfo
+from selfguide_lite.core.progress import Listener, NullListener, TrainStep
 from selfguide_lite.finetune.base import base_folder
 from selfguide_lite.finetune.memory import Shape
 from selfguide_lite.finetune.options import TrainOptions
 from selfguide_lite.finetune.rows import Rows, make_rows
-from selfguide_lite.llm.base import ModelInfo
-from selfguide_lite.progress import Listener, Silent, TrainStep
 from selfguide_lite.prompts import Prompts
 from selfguide_lite.store import Pair, Store
 from selfguide_lite.task import Task
@@ -77,7 +77,8 @@ def train(
         one launch are that already
     :raises SelfguideError: where there is nothing to learn, memory or packages are missing, or the model is unfit
     """
-    from selfguide_lite.finetune.apart import fit_apart, in_one_line
+    from selfguide_lite.core.hashing import file_sha256
+    from selfguide_lite.finetune.isolated import fit_apart, in_one_line
     from selfguide_lite.finetune.lora import (
         Fit,
         check_installed,
@@ -91,10 +92,9 @@ def train(
     from selfguide_lite.gguf.to_hf import geometry
     from selfguide_lite.gguf.tokenizer import pad_id
     from selfguide_lite.llm.chat import ChatFormat
-    from selfguide_lite.llm.hashing import file_sha256
     from selfguide_lite.llm.native import Model
 
-    listener = listener or Silent()
+    listener = listener or NullListener()
     model = Path(model)
     task = store.task(task_id)
     pairs = training_pairs(store, task_id)

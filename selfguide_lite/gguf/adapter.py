@@ -14,11 +14,11 @@ from typing import Any
 import numpy as np
 from gguf import GGUFWriter
 
-from selfguide_lite.errors import SelfguideError
-from selfguide_lite.files import atomic_write
+from selfguide_lite.core.errors import SelfguideError
+from selfguide_lite.core.files import atomic_write
+from selfguide_lite.core.hashing import file_sha256
 from selfguide_lite.gguf.reader import FloatArray, GgufFile
 from selfguide_lite.gguf.to_hf import MARKER, Geometry, geometry, is_rotated, permute
-from selfguide_lite.llm.hashing import file_sha256
 
 BASE_KEY = "selfguide.base.sha256"
 ALPHA_KEY = "adapter.lora.alpha"

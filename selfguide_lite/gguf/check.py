@@ -5,8 +5,8 @@ Each file is looked at once; the cache remembers.
 
 from pathlib import Path
 
-from selfguide_lite.cache import read_json, write_json
-from selfguide_lite.errors import SelfguideError
+from selfguide_lite.core.cache import read_json, write_json
+from selfguide_lite.core.errors import SelfguideError
 from selfguide_lite.gguf.reader import GgufFile
 
 _CACHE = "checked.json"

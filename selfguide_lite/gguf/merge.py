@@ -10,8 +10,8 @@ from typing import BinaryIO
 import numpy as np
 from gguf.constants import GGMLQuantizationType
 
-from selfguide_lite.errors import SelfguideError
-from selfguide_lite.files import atomic_write, scratch
+from selfguide_lite.core.errors import SelfguideError
+from selfguide_lite.core.files import atomic_write, scratch
 from selfguide_lite.gguf.adapter import Adapter, check_adapter, read_adapter
 from selfguide_lite.gguf.quantize import FILE_TYPES, quantize
 from selfguide_lite.gguf.reader import FloatArray, GgufFile

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import llama_cpp
 
-from selfguide_lite.errors import SelfguideError
+from selfguide_lite.core.errors import SelfguideError
 
 # What can be asked for, by the name that llama.cpp's own tools use.
 FILE_TYPES: dict[str, int] = {

@@ -17,12 +17,12 @@ import numpy as np
 import numpy.typing as npt
 from gguf.constants import GGMLQuantizationType
 
-from selfguide_lite.cache import cache_dir
-from selfguide_lite.errors import SelfguideError
-from selfguide_lite.files import scratch_folder
+from selfguide_lite.core.cache import cache_dir
+from selfguide_lite.core.errors import SelfguideError
+from selfguide_lite.core.files import scratch_folder
+from selfguide_lite.core.hashing import file_sha256
 from selfguide_lite.gguf.reader import FloatArray, GgufFile, TensorInfo
 from selfguide_lite.gguf.tokenizer import pad_id, write_tokenizer
-from selfguide_lite.llm.hashing import file_sha256
 
 SHARD_BYTES = 2 * 2**30
 EXACT_BYTES = 2**30  # models of at most so many bytes in 32 bits are kept without any rounding

@@ -8,7 +8,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from selfguide_lite.errors import SelfguideError
+from selfguide_lite.core.errors import SelfguideError
 from selfguide_lite.gguf.reader import GgufFile
 
 _NORMAL, _UNKNOWN, _CONTROL, _USER_DEFINED = 1, 2, 3, 4

@@ -3,7 +3,7 @@ does not fit together."""
 
 from pathlib import Path
 
-from selfguide_lite.errors import SelfguideError
+from selfguide_lite.core.errors import SelfguideError
 from selfguide_lite.gguf.reader import GgufFile
 
 _BESIDE = ("scores", "token_type")  # lists with four bytes for each token

@@ -4,8 +4,10 @@ import os
 from pathlib import Path
 from typing import Any
 
-from selfguide_lite.errors import SelfguideError
-from selfguide_lite.llm.base import Completion, Engine, Message, ModelInfo, Request, ScoreRequest, Scores
+from selfguide_lite.core.errors import SelfguideError
+from selfguide_lite.core.messages import Message
+from selfguide_lite.core.model_info import ModelInfo
+from selfguide_lite.llm.base import Completion, Engine, Request, ScoreRequest, Scores
 
 __all__ = [
     "Completion",

@@ -7,16 +7,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
-Role = Literal["system", "user", "assistant"]
+from selfguide_lite.core.messages import Message
+from selfguide_lite.core.model_info import ModelInfo
+
 FinishReason = Literal["stop", "length", "error"]
-
-
-@dataclass(frozen=True, slots=True)
-class Message:
-    """One turn of a chat. The content is always plain text: it never becomes a control token."""
-
-    role: Role
-    content: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,23 +74,6 @@ class Scores:
     logprobs: tuple[float, ...]
     prompt_tokens: int
     error: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class ModelInfo:
-    """What a run must remember of a model.
-
-    :param path: the GGUF file, or the server's base URL
-    :param sha256: of the file; for a server of its URL and model name
-    :param adapter: GGUF adapter in use, if any
-    """
-
-    name: str
-    path: str
-    sha256: str
-    architecture: str
-    parameters: int
-    adapter: str | None = None
 
 
 class Engine(Protocol):

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, fields
 import numpy as np
 
 from selfguide_lite.llm.base import Completion, FinishReason, Request
-from selfguide_lite.llm.draw import Drawer, Rule, stream, uniforms
+from selfguide_lite.llm.draw import Rule, Sampler, stream, uniforms
 from selfguide_lite.llm.kv import WORTH, Cache, Sequence, common
 from selfguide_lite.llm.native import Logits, Tokens, Vocabulary
 
@@ -125,7 +125,7 @@ class Batcher:
         self._done: list[Completion] = []
         self._mean_length = 0.0  # tokens of an answer, running mean, to guess the room a request needs
         self._ends = vocabulary.end_tokens
-        self._drawer = Drawer()
+        self._drawer = Sampler()
         self._heavy: Job | None = None  # waits because it brings many tokens of its own
         self._crowded = False  # there was no room: nothing is admitted until something has ended
 

@@ -12,8 +12,8 @@ from datetime import datetime
 from jinja2 import TemplateError
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-from selfguide_lite.errors import SelfguideError
-from selfguide_lite.llm.base import Message, Role
+from selfguide_lite.core.errors import SelfguideError
+from selfguide_lite.core.messages import Message, Role
 from selfguide_lite.llm.native import Model, Vocabulary
 
 # Vicuna 1.5's format, for models that bring no template.

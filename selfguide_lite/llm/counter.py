@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from selfguide_lite.llm.base import Message
+from selfguide_lite.core.messages import Message
 from selfguide_lite.llm.chat import ChatFormat
 from selfguide_lite.llm.llama import DEFAULT_CONTEXT
 from selfguide_lite.llm.native import Model

@@ -47,7 +47,7 @@ def uniforms(streams: Streams, steps: Streams) -> Floats:
     return chances
 
 
-class Drawer:
+class Sampler:
     """Draws for many samples from a few distributions. Its buffers are kept from call to call.
 
     Each row's result depends on that row and its chances alone, so a text does not depend on what else is computed.

@@ -10,13 +10,16 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from selfguide_lite.errors import SelfguideError
-from selfguide_lite.llm.base import Completion, Message, ModelInfo, Request, ScoreRequest, Scores
+from selfguide_lite.core.errors import SelfguideError
+from selfguide_lite.core.hashing import file_sha256
+from selfguide_lite.core.machine import cores
+from selfguide_lite.core.messages import Message
+from selfguide_lite.core.model_info import ModelInfo
+from selfguide_lite.llm.base import Completion, Request, ScoreRequest, Scores
 from selfguide_lite.llm.batching import Batcher, Stats
 from selfguide_lite.llm.chat import ChatFormat
-from selfguide_lite.llm.hashing import file_sha256
 from selfguide_lite.llm.kv import Cache
-from selfguide_lite.llm.native import MAX_SEQUENCES, Context, ContextOptions, Model, Tokens, cores
+from selfguide_lite.llm.native import MAX_SEQUENCES, Context, ContextOptions, Model, Tokens
 from selfguide_lite.llm.scoring import Scorer
 from selfguide_lite.llm.workers import side_by_side
 

@@ -16,7 +16,8 @@ import llama_cpp
 import numpy as np
 import numpy.typing as npt
 
-from selfguide_lite.errors import SelfguideError
+from selfguide_lite.core.errors import SelfguideError
+from selfguide_lite.core.machine import cores
 from selfguide_lite.gguf.vocabulary import check_vocabulary
 
 Tokens = npt.NDArray[np.int32]
@@ -57,28 +58,6 @@ def _why() -> str:
 
 def _bytes(state: State) -> Any:
     return state.ctypes.data_as(ctypes.POINTER(ctypes.c_uint8))
-
-
-def cores() -> int:
-    """Return how many processor cores this process may use, hyper-threads not counted; `SELFGUIDE_THREADS` decides.
-
-    llama.cpp's threads wait for each other busily: on a machine that others use as well, one thread too many makes
-    every step twenty times slower.
-    """
-    import psutil
-
-    given = os.environ.get("SELFGUIDE_THREADS", "")
-    if given.isdecimal() and int(given) > 0:
-        return int(given)
-    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
-    count = min(allowed, psutil.cpu_count(logical=False) or allowed)
-    try:  # a container's share of the processor
-        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
-        if quota != "max":
-            count = min(count, max(1, int(quota) // int(period)))
-    except (OSError, ValueError):
-        pass
-    return max(1, count)
 
 
 def library_description() -> str:

@@ -14,8 +14,10 @@ from dataclasses import dataclass
 from typing import Any, cast
 from urllib.parse import urlsplit
 
-from selfguide_lite.errors import SelfguideError
-from selfguide_lite.llm.base import Completion, FinishReason, Message, ModelInfo, Request, ScoreRequest, Scores
+from selfguide_lite.core.errors import SelfguideError
+from selfguide_lite.core.messages import Message
+from selfguide_lite.core.model_info import ModelInfo
+from selfguide_lite.llm.base import Completion, FinishReason, Request, ScoreRequest, Scores
 from selfguide_lite.llm.draw import stream
 
 KEY_VARIABLES = ("SELFGUIDE_API_KEY", "OPENAI_API_KEY")

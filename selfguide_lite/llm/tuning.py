@@ -15,10 +15,11 @@ from typing import Any
 
 import numpy as np
 
-from selfguide_lite.cache import read_json, write_json
-from selfguide_lite.errors import SelfguideError
+from selfguide_lite.core.cache import read_json, write_json
+from selfguide_lite.core.errors import SelfguideError
+from selfguide_lite.core.machine import cores
 from selfguide_lite.llm.llama import DEFAULT_CONTEXT, LlamaEngine, Tuning, affordable_cells
-from selfguide_lite.llm.native import Context, ContextOptions, Model, cores, library_description
+from selfguide_lite.llm.native import Context, ContextOptions, Model, library_description
 from selfguide_lite.llm.working_copy import working_copy
 
 ENGINE_VARIABLE = "SELFGUIDE_ENGINE"

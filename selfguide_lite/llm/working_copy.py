@@ -10,10 +10,10 @@ import shutil
 from collections import Counter
 from pathlib import Path
 
-from selfguide_lite.cache import cache_dir, read_json, write_json
-from selfguide_lite.errors import SelfguideError
-from selfguide_lite.files import atomic_write
-from selfguide_lite.llm.hashing import file_sha256
+from selfguide_lite.core.cache import copies_dir, read_json, write_json
+from selfguide_lite.core.errors import SelfguideError
+from selfguide_lite.core.files import atomic_write
+from selfguide_lite.core.hashing import file_sha256
 
 SLOW_TYPES = frozenset({"Q4_1", "Q5_1"})
 _KIND = "q8_0"
@@ -23,11 +23,6 @@ _CACHE = (
     "weights.json"  # the type of a model's weights by SHA-256: to read a large header takes as long as all else here
 )
 _LOG = logging.getLogger(__name__)
-
-
-def copies_dir() -> Path:
-    """Return the folder of the copies, named by their originals' SHA-256."""
-    return cache_dir() / "working"
 
 
 def working_copy(path: Path) -> Path:

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from selfguide_lite.cache import cache_dir
-from selfguide_lite.errors import SelfguideError
+from selfguide_lite.core.cache import cache_dir
+from selfguide_lite.core.errors import SelfguideError
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +58,7 @@ def _found() -> Iterator[CachedModel]:
     for folder in hf.iterdir() if hf.is_dir() else ():
         if (folder / "config.json").is_file() and not folder.name.startswith("."):
             yield CachedModel(folder.name[:12], "hf", folder, _size(folder))
-    from selfguide_lite.llm.working_copy import copies_dir
+    from selfguide_lite.core.cache import copies_dir
 
     copies = copies_dir()
     for path in copies.glob("*.gguf") if copies.is_dir() else ():

@@ -3,8 +3,8 @@
 import os
 from pathlib import Path
 
-from selfguide_lite.errors import SelfguideError
-from selfguide_lite.llm.hashing import file_sha256
+from selfguide_lite.core.errors import SelfguideError
+from selfguide_lite.core.hashing import file_sha256
 from selfguide_lite.models.cached import models_dir
 from selfguide_lite.models.known import HubFile
 

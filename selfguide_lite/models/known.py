@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from selfguide_lite.errors import SelfguideError
+from selfguide_lite.core.errors import SelfguideError
 from selfguide_lite.models.cached import models_dir
 
 

@@ -11,9 +11,9 @@ import tempfile
 import zipfile
 from pathlib import Path
 
-from selfguide_lite.errors import SelfguideError, in_plain_words
-from selfguide_lite.files import atomic_write
-from selfguide_lite.llm.hashing import file_sha256
+from selfguide_lite.core.errors import SelfguideError, in_plain_words
+from selfguide_lite.core.files import atomic_write
+from selfguide_lite.core.hashing import file_sha256
 from selfguide_lite.models.known import PackageFile
 
 _SECONDS = 1800.0

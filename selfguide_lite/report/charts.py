@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from selfguide_lite.errors import SelfguideError
-from selfguide_lite.evaluate.names import is_finetuned
+from selfguide_lite.core.errors import SelfguideError
+from selfguide_lite.core.text import neutral
+from selfguide_lite.methods.names import is_finetuned
 from selfguide_lite.report.facts import Facts, Lengths
-from selfguide_lite.report.text import neutral
 
 # Middle tones with enough contrast on white and on near-black.
 KEPT, DROPPED, SEED, PLAIN = "#1f8a7d", "#cf6a12", "#3b7ddd", "#7d8590"

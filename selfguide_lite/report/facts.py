@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from selfguide_lite.errors import SelfguideError
+from selfguide_lite.core.errors import SelfguideError
+from selfguide_lite.core.progress import FunnelRow, TrainStep
 from selfguide_lite.evaluate.evaluation import answered_labels
 from selfguide_lite.evaluate.metrics import macro_f1
-from selfguide_lite.evaluate.names import FEW_SHOT, SELF_ICL, ZERO_SHOT, is_finetuned, parts
 from selfguide_lite.evaluate.statistics import Gain, paired_gain
-from selfguide_lite.progress import FunnelRow, TrainStep
+from selfguide_lite.methods.names import FEW_SHOT, SELF_ICL, ZERO_SHOT, is_finetuned, parts
 from selfguide_lite.store import EvaluationRow, LengthBound, Prediction, Store, VerdictRow, summaries
 from selfguide_lite.store.verdicts import latest_verdict
 from selfguide_lite.task import Task, fold, last_label

@@ -5,11 +5,11 @@ import hashlib
 import json
 from pathlib import Path
 
-from selfguide_lite import __version__
-from selfguide_lite.files import atomic_write
+from selfguide_lite.core.files import atomic_write
+from selfguide_lite.core.text import neutral
+from selfguide_lite.core.version import __version__
 from selfguide_lite.report.charts import charts
 from selfguide_lite.report.facts import SAMPLES, Facts, collect
-from selfguide_lite.report.text import neutral
 from selfguide_lite.store import Store
 
 _FOLDER = Path(__file__).parent

@@ -15,9 +15,9 @@ from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderR
 from rich.live import Live
 from rich.text import Text
 
-from selfguide_lite.progress import FunnelRow, Listener, Silent, Stage, TrainStep
+from selfguide_lite.core.progress import FunnelRow, Listener, NullListener, Stage, TrainStep
+from selfguide_lite.core.text import duration, neutral
 from selfguide_lite.report.state import JobState, StageState
-from selfguide_lite.report.text import duration, neutral
 
 RUN_STAGES: tuple[Stage, ...] = ("generate", "annotate", "train", "export", "evaluate")
 _NAME_WIDTH = 9
@@ -36,7 +36,7 @@ def listener_for(quiet: bool, stages: Sequence[Stage] = ()) -> Iterator[Listener
     :param stages: those that will come, to be shown as ahead; others appear when they start
     """
     if quiet:
-        yield Silent()
+        yield NullListener()
         return
     console = Console(stderr=True, highlight=False)
     if not sys.stderr.isatty() or console.is_dumb_terminal:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from selfguide_lite.progress import FunnelRow, Stage, TrainStep
+from selfguide_lite.core.progress import FunnelRow, Stage, TrainStep
 
 Status = Literal["ahead", "running", "done"]
 _RATE_WINDOW = 10.0  # seconds over which tokens per second are counted

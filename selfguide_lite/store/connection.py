@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from selfguide_lite.errors import SelfguideError
+from selfguide_lite.core.errors import SelfguideError
 from selfguide_lite.store.migrations import APPLICATION_ID, FORMAT, migrations
 from selfguide_lite.store.view_building import refresh_views, views_current
 

@@ -6,7 +6,7 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
-from selfguide_lite.files import atomic_write
+from selfguide_lite.core.files import atomic_write
 from selfguide_lite.store.store import Store
 
 

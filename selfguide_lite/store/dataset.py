@@ -1,6 +1,6 @@
 """Reads the pairs to train on, and what the filters and the vote made of the generated texts."""
 
-from selfguide_lite.progress import FunnelRow
+from selfguide_lite.core.progress import FunnelRow
 from selfguide_lite.store.rows import Agreement, LabelCount, LengthBound, Pair
 from selfguide_lite.store.tasks import TaskStore
 

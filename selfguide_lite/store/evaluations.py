@@ -4,9 +4,9 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from selfguide_lite import __version__
+from selfguide_lite.core.settings import Settings
+from selfguide_lite.core.version import __version__
 from selfguide_lite.prompts import PromptTemplate
-from selfguide_lite.settings import Settings
 from selfguide_lite.store.rows import EvaluationRow, Prediction
 from selfguide_lite.store.store_file import StoreFile
 from selfguide_lite.store.stored_values import NOW, clean, logprobs_json, logprobs_of, settings_json

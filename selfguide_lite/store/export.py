@@ -8,9 +8,9 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import IO, Any, Literal
 
-from selfguide_lite.errors import SelfguideError
-from selfguide_lite.files import atomic_write
-from selfguide_lite.plain_json import plain_json
+from selfguide_lite.core.errors import SelfguideError
+from selfguide_lite.core.files import atomic_write
+from selfguide_lite.core.plain_json import plain_json
 from selfguide_lite.store.query import csv_lines
 from selfguide_lite.store.rows import Pair
 from selfguide_lite.task import Task

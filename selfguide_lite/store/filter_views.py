@@ -13,7 +13,7 @@ from sqlite3 import SQLITE_OK, SQLITE_READ, SQLITE_SELECT, Error
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from selfguide_lite.errors import SelfguideError
+from selfguide_lite.core.errors import SelfguideError
 
 if TYPE_CHECKING:
     import sqlite3

@@ -14,8 +14,8 @@ from typing import Any, Literal
 
 from pydantic import ValidationError
 
-from selfguide_lite.errors import SelfguideError
-from selfguide_lite.settings import Settings
+from selfguide_lite.core.errors import SelfguideError
+from selfguide_lite.core.settings import Settings
 from selfguide_lite.store.connection import clear_errors
 from selfguide_lite.store.filter_views import STAGES, problem_of, quoted_name, shipped_filters, user_filters, view_files
 from selfguide_lite.store.store import FILTER_SETTINGS, Store, clean_term

@@ -13,8 +13,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from selfguide_lite.errors import SelfguideError
-from selfguide_lite.plain_json import plain_json
+from selfguide_lite.core.errors import SelfguideError
+from selfguide_lite.core.plain_json import plain_json
 from selfguide_lite.store.store import Store
 
 _PRAGMAS = frozenset(

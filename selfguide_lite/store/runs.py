@@ -4,10 +4,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from selfguide_lite import __version__
-from selfguide_lite.llm.base import ModelInfo
+from selfguide_lite.core.model_info import ModelInfo
+from selfguide_lite.core.settings import Settings
+from selfguide_lite.core.version import __version__
 from selfguide_lite.prompts import PromptTemplate
-from selfguide_lite.settings import Settings
 from selfguide_lite.store.store_file import StoreFile
 from selfguide_lite.store.stored_values import NOW, settings_json
 

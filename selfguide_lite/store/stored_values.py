@@ -5,7 +5,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from selfguide_lite.settings import Settings
+from selfguide_lite.core.settings import Settings
 
 # The time as SQL, in UTC with milliseconds.
 NOW = "strftime('%Y-%m-%dT%H:%M:%fZ', 'now')"

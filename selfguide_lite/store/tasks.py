@@ -4,8 +4,8 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from selfguide_lite.errors import SelfguideError
-from selfguide_lite.settings import Settings
+from selfguide_lite.core.errors import SelfguideError
+from selfguide_lite.core.settings import Settings
 from selfguide_lite.store.connection import clear_errors
 from selfguide_lite.store.similar import sketch_pending
 from selfguide_lite.store.store_file import StoreFile

@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from selfguide_lite.progress import TrainStep
+from selfguide_lite.core.progress import TrainStep
+from selfguide_lite.core.settings import Settings
 from selfguide_lite.prompts import PromptTemplate
-from selfguide_lite.settings import Settings
 from selfguide_lite.store.rows import Adapter
 from selfguide_lite.store.runs import NewRun, RunStore
 from selfguide_lite.store.stored_values import finite, nan_if_unknown, settings_json

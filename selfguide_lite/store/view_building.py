@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from selfguide_lite.errors import SelfguideError
+from selfguide_lite.core.errors import SelfguideError
 from selfguide_lite.store.filter_views import (
     INCLUDED_VIEW,
     STAGES,

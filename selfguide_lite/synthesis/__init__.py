@@ -1,9 +1,9 @@
 """The two stages in which a model writes its own training data: new inputs, and answers to them."""
 
+from selfguide_lite.core.progress import Listener
+from selfguide_lite.core.settings import Settings
 from selfguide_lite.llm.base import Engine
-from selfguide_lite.progress import Listener
 from selfguide_lite.prompts import Prompts
-from selfguide_lite.settings import Settings
 from selfguide_lite.store import Store
 from selfguide_lite.synthesis.annotate import annotate, samples_of
 from selfguide_lite.synthesis.generate import generate, inputs_left

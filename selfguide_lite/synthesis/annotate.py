@@ -5,14 +5,14 @@ share of each label in one pass. Which answer wins is decided by the store's vie
 """
 
 import hashlib
-import math
 from collections.abc import Iterator, Mapping, Sequence
 
-from selfguide_lite.errors import SelfguideError
+from selfguide_lite.core.errors import SelfguideError
+from selfguide_lite.core.progress import Listener, NullListener
+from selfguide_lite.core.settings import Settings
 from selfguide_lite.llm.base import Completion, Engine, Request, ScoreRequest, Scores
-from selfguide_lite.progress import Listener, Silent
+from selfguide_lite.llm.shares import shares
 from selfguide_lite.prompts import Prompts
-from selfguide_lite.settings import Settings
 from selfguide_lite.store import Method, NewOutput, PoolInput, Store
 from selfguide_lite.synthesis.runs import recorded_run
 from selfguide_lite.task import Task
@@ -33,7 +33,7 @@ def annotate(
     :param seed: with an input's text it fixes the samples, whatever else is asked and in whatever order
     :raises SelfguideError: where the engine fails, or a generation task is to be scored
     """
-    listener = listener or Silent()
+    listener = listener or NullListener()
     task = store.task(task_id)
     settings = settings.resolve(task.kind)
     method = settings.method or "sample"
@@ -74,20 +74,6 @@ def _free_key(shown: PoolInput, asked: Mapping[str, PoolInput]) -> str:
     """Return an input's key, told apart from an equal text that is being answered (a user may keep duplicates)."""
     key = answer_key(shown.text)
     return f"{key}/{shown.id}" if key in asked else key
-
-
-def shares(logprobs: Sequence[float]) -> tuple[float, ...]:
-    """Return each candidate's share of the probability that all of them have together.
-
-    :param logprobs: natural-log probabilities; those that are not finite count as nothing
-    :return: shares that add up to 1; equal ones where no probability is known
-    """
-    known = [value for value in logprobs if math.isfinite(value)]
-    if not known:
-        return (1 / len(logprobs),) * len(logprobs)
-    top = max(known)
-    weights = [math.exp(value - top) if math.isfinite(value) else 0.0 for value in logprobs]
-    return tuple(weight / sum(weights) for weight in weights)
 
 
 def _sampled(

@@ -11,12 +11,13 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from selfguide_lite.errors import SelfguideError
-from selfguide_lite.llm.base import Completion, Engine, Message, Request
-from selfguide_lite.progress import Listener, Silent
+from selfguide_lite.core.errors import SelfguideError
+from selfguide_lite.core.messages import Message
+from selfguide_lite.core.progress import Listener, NullListener
+from selfguide_lite.core.settings import Settings
+from selfguide_lite.llm.base import Completion, Engine, Request
 from selfguide_lite.prompt_styles import ShownInput, input_style
 from selfguide_lite.prompts import Prompts
-from selfguide_lite.settings import Settings
 from selfguide_lite.store import LabelledInput, NewInput, PoolInput, Store
 from selfguide_lite.synthesis.runs import recorded_run
 from selfguide_lite.task import Task, last_label
@@ -62,7 +63,7 @@ def generate(
         show only inputs whose answer is the label they were asked for
     :raises SelfguideError: where the instruction and examples alone are over the prompt budget, or the engine fails
     """
-    listener = listener or Silent()
+    listener = listener or NullListener()
     task = store.task(task_id)
     settings = settings.resolve(task.kind)
     left = inputs_left(store, task_id, settings)

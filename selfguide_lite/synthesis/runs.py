@@ -4,10 +4,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from selfguide_lite.core.progress import Listener
+from selfguide_lite.core.settings import Settings
 from selfguide_lite.llm.base import Engine
-from selfguide_lite.progress import Listener
 from selfguide_lite.prompts import PromptTemplate
-from selfguide_lite.settings import Settings
 from selfguide_lite.store import Store
 
 

@@ -9,11 +9,11 @@ from click.testing import CliRunner
 
 from selfguide_lite.bench import contenders, workloads
 from selfguide_lite.cli import main
+from selfguide_lite.core.resources import resource
 from selfguide_lite.gguf.random_model import write_random_llama
 from selfguide_lite.llm import tuning
 from selfguide_lite.llm.llama import Tuning
 from selfguide_lite.llm.native import Model
-from selfguide_lite.resources import resource
 
 pytestmark = pytest.mark.slow
 

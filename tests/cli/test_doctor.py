@@ -10,10 +10,10 @@ from click.testing import CliRunner
 
 from selfguide_lite import doctor
 from selfguide_lite.cli import main
+from selfguide_lite.core.resources import resource
 from selfguide_lite.llm.llama import Tuning
 from selfguide_lite.llm.native import Model
 from selfguide_lite.llm.tuning import Measured, keep
-from selfguide_lite.resources import resource
 
 
 def checks(*arguments: str) -> tuple[int, dict[str, dict[str, str]]]:

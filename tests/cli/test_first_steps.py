@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from selfguide_lite.check import check_file
 from selfguide_lite.cli import main
-from selfguide_lite.errors import SelfguideError
+from selfguide_lite.core.errors import SelfguideError
 from selfguide_lite.task import load_task, read_task
 
 GOOD = """\

@@ -8,8 +8,8 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from selfguide_lite import __version__
 from selfguide_lite.cli import COMMANDS, main
+from selfguide_lite.core.version import __version__
 
 HEAVY = {
     "torch", "transformers", "unsloth", "peft", "trl", "datasets", "llama_cpp", "numpy", "pandas", "plotly", "rich",

@@ -8,8 +8,8 @@ from needs import needs
 
 from selfguide_lite import Store, Task, run
 from selfguide_lite.cli import main
+from selfguide_lite.core.progress import NullListener
 from selfguide_lite.gguf.random_model import write_random_llama
-from selfguide_lite.progress import Silent
 from selfguide_lite.task import Example, last_label
 
 needs("torch", "finetuning needs the extra `train`")
@@ -60,7 +60,7 @@ def test_a_task_in_another_script_goes_through_everything(task: Task, model: Pat
     rows = [{"input": example.input + "！", "output": example.output} for example in task.examples]
     (tmp_path / "eval.jsonl").write_text("\n".join(json.dumps(row, ensure_ascii=False) for row in rows), "utf-8")
     task = task.model_copy(update={"eval": tmp_path / "eval.jsonl"})
-    result = run(task, tmp_path / "run.db", model=model, listener=Silent())
+    result = run(task, tmp_path / "run.db", model=model, listener=NullListener())
     assert result.pairs > 0 and result.adapter is not None and result.adapter.is_file()
     assert result.gain is None and result.verdict.startswith("Not measured: 3 evaluation rows")
     with Store.open(tmp_path / "run.db", read_only=True) as store:

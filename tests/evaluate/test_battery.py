@@ -9,21 +9,22 @@ from click.testing import CliRunner
 from llamas import random_lora
 
 from selfguide_lite.cli import main
-from selfguide_lite.errors import SelfguideError
-from selfguide_lite.evaluate import EvalRow, Measurement, measure
+from selfguide_lite.core.errors import SelfguideError
+from selfguide_lite.core.model_info import ModelInfo
+from selfguide_lite.core.resources import resource
+from selfguide_lite.core.settings import Settings
+from selfguide_lite.evaluate import Measurement, measure
 from selfguide_lite.evaluate.answering import score_labels
-from selfguide_lite.evaluate.asking import answer_prompt
-from selfguide_lite.evaluate.calibration import calibrated, likeliest, wanted_shares
-from selfguide_lite.finetune.predict import Way, choose_way, predict
 from selfguide_lite.llm import open_engine
-from selfguide_lite.llm.base import ModelInfo
+from selfguide_lite.methods.asking import answer_prompt
+from selfguide_lite.methods.calibration import calibrated, likeliest, wanted_shares
+from selfguide_lite.predict import Way, choose_way, predict
 from selfguide_lite.prompts import Prompts
-from selfguide_lite.resources import resource
-from selfguide_lite.settings import Settings
 from selfguide_lite.store import Adapter, NewInput, NewOutput, Store, VerdictRow
 from selfguide_lite.store.verdicts import add_verdict, latest_verdict
 from selfguide_lite.synthesis import annotate
 from selfguide_lite.task import load_task
+from selfguide_lite.task.eval_rows import EvalRow
 
 pytestmark = pytest.mark.slow
 

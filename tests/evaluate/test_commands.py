@@ -8,11 +8,11 @@ from click.testing import CliRunner
 
 from selfguide_lite.cli import main
 from selfguide_lite.cli.common import given_settings
+from selfguide_lite.core.resources import resource
+from selfguide_lite.core.settings import Settings
 from selfguide_lite.evaluate import Gain
-from selfguide_lite.evaluate.methods import WhatIf, unanswered_copy
-from selfguide_lite.evaluate.search import Found, Trial, grid, write_settings
-from selfguide_lite.resources import resource
-from selfguide_lite.settings import Settings
+from selfguide_lite.experiments.methods import SettingsOverlay, unanswered_copy
+from selfguide_lite.experiments.search import Found, Trial, grid, write_settings
 from selfguide_lite.store import NewInput, NewOutput, Store
 from selfguide_lite.task import Task, load_task
 
@@ -157,7 +157,7 @@ def test_self_consistency_is_left_out_of_sampled_answers(folder: Path) -> None:
         first = dict(copy.connection.execute("SELECT input_id, label FROM output WHERE sample = 0 AND label <> ''"))
     assert asked and {n for _, n in asked} == {3}
     with Store.open(place) as copy:
-        pairs = WhatIf(copy, {"consistency_filter": False}).pairs(task_id)
+        pairs = SettingsOverlay(copy, {"consistency_filter": False}).pairs(task_id)
     assert line["pairs"] == len(pairs) > 0
     first_ones = [(pair.output, first[pair.input_id]) for pair in pairs if pair.input_id in first]
     assert first_ones and all(output == label for output, label in first_ones)  # the first one, no vote

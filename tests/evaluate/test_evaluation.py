@@ -9,21 +9,22 @@ from click.testing import CliRunner
 
 from selfguide_lite.cli import main
 from selfguide_lite.cli.common import given_settings
-from selfguide_lite.errors import SelfguideError
-from selfguide_lite.evaluate import EvalRow, changes, confusion, evaluate
-from selfguide_lite.evaluate.again import run_rounds
-from selfguide_lite.evaluate.asking import answer_prompt
-from selfguide_lite.evaluate.comparison import compare, methods_for
+from selfguide_lite.core.errors import SelfguideError
+from selfguide_lite.core.settings import Settings
+from selfguide_lite.evaluate import changes, confusion, evaluate
 from selfguide_lite.evaluate.evaluation import clean_rows
-from selfguide_lite.evaluate.methods import Chosen, LeaveOneOut, WhatIf, icl_examples, in_turn, seed_pairs
-from selfguide_lite.evaluate.search import Candidate, grid, within_budget
+from selfguide_lite.experiments.comparison import compare, methods_for
+from selfguide_lite.experiments.iterations import run_rounds
+from selfguide_lite.experiments.methods import Chosen, LeaveOneOut, SettingsOverlay, icl_examples, in_turn, seed_pairs
+from selfguide_lite.experiments.search import Candidate, grid, within_budget
 from selfguide_lite.gguf.random_model import Geometry, write_random_llama
 from selfguide_lite.llm import open_engine
-from selfguide_lite.natural_instructions import eval_jsonl, task_yaml
+from selfguide_lite.methods.asking import answer_prompt
 from selfguide_lite.prompts import Prompts
-from selfguide_lite.settings import Settings
 from selfguide_lite.store import NewInput, NewOutput, Pair, Prediction, Store
 from selfguide_lite.task import Example, Task, load_task
+from selfguide_lite.task.eval_rows import EvalRow
+from selfguide_lite.task.natural_instructions import eval_jsonl, task_yaml
 
 pytestmark = pytest.mark.slow
 
@@ -174,14 +175,14 @@ def test_what_if_leaves_no_trace(store):
     task_id = filled(store)
     usual = store.pairs(task_id)
     settings = store.connection.execute("SELECT * FROM setting ORDER BY key").fetchall()
-    seen = WhatIf(store, {"noise_filter": False, "min_share": 0.85})
+    seen = SettingsOverlay(store, {"noise_filter": False, "min_share": 0.85})
     assert len(seen.pool(task_id)) == len(store.pool(task_id)) + 2
     assert {pair.output for pair in seen.pairs(task_id)} == {"good"}
-    assert WhatIf(store, {"random_labels": True}).pairs(task_id) != usual
+    assert SettingsOverlay(store, {"random_labels": True}).pairs(task_id) != usual
     assert store.connection.execute("SELECT * FROM setting ORDER BY key").fetchall() == settings
     assert store.pairs(task_id) == usual and len(usual) == 18
     with pytest.raises(ValueError, match="no filter settings: rounds"):
-        WhatIf(store, {"rounds": 3})
+        SettingsOverlay(store, {"rounds": 3})
     with pytest.raises(SelfguideError, match="cannot read"):
         seen._rows("SELECT * FROM nowhere")
     assert not store.connection.in_transaction
@@ -192,7 +193,7 @@ def test_what_is_written_through_what_if_stays(store, engine):
     from selfguide_lite.synthesis import annotate
 
     task_id = filled(store)
-    annotate(WhatIf(store, {"noise_filter": False}), task_id, engine, Prompts(), SETTINGS, 1)
+    annotate(SettingsOverlay(store, {"noise_filter": False}), task_id, engine, Prompts(), SETTINGS, 1)
     answered = store.connection.execute("SELECT count(DISTINCT input_id) FROM output").fetchone()[0]
     assert answered == 20 and len(store.pairs(task_id)) == 18
 

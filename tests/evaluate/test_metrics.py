@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from rouge_score.rouge_scorer import RougeScorer
 
 from selfguide_lite.evaluate import bootstrap, exact_match, macro_f1, paired_gain, rouge_l, score_answers
-from selfguide_lite.evaluate.metrics import normalize, recall_by_label
+from selfguide_lite.evaluate.metrics import recall_by_label
+from selfguide_lite.task.text import normalize
 
 ODD_TEXTS = [
     "",

@@ -4,8 +4,9 @@ import json
 
 import pytest
 
-from selfguide_lite.errors import SelfguideError
-from selfguide_lite.evaluate.rows import (
+from selfguide_lite.core.errors import SelfguideError
+from selfguide_lite.task import Example, Task
+from selfguide_lite.task.eval_rows import (
     EvalRow,
     eval_rows,
     load_eval,
@@ -14,7 +15,6 @@ from selfguide_lite.evaluate.rows import (
     unseen_labels,
     without_leaks,
 )
-from selfguide_lite.task import Example, Task
 
 TASK = Task(
     name="t",

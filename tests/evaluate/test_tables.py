@@ -2,12 +2,13 @@
 
 from pathlib import Path
 
+from selfguide_lite.core.resources import resource
 from selfguide_lite.evaluate import Evaluation, Gain, Measurement, Verdict
-from selfguide_lite.evaluate.again import Round, Rounds
-from selfguide_lite.evaluate.comparison import Compared, Comparison
 from selfguide_lite.evaluate.evaluation import Change
-from selfguide_lite.evaluate.search import Candidate, Found, Trial
-from selfguide_lite.evaluate.tables import (
+from selfguide_lite.experiments.comparison import Compared, Comparison
+from selfguide_lite.experiments.iterations import Iteration, Rounds
+from selfguide_lite.experiments.search import Candidate, Found, Trial
+from selfguide_lite.experiments.tables import (
     change_lines,
     comparison_text,
     comparisons_markdown,
@@ -20,7 +21,6 @@ from selfguide_lite.evaluate.tables import (
     text_table,
     untested_advice,
 )
-from selfguide_lite.resources import resource
 from selfguide_lite.store import Prediction
 from selfguide_lite.task import load_task
 
@@ -137,7 +137,7 @@ def test_search_and_rounds():
     ]
     assert found.as_json()["trials"][1]["worst"] is None
 
-    rounds = [Round(n, Path("d"), Path("m"), Path("a"), 280, gain(0.5, 0.5 + n / 10, 0.1)) for n in (1, 2)]
+    rounds = [Iteration(n, Path("d"), Path("m"), Path("a"), 280, gain(0.5, 0.5 + n / 10, 0.1)) for n in (1, 2)]
     verdict = Verdict("exact match", 300, "Better than every prompting tried", gain(0.5, 0.7, 0.1), "finetuned scored")
     shown = rounds_text(Rounds("t", tuple(rounds), rounds[1], verdict, {"few-shot": 0.5, "finetuned scored": 0.7}))
     assert "round 2 on the 300 other rows" in shown and "Better than every prompting" in shown

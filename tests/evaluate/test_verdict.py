@@ -6,10 +6,10 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from selfguide_lite.errors import SelfguideError
+from selfguide_lite.core.errors import SelfguideError
 from selfguide_lite.evaluate import Evaluation
-from selfguide_lite.evaluate.names import names_of, parts, simplicity
 from selfguide_lite.evaluate.verdict import best_of, cross_fitted, crossed_gain, is_better, judge, unmeasured
+from selfguide_lite.methods.names import names_of, parts, simplicity
 from selfguide_lite.store import Prediction
 
 PROMPTING = names_of(("zero-shot", "few-shot"), "classification")

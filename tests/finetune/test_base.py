@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from llamas import random_llama
 
-from selfguide_lite.errors import SelfguideError
+from selfguide_lite.core.errors import SelfguideError
 from selfguide_lite.finetune.base import base_folder
 from selfguide_lite.gguf import to_hf
 from selfguide_lite.gguf.reader import GgufFile
@@ -138,7 +138,7 @@ def test_neither_folder_nor_name(gguf: GgufFile, tmp_path: Path, name: str, monk
 FETCH = """
 import sys
 from pathlib import Path
-from selfguide_lite.errors import SelfguideError
+from selfguide_lite.core.errors import SelfguideError
 from selfguide_lite.finetune.base import base_folder
 from selfguide_lite.gguf.reader import GgufFile
 try:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from needs import needs
 
-from selfguide_lite.resources import resource
+from selfguide_lite.core.resources import resource
 
 needs("unsloth")
 

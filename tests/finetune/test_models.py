@@ -176,7 +176,7 @@ def test_no_hub(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["vicuna", "a/b", "a/b/c.bin", "a/../c.gguf", "a//c.gguf"])
 def test_names(name: str) -> None:
-    from selfguide_lite.errors import SelfguideError
+    from selfguide_lite.core.errors import SelfguideError
     from selfguide_lite.models import pull
 
     with pytest.raises(SelfguideError, match="no model's name"):

@@ -13,10 +13,10 @@ from llamas import random_llama, random_lora
 from needs import needs
 
 from selfguide_lite.cli import main
+from selfguide_lite.core.hashing import file_sha256
+from selfguide_lite.core.resources import resource
 from selfguide_lite.finetune import memory
 from selfguide_lite.gguf.adapter import write_adapter
-from selfguide_lite.llm.hashing import file_sha256
-from selfguide_lite.resources import resource
 
 pytestmark = pytest.mark.slow
 

@@ -7,7 +7,9 @@ import pytest
 from datasets_for_tests import TASK
 from llamas import random_llama
 
-from selfguide_lite.errors import SelfguideError
+from selfguide_lite.core.errors import SelfguideError
+from selfguide_lite.core.resources import resource
+from selfguide_lite.core.settings import Settings
 from selfguide_lite.finetune.memory import Shape, check_memory, training_memory
 from selfguide_lite.finetune.options import TrainOptions, rate_for
 from selfguide_lite.finetune.rows import make_rows, padded
@@ -15,8 +17,6 @@ from selfguide_lite.llm import open_engine
 from selfguide_lite.llm.chat import ChatFormat
 from selfguide_lite.llm.native import Model
 from selfguide_lite.prompts import Prompts
-from selfguide_lite.resources import resource
-from selfguide_lite.settings import Settings
 from selfguide_lite.store import Pair
 
 PAIRS = [Pair(1, "a sky", "blue"), Pair(2, "two words", "dark green"), Pair(3, "odd </s> one", "</s> 🎉 red")]
@@ -124,7 +124,5 @@ def test_nothing_of_torch_is_imported_early() -> None:
     import sys
 
     code = "import sys, selfguide_lite.finetune, selfguide_lite.gguf.to_hf; print('torch' in sys.modules)"
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, cwd=Path(__file__).parents[2]
-    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=Path(__file__).parents[2])
     assert done.stdout.strip() == "False"

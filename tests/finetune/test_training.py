@@ -19,18 +19,18 @@ from llamas import llama_cpp_logits, random_llama
 from needs import needs
 
 from selfguide_lite.cli import main
-from selfguide_lite.finetune.handover import write_handover
+from selfguide_lite.core.hashing import file_sha256
+from selfguide_lite.core.paths import adapter_path, lora_dir
+from selfguide_lite.core.resources import resource
+from selfguide_lite.export.runtime_export import write_handover
 from selfguide_lite.finetune.rows import make_rows
 from selfguide_lite.gguf import to_hf
 from selfguide_lite.gguf.adapter import read_adapter
 from selfguide_lite.gguf.reader import GgufFile
 from selfguide_lite.gguf.to_hf import hf_folder
 from selfguide_lite.llm.chat import ChatFormat
-from selfguide_lite.llm.hashing import file_sha256
 from selfguide_lite.llm.native import Model
-from selfguide_lite.places import adapter_path, lora_dir
 from selfguide_lite.prompts import Prompts
-from selfguide_lite.resources import resource
 from selfguide_lite.store import NewInput, NewOutput, Store
 from selfguide_lite.task import Task
 
@@ -107,9 +107,7 @@ def test_killed_and_resumed_is_as_never_killed(
 ) -> None:
     db = filled(tmp_path / "colours.db")
     folder = lora_dir(db, "colours")
-    child = subprocess.Popen(
-        command("train", "-d", db, "-m", TINY, *OPTIONS, "-q"), cwd=ROOT, start_new_session=True
-    )
+    child = subprocess.Popen(command("train", "-d", db, "-m", TINY, *OPTIONS, "-q"), cwd=ROOT, start_new_session=True)
     deadline = time.monotonic() + 240
     while not (folder / "checkpoint-4" / "trainer_state.json").exists():
         assert child.poll() is None and time.monotonic() < deadline
@@ -119,9 +117,7 @@ def test_killed_and_resumed_is_as_never_killed(
     assert not adapter_path(db, "colours").exists()
     (folder / "checkpoint-6").mkdir(exist_ok=True)  # one that was being written
     (folder / "checkpoint-6" / "trainer_state.json").unlink(missing_ok=True)
-    again = subprocess.run(
-        command("train", "-d", db, "-m", TINY, *OPTIONS), cwd=ROOT, capture_output=True, text=True
-    )
+    again = subprocess.run(command("train", "-d", db, "-m", TINY, *OPTIONS), cwd=ROOT, capture_output=True, text=True)
     assert again.returncode == 0, again.stderr
     whole, resumed = read_adapter(adapter_path(trained[0], "colours")), read_adapter(adapter_path(db, "colours"))
     for name, (_, b) in whole.pairs.items():
@@ -135,9 +131,7 @@ def test_killed_and_resumed_is_as_never_killed(
         for ours, theirs in zip(store.train_steps(runs[0][0]), other.train_steps(first.run_id), strict=True):
             assert ours.loss == pytest.approx(theirs.loss, rel=1e-3)
     # done is done
-    third = subprocess.run(
-        command("train", "-d", db, "-m", TINY, *OPTIONS), cwd=ROOT, capture_output=True, text=True
-    )
+    third = subprocess.run(command("train", "-d", db, "-m", TINY, *OPTIONS), cwd=ROOT, capture_output=True, text=True)
     assert third.returncode == 0
     assert "already trained" in third.stderr
 

@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 from llamas import random_llama, random_lora
 
-from selfguide_lite.errors import SelfguideError
+from selfguide_lite.core.errors import SelfguideError
+from selfguide_lite.core.hashing import file_sha256
 from selfguide_lite.gguf.adapter import adapter_base, check_adapter, read_adapter, write_adapter
 from selfguide_lite.gguf.merge import merge
 from selfguide_lite.gguf.quantize import FILE_TYPES
 from selfguide_lite.gguf.reader import GgufFile
 from selfguide_lite.gguf.to_hf import MARKER, _llama3_factors, geometry, hf_folder, permute, unpermute
-from selfguide_lite.llm.hashing import file_sha256
 
 
 @pytest.fixture(scope="module")

@@ -10,12 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from llamas import random_llama
 
-from selfguide_lite.errors import SelfguideError
+from selfguide_lite.core.errors import SelfguideError
+from selfguide_lite.core.resources import resource
 from selfguide_lite.gguf.reader import GgufFile
 from selfguide_lite.gguf.to_hf import hf_folder
 from selfguide_lite.gguf.tokenizer import write_tokenizer
 from selfguide_lite.llm.native import Model
-from selfguide_lite.resources import resource
 
 tokenizers = pytest.importorskip("tokenizers", reason="comes with the packages for training")
 

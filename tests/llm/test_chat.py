@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from selfguide_lite.errors import SelfguideError
+from selfguide_lite.core.errors import SelfguideError
+from selfguide_lite.core.messages import Message
 from selfguide_lite.gguf.random_model import VocabularyKind, write_random_llama
-from selfguide_lite.llm.base import Message
 from selfguide_lite.llm.chat import ChatFormat
 from selfguide_lite.llm.native import Model
 

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import chisquare, kstest
 
-from selfguide_lite.llm.draw import Drawer, Rule, largest, stream, uniforms
+from selfguide_lite.llm.draw import Rule, Sampler, largest, stream, uniforms
 
 
 def expected(logits: np.ndarray, rule: Rule) -> np.ndarray:
@@ -52,7 +52,7 @@ def test_draws_follow_the_distribution(rule: Rule, size: int) -> None:
     count = len(CHANCES) // 2
     owners = np.repeat(np.array([0, 2]), count)
     chances = CHANCES
-    tokens, logprobs = Drawer().draw(rows, [rule, Rule(0, 0, 1), rule], owners, chances)
+    tokens, logprobs = Sampler().draw(rows, [rule, Rule(0, 0, 1), rule], owners, chances)
     for row in (0, 2):
         shares = expected(rows[row].astype(np.float64), rule)
         seen = np.bincount(tokens[owners == row], minlength=size)
@@ -85,17 +85,17 @@ def test_a_sample_does_not_depend_on_its_neighbours(seed: int, top_k: int, top_p
     rules = [Rule(0.9, top_k, top_p), Rule(0.0, 0, 1.0), Rule(0.3, 5, 1.0)] * 2
     owners = np.repeat(np.arange(6), 4)
     chances = rng.random(24)
-    together, logprobs = Drawer().draw(rows, rules, owners, chances)
+    together, logprobs = Sampler().draw(rows, rules, owners, chances)
     for row in range(6):
         mine = owners == row
-        alone = Drawer().draw(rows[row : row + 1], rules[row : row + 1], np.zeros(4, np.int64), chances[mine])
+        alone = Sampler().draw(rows[row : row + 1], rules[row : row + 1], np.zeros(4, np.int64), chances[mine])
         np.testing.assert_array_equal(alone[0], together[mine])
         np.testing.assert_array_equal(alone[1], logprobs[mine])
 
 
 def test_greedy_takes_the_first_of_the_largest() -> None:
     rows = np.array([[0, 3, 3, 1], [9, 0, 0, 9]], np.float32)
-    tokens, _ = Drawer().draw(rows, [Rule(0, 2, 0.5)] * 2, np.array([0, 1, 1]), np.array([0.9, 0.0, 0.99]))
+    tokens, _ = Sampler().draw(rows, [Rule(0, 2, 0.5)] * 2, np.array([0, 1, 1]), np.array([0.9, 0.0, 0.99]))
     assert tokens.tolist() == [1, 0, 0]
 
 
@@ -104,7 +104,7 @@ def test_greedy_takes_the_first_of_the_largest() -> None:
 def test_the_edges_of_the_unit_interval_give_tokens_that_may_be_drawn(rule: Rule, chance: float) -> None:
     rows = np.full((1, 130), -np.inf, np.float32)
     rows[0, [3, 70]] = [1.0, 0.5]
-    tokens, _ = Drawer().draw(rows, [rule], np.zeros(1, np.int64), np.array([chance]))
+    tokens, _ = Sampler().draw(rows, [rule], np.zeros(1, np.int64), np.array([chance]))
     assert tokens[0] in (3, 70)
 
 

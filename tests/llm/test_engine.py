@@ -14,11 +14,12 @@ from asking import SMALL, ask, leave_early, next_logprobs, texts
 from llamas import random_lora
 from scipy.stats import chisquare
 
-from selfguide_lite.errors import SelfguideError
+from selfguide_lite.core.errors import SelfguideError
+from selfguide_lite.core.messages import Message
 from selfguide_lite.gguf.adapter import write_adapter
 from selfguide_lite.gguf.random_model import VocabularyKind, write_random_llama
 from selfguide_lite.llm import llama, model_path, open_engine
-from selfguide_lite.llm.base import Completion, Message, Request
+from selfguide_lite.llm.base import Completion, Request
 from selfguide_lite.llm.batching import _whole
 from selfguide_lite.llm.llama import LlamaEngine, Tuning
 from selfguide_lite.llm.native import Context, ContextOptions, Model

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 from asking import next_logprobs
 
+from selfguide_lite.core.messages import Message
 from selfguide_lite.gguf.random_model import Geometry, VocabularyKind, write_random_llama
-from selfguide_lite.llm.base import Message, Request, ScoreRequest
+from selfguide_lite.llm.base import Request, ScoreRequest
 from selfguide_lite.llm.llama import LlamaEngine, Tuning
 
 LABELS = ("yes", "yes and no", "no", "yes and", "good question", "y", "")

@@ -16,10 +16,11 @@ from pathlib import Path
 import pytest
 from needs import needs
 
-from selfguide_lite.errors import SelfguideError
+from selfguide_lite.core.errors import SelfguideError
+from selfguide_lite.core.messages import Message
 from selfguide_lite.gguf.random_model import Geometry, write_random_llama
 from selfguide_lite.llm import open_engine
-from selfguide_lite.llm.base import Completion, Message, Request, ScoreRequest
+from selfguide_lite.llm.base import Completion, Request, ScoreRequest
 from selfguide_lite.llm.server import ServerEngine, ServerOptions
 
 needs("openai", "needs the extra `server`")

@@ -7,15 +7,15 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from selfguide_lite.cache import cache_dir, read_json, write_json
 from selfguide_lite.cli import main
-from selfguide_lite.errors import SelfguideError
+from selfguide_lite.core.cache import cache_dir, read_json, write_json
+from selfguide_lite.core.errors import SelfguideError
+from selfguide_lite.core.hashing import file_sha256
+from selfguide_lite.core.resources import resource
 from selfguide_lite.gguf.random_model import write_random_llama
 from selfguide_lite.llm import llama, tuning
-from selfguide_lite.llm.hashing import file_sha256
 from selfguide_lite.llm.llama import Tuning
 from selfguide_lite.llm.native import Model
-from selfguide_lite.resources import resource
 
 
 @pytest.fixture

@@ -11,12 +11,12 @@ from click.testing import CliRunner
 from llamas import random_llama, random_lora
 
 from selfguide_lite.cli import main
+from selfguide_lite.core.hashing import file_sha256
 from selfguide_lite.gguf import quantize as quantizing
 from selfguide_lite.gguf.adapter import check_adapter, write_adapter
 from selfguide_lite.gguf.quantize import quantize
 from selfguide_lite.gguf.reader import GgufFile
 from selfguide_lite.llm import Message, ScoreRequest, open_engine, working_copy
-from selfguide_lite.llm.hashing import file_sha256
 from selfguide_lite.llm.llama import LlamaEngine, Tuning
 from selfguide_lite.llm.native import Model
 from selfguide_lite.llm.tuning import Measured, has_gpu, keep

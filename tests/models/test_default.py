@@ -16,11 +16,11 @@ import pytest
 from click.testing import CliRunner
 
 from selfguide_lite.cli import main
-from selfguide_lite.errors import SelfguideError
+from selfguide_lite.core.errors import SelfguideError
+from selfguide_lite.core.resources import resource
 from selfguide_lite.llm import model_path
 from selfguide_lite.models import DEFAULT, KNOWN, PackageFile, default_model
 from selfguide_lite.models.package import pull_from_package
-from selfguide_lite.resources import resource
 
 ROOT = Path(__file__).resolve().parents[2]
 PULL = f"selfguide models pull {DEFAULT}"

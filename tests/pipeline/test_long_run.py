@@ -14,11 +14,11 @@ from pathlib import Path
 import psutil
 import pytest
 
+from selfguide_lite.core.progress import NullListener, Stage
+from selfguide_lite.core.settings import Settings
 from selfguide_lite.gguf.random_model import Geometry, write_random_llama
 from selfguide_lite.llm import open_engine
-from selfguide_lite.progress import Silent, Stage
 from selfguide_lite.prompts import Prompts
-from selfguide_lite.settings import Settings
 from selfguide_lite.store import Store
 from selfguide_lite.synthesis import annotate, generate
 from selfguide_lite.task import Example, Task
@@ -57,7 +57,7 @@ class Measured:
     size: int
 
 
-class Meter(Silent):
+class Meter(NullListener):
     """Measures at every tenth of a stage, and prints what it found as a line of JSON."""
 
     def __init__(self, store: Store):

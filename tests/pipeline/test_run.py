@@ -13,13 +13,13 @@ from proofs import shared
 
 from selfguide_lite import Prompts, SelfguideError, Settings, Store, Task, load_task, run
 from selfguide_lite.cli import main
-from selfguide_lite.evaluate.rows import eval_rows
+from selfguide_lite.core.progress import NullListener, Stage
+from selfguide_lite.core.resources import resource
 from selfguide_lite.gguf.random_model import write_random_llama
 from selfguide_lite.llm import open_engine
 from selfguide_lite.pipeline import RunResult
-from selfguide_lite.progress import Silent, Stage
-from selfguide_lite.resources import resource
 from selfguide_lite.synthesis import annotate, generate
+from selfguide_lite.task.eval_rows import eval_rows
 
 pytestmark = pytest.mark.slow
 
@@ -38,7 +38,7 @@ QUICK = {
 TINY = resource("data/tiny-vicuna.gguf")
 
 
-class Stages(Silent):
+class Stages(NullListener):
     """Remembers which stages had work, which were done, and what was noted."""
 
     def __init__(self) -> None:

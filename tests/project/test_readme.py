@@ -11,7 +11,7 @@ import click
 import pytest
 
 from selfguide_lite.cli import main
-from selfguide_lite.resources import resource
+from selfguide_lite.core.resources import resource
 from selfguide_lite.store import Store
 from selfguide_lite.task import load_task
 

@@ -8,8 +8,8 @@ import pytest
 from data.results.plan import DEFAULT, VARIANTS, planned
 from data.results.record import defaults_sha256
 from data.results.table import differences, headline, page, pooled, records
+from selfguide_lite.core.resources import resource
 from selfguide_lite.evaluate.metrics import macro_f1
-from selfguide_lite.resources import resource
 
 RUNS = resource("data/results/runs")
 

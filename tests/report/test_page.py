@@ -12,7 +12,7 @@ from click.testing import CliRunner
 from stories import HOSTILE, NOTES, SHOP, told
 
 from selfguide_lite.cli import main
-from selfguide_lite.errors import SelfguideError
+from selfguide_lite.core.errors import SelfguideError
 from selfguide_lite.report.facts import collect
 from selfguide_lite.report.page import report_html, write_report
 from selfguide_lite.store import Store

@@ -14,10 +14,10 @@ from rich.cells import cell_len
 from rich.console import Console
 from stories import HOSTILE
 
-from selfguide_lite.progress import FunnelRow, Listener, TrainStep
+from selfguide_lite.core.progress import FunnelRow, Listener, TrainStep
+from selfguide_lite.core.text import duration, neutral, size
 from selfguide_lite.report.progress import RUN_STAGES, LiveDisplay, PlainLines, sparkline
 from selfguide_lite.report.state import JobState
-from selfguide_lite.report.text import duration, neutral, size
 
 CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 

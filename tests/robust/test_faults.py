@@ -28,8 +28,8 @@ from robust_runs import (
 )
 
 from selfguide_lite.cli import main
-from selfguide_lite.files import atomic_write, scratch_folder
-from selfguide_lite.places import adapter_path, lora_dir
+from selfguide_lite.core.files import atomic_write, scratch_folder
+from selfguide_lite.core.paths import adapter_path, lora_dir
 from selfguide_lite.store import connection
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]  # trainings on a busy machine
@@ -338,7 +338,7 @@ def test_the_training_ends_with_the_run(place: Place, written: Path, tmp_path: P
 def test_what_a_killed_process_left_half_written_is_swept_away(tmp_path: Path) -> None:
     """And what a living one is writing is not."""
     begun = (
-        "import time; from pathlib import Path; from selfguide_lite.files import atomic_write, scratch_folder\n"
+        "import time; from pathlib import Path; from selfguide_lite.core.files import atomic_write, scratch_folder\n"
         "with atomic_write(Path('made.gguf')) as part, scratch_folder(Path('.'), '.making-') as folder:\n"
         "    part.write_text('half'); (folder / 'half').write_text('half'); print(flush=True); time.sleep(600)"
     )

@@ -11,12 +11,12 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from robustness_counts import count
 
-from selfguide_lite.errors import SelfguideError
+from selfguide_lite.core.errors import SelfguideError
+from selfguide_lite.core.resources import resource
 from selfguide_lite.gguf.random_model import Geometry, write_random_llama
 from selfguide_lite.gguf.reader import GgufFile
 from selfguide_lite.gguf.to_hf import geometry
 from selfguide_lite.gguf.vocabulary import check_vocabulary
-from selfguide_lite.resources import resource
 
 pytestmark = pytest.mark.slow
 
@@ -200,7 +200,7 @@ def peak(code: str, *arguments: object) -> tuple[int, int, str]:
 READ = """
 import sys
 from pathlib import Path
-from selfguide_lite.errors import SelfguideError
+from selfguide_lite.core.errors import SelfguideError
 from selfguide_lite.gguf.reader import GgufFile
 for name in sys.argv[1:]:
     try:

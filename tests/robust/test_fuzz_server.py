@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from needs import needs
 from robustness_counts import count
 
-from selfguide_lite.errors import SelfguideError
-from selfguide_lite.llm.base import Message, Request
+from selfguide_lite.core.errors import SelfguideError
+from selfguide_lite.core.messages import Message
+from selfguide_lite.llm.base import Request
 from selfguide_lite.llm.server import ServerEngine, ServerOptions
 
 needs("openai", "needs the extra `server`")

@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 from robustness_counts import count
 
 from selfguide_lite.cli import main
-from selfguide_lite.errors import SelfguideError
+from selfguide_lite.core.errors import SelfguideError
 from selfguide_lite.evaluate.metrics import exact_match, rouge_l
-from selfguide_lite.evaluate.rows import EvalRow, load_eval
-from selfguide_lite.natural_instructions import eval_jsonl
 from selfguide_lite.task import fold, last_label, load_task
+from selfguide_lite.task.eval_rows import EvalRow, load_eval
+from selfguide_lite.task.natural_instructions import eval_jsonl
 
 SCALARS = (
     st.none()

@@ -18,9 +18,9 @@ from robustness_counts import count
 
 from selfguide_lite.cli import main
 from selfguide_lite.cli.common import given_settings
-from selfguide_lite.errors import SelfguideError
-from selfguide_lite.resources import resource
-from selfguide_lite.settings import Settings
+from selfguide_lite.core.errors import SelfguideError
+from selfguide_lite.core.resources import resource
+from selfguide_lite.core.settings import Settings
 from selfguide_lite.task import Task, fold, load_task
 
 pytestmark = pytest.mark.slow

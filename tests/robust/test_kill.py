@@ -19,10 +19,11 @@ from needs import needs
 from robust_runs import Place, Watched, begin, check_sound, count, ended, prepare, rows_of
 
 from selfguide_lite import Prompts, Store, load_task
+from selfguide_lite.core.messages import Message
+from selfguide_lite.core.paths import adapter_path, lora_dir
 from selfguide_lite.gguf.adapter import read_adapter
 from selfguide_lite.llm import open_engine
-from selfguide_lite.llm.base import Message, Request
-from selfguide_lite.places import adapter_path, lora_dir
+from selfguide_lite.llm.base import Request
 from selfguide_lite.synthesis.generate import draw_prompt
 
 pytestmark = pytest.mark.slow

@@ -12,7 +12,7 @@ from llamas import random_lora
 from robust_runs import Place, begin, check_one_line, check_sound, count, ended, prepare, random_model, rows_of, tuned
 
 from selfguide_lite.cli import main
-from selfguide_lite.errors import SelfguideError
+from selfguide_lite.core.errors import SelfguideError
 from selfguide_lite.gguf.adapter import write_adapter
 from selfguide_lite.gguf.reader import GgufFile
 from selfguide_lite.llm import open_engine

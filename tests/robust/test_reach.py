@@ -14,7 +14,7 @@ import pytest
 from needs import needs
 from robust_runs import ROOT, rows_of
 
-from selfguide_lite.resources import resource
+from selfguide_lite.core.resources import resource
 
 pytestmark = pytest.mark.slow
 

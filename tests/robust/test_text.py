@@ -14,13 +14,13 @@ from rich.console import Console
 from robustness_counts import count
 
 from selfguide_lite.cli import main
-from selfguide_lite.evaluate.rows import EvalRow
-from selfguide_lite.natural_instructions import eval_jsonl, task_yaml
-from selfguide_lite.progress import FunnelRow, Listener
+from selfguide_lite.core.progress import FunnelRow, Listener
 from selfguide_lite.report.progress import RUN_STAGES, LiveDisplay, PlainLines
 from selfguide_lite.store import Store
 from selfguide_lite.store.store import clean
 from selfguide_lite.task import load_task
+from selfguide_lite.task.eval_rows import EvalRow
+from selfguide_lite.task.natural_instructions import eval_jsonl, task_yaml
 
 pytestmark = pytest.mark.slow
 

@@ -19,14 +19,14 @@ from llamas import random_lora
 from robustness_counts import count
 
 from selfguide_lite.cli import main
-from selfguide_lite.evaluate.rows import EvalRow
+from selfguide_lite.core.settings import Settings
 from selfguide_lite.gguf.adapter import write_adapter
 from selfguide_lite.gguf.random_model import Geometry, write_random_llama
 from selfguide_lite.llm import Message
 from selfguide_lite.llm.chat import ChatFormat
 from selfguide_lite.llm.native import Model
-from selfguide_lite.natural_instructions import eval_jsonl, task_yaml
-from selfguide_lite.settings import Settings
+from selfguide_lite.task.eval_rows import EvalRow
+from selfguide_lite.task.natural_instructions import eval_jsonl, task_yaml
 
 pytestmark = pytest.mark.slow
 

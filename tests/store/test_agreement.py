@@ -10,7 +10,7 @@ import store_reading as reading
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from selfguide_lite.settings import Settings
+from selfguide_lite.core.settings import Settings
 from selfguide_lite.store import NewInput, NewOutput, Store
 from selfguide_lite.store.store import FUNNEL_STAGES, clean
 from selfguide_lite.task import Example, Task, fold

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from selfguide_lite.errors import SelfguideError
-from selfguide_lite.settings import Settings
+from selfguide_lite.core.errors import SelfguideError
+from selfguide_lite.core.settings import Settings
 from selfguide_lite.store import Agreement, NewInput, NewOutput, Store
 from selfguide_lite.store.filters import add_filter, drop_filter, list_filters
 from selfguide_lite.task import Example, Task

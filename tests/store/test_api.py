@@ -12,11 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from selfguide_lite.errors import SelfguideError
-from selfguide_lite.files import atomic_write
-from selfguide_lite.llm.base import ModelInfo
-from selfguide_lite.progress import TrainStep
-from selfguide_lite.settings import Settings
+from selfguide_lite.core.errors import SelfguideError
+from selfguide_lite.core.files import atomic_write
+from selfguide_lite.core.model_info import ModelInfo
+from selfguide_lite.core.progress import TrainStep
+from selfguide_lite.core.settings import Settings
 from selfguide_lite.store import NewInput, NewOutput, Store
 from selfguide_lite.task import Example, Task
 

@@ -15,9 +15,9 @@ import pytest
 from click.testing import CliRunner, Result
 
 from selfguide_lite.cli import main
-from selfguide_lite.llm.base import ModelInfo
+from selfguide_lite.core.model_info import ModelInfo
+from selfguide_lite.core.settings import Settings
 from selfguide_lite.prompts import Prompts
-from selfguide_lite.settings import Settings
 from selfguide_lite.store import NewInput, NewOutput, Store
 from selfguide_lite.task import Example, Task
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from sqlite_utils import Database
 
-from selfguide_lite.settings import Settings
+from selfguide_lite.core.settings import Settings
 from selfguide_lite.store import NewInput, NewOutput, Store
 from selfguide_lite.store.migrations import APPLICATION_ID, migrations
 from selfguide_lite.task import NOISE_TERMS, PAPER_NOISE_TERMS, Example, Task, effective_noise_terms

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from selfguide_lite.settings import Settings
+from selfguide_lite.core.settings import Settings
 from selfguide_lite.store import NewInput, NewOutput, Store
 from selfguide_lite.task import Example, Task, fold
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from selfguide_lite.settings import Settings
+from selfguide_lite.core.settings import Settings
 from selfguide_lite.store import FILTER_SETTINGS, NewInput, NewOutput, Store
 from selfguide_lite.store.filter_views import view_files
 from selfguide_lite.task import Example, Task
@@ -240,8 +240,8 @@ def test_a_filter_of_plain_sql_counts_from_the_next_opening(store: Store) -> Non
 
 
 def test_one_join_leads_from_a_pair_to_what_made_it(store: Store) -> None:
-    from selfguide_lite import __version__
-    from selfguide_lite.llm.base import ModelInfo
+    from selfguide_lite.core.model_info import ModelInfo
+    from selfguide_lite.core.version import __version__
     from selfguide_lite.prompts import Prompts
 
     task_id = store.add_task(COPY)

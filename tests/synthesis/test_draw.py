@@ -6,15 +6,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from selfguide_lite.errors import SelfguideError
-from selfguide_lite.llm.base import Message
+from selfguide_lite.core.errors import SelfguideError
+from selfguide_lite.core.messages import Message
+from selfguide_lite.core.resources import resource
+from selfguide_lite.core.settings import Settings
+from selfguide_lite.core.yaml_file import read_yaml
 from selfguide_lite.prompts import Prompts
-from selfguide_lite.resources import resource
-from selfguide_lite.settings import Settings
 from selfguide_lite.store import LabelledInput, PoolInput
 from selfguide_lite.synthesis.generate import InputPrompt, draw_prompt, fruitless_rounds
 from selfguide_lite.task import Task
-from selfguide_lite.yaml_file import read_yaml
 
 PROMPTS = Prompts()
 PAPER = Settings.model_validate(read_yaml(resource("data/settings/paper.yaml"), "settings file").data)

@@ -9,10 +9,10 @@ import click
 import pytest
 
 from selfguide_lite.cli.common import find_db, given_settings
-from selfguide_lite.errors import SelfguideError
-from selfguide_lite.lock import exclusive
-from selfguide_lite.places import default_db, files_dir
-from selfguide_lite.settings import Settings
+from selfguide_lite.core.errors import SelfguideError
+from selfguide_lite.core.lock import exclusive
+from selfguide_lite.core.paths import default_db, files_dir
+from selfguide_lite.core.settings import Settings
 
 
 def test_later_settings_win(tmp_path: Path) -> None:
@@ -66,7 +66,7 @@ def test_which_database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
 def test_a_second_run_is_told_the_first_ones_number(tmp_path: Path) -> None:
     db = tmp_path / "a.db"
     hold = (
-        "import sys, time; from pathlib import Path; from selfguide_lite.lock import exclusive\n"
+        "import sys, time; from pathlib import Path; from selfguide_lite.core.lock import exclusive\n"
         f"with exclusive(Path({str(db)!r})):\n    print('held', flush=True); time.sleep(60)\n"
     )
     with subprocess.Popen([sys.executable, "-c", hold], stdout=subprocess.PIPE, text=True) as first:

@@ -1,0 +1,1 @@
+"""What every room may use: errors, files, text, settings. Knows nothing of the rooms above."""

@@ -1,0 +1,111 @@
+"""Files appear whole or not at all: written beside their place under another name, then renamed into it."""
+
+import fcntl
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from selfguide_lite.core.errors import SelfguideError
+
+
+@contextmanager
+def atomic_write(path: Path) -> Iterator[Path]:
+    """Give a temporary path beside `path` to write to; on success it takes the place of `path`, else it is removed.
+
+    The content is on the disk before the name appears, so a power cut leaves the old file or the new one.
+    Missing parent folders are made.
+
+    :param path: where the file shall appear
+    :raises SelfguideError: where the place cannot be written to (no such folder, no permission, disk full)
+    """
+    with scratch(path) as temporary:
+        yield temporary
+        _settle(temporary, path)
+
+
+@contextmanager
+def scratch(path: Path) -> Iterator[Path]:
+    """Give a temporary path beside `path` that is gone at the end; what killed processes left there goes as well.
+
+    :raises SelfguideError: where the place cannot be written to (no such folder, no permission, disk full)
+    """
+    prefix = f".{path.name[:80]}."
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _sweep(path.parent, prefix, _SUFFIX)
+        descriptor, name = tempfile.mkstemp(prefix=prefix, suffix=_SUFFIX, dir=path.parent)
+    except OSError as error:
+        raise SelfguideError(f"{path}: cannot write here: {error.strerror or error}") from error
+    temporary = Path(name)
+    try:
+        with suppress(OSError):  # some file systems have no locks: then nothing is swept there either
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield temporary
+    except OSError as error:
+        raise SelfguideError(f"{path}: cannot write this file: {error.strerror or error}") from error
+    finally:
+        os.close(descriptor)
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def scratch_folder(parent: Path, prefix: str) -> Iterator[Path]:
+    """Give a folder of its own that is gone at the end; those that killed processes left go as well.
+
+    :param prefix: what the names of all such folders begin with
+    """
+    parent.mkdir(parents=True, exist_ok=True)
+    _sweep(parent, prefix, "")
+    folder = Path(tempfile.mkdtemp(prefix=prefix, dir=parent))
+    held = os.open(folder, os.O_RDONLY)
+    try:
+        with suppress(OSError):
+            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield folder
+    finally:
+        os.close(held)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+_SUFFIX = ".part"
+
+
+def _sweep(folder: Path, prefix: str, suffix: str) -> None:
+    """Remove what nobody holds: half a model left by every crash would fill the disk."""
+    name = re.compile(f"{re.escape(prefix)}[a-z0-9_]{{8}}{re.escape(suffix)}")  # as tempfile makes them
+    found: list[Path] = []
+    with suppress(OSError):  # a folder that may be written and not read
+        found = [left for left in folder.iterdir() if name.fullmatch(left.name)]
+    for left in found:
+        with suppress(OSError):
+            held = os.open(left, os.O_RDONLY)
+            try:
+                fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                if left.is_dir():
+                    shutil.rmtree(left, ignore_errors=True)
+                else:
+                    left.unlink()
+            finally:
+                os.close(held)
+
+
+def _settle(temporary: Path, path: Path) -> None:
+    """Flush to the disk, give the usual permissions (mkstemp's are private), rename."""
+    mask = os.umask(0)
+    os.umask(mask)
+    mode = path.stat().st_mode & 0o777 if path.exists() else 0o666 & ~mask
+    temporary.chmod(mode)
+    with temporary.open("rb") as handle:
+        os.fsync(handle.fileno())
+    temporary.replace(path)
+    with suppress(OSError):  # some file systems cannot sync a folder; the rename itself is done
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)

@@ -1,0 +1,41 @@
+"""One run at a time on one database: a lock file among the run's working files, held for the life of the process."""
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from selfguide_lite.core.errors import SelfguideError
+from selfguide_lite.core.paths import files_dir
+
+
+@contextmanager
+def exclusive(db: Path) -> Iterator[None]:
+    """Hold a database against other runs. Readers are not disturbed.
+
+    The kernel drops the lock with the process, so one that was killed leaves nothing to clear away: the file may stay,
+    the process number in it is only there to be read.
+
+    :param db: the database; need not exist yet
+    :raises SelfguideError: where another process holds it, with its number, or the folder cannot be written
+    """
+    folder = files_dir(db)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    except OSError as error:
+        raise SelfguideError(f"{folder}: cannot write here: {error.strerror}; choose another place with -d") from error
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            holder = os.read(descriptor, 32).decode(errors="replace").strip() or "of unknown number"
+            raise SelfguideError(
+                f"{db}: another run (process {holder}) is working on it; wait for it or stop it"
+            ) from error
+        os.ftruncate(descriptor, 0)
+        os.write(descriptor, f"{os.getpid()}\n".encode())
+        yield
+    finally:
+        os.close(descriptor)

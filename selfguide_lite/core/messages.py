@@ -1,0 +1,14 @@
+"""The turns of a chat."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+Role = Literal["system", "user", "assistant"]
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One turn of a chat. The content is always plain text: it never becomes a control token."""
+
+    role: Role
+    content: str

@@ -1,0 +1,1 @@
+"""What writes and trains more than once: methods compared, settings searched for, iterations."""

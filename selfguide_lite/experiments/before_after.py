@@ -1,0 +1,78 @@
+"""A task's evaluation set by every method, with and without the adapter: what `evaluate` on the command line does."""
+
+from dataclasses import replace
+from pathlib import Path
+
+from selfguide_lite.core.errors import SelfguideError
+from selfguide_lite.core.lock import exclusive
+from selfguide_lite.core.progress import Listener
+from selfguide_lite.evaluate.battery import Measurement, measure
+from selfguide_lite.experiments.run_context import RunContext
+from selfguide_lite.prompts import Prompts
+from selfguide_lite.store import Adapter, Store
+from selfguide_lite.store.verdicts import seed_of
+from selfguide_lite.task import Task
+from selfguide_lite.task.eval_rows import eval_rows
+
+_SEED = 42
+
+
+def measured(
+    task: Task,
+    db: Path,
+    model: Path | None = None,
+    *,
+    adapter: Path | None = None,
+    eval_file: Path | None = None,
+    prompts: Prompts | None = None,
+    listener: Listener | None = None,
+) -> Measurement:
+    """Evaluate the plain model by every way of prompting and, where there is one, the adapter.
+
+    :param db: the run's database; made where there is none, once nothing is wrong with the files
+    :param adapter: GGUF file; None: the database's latest for the task, or none at all
+    :param eval_file: evaluation set in place of the task's own
+    :raises SelfguideError: where a file is missing or does not fit
+    """
+    from selfguide_lite.gguf.adapter import check_adapter
+
+    rows = eval_rows(task, eval_file)
+    tools = RunContext.of(model, None, prompts, _SEED, listener, {})
+    if adapter is not None:
+        if not adapter.is_file():
+            raise SelfguideError(f"{adapter}: no such adapter file; `selfguide run` or `selfguide export` makes one")
+        check_adapter(adapter, tools.model)
+    with exclusive(db), Store.open(db) as store, tools.opened() as engine:
+        task_id = store.add_task(task)
+        known = _known(store, task_id, engine.info.sha256, adapter)
+        place = adapter or (Path(known.path) if known else None)
+        if place is not None:
+            if not place.is_file():
+                raise SelfguideError(
+                    f"{place}: the run's adapter is gone; make it again with `selfguide export`, or use -a"
+                )
+            check_adapter(place, tools.model)
+        # The halves are the run's own, so that the verdict is too.
+        seed = seed_of(store, known.id) if known is not None else None
+        return measure(
+            store, task_id, rows, engine, tools.prompts, task.settings.resolve(task.kind),
+            _at(known, place),
+            listener=tools.listener, seed=_SEED if seed is None else seed,
+        )  # fmt: skip
+
+
+def _at(known: Adapter | None, place: Path | None) -> Adapter | Path | None:
+    """Return the store's adapter as it lies at the given place: a copy is as good."""
+    return place if known is None or place is None else replace(known, path=str(place))
+
+
+def _known(store: Store, task_id: int, model_sha256: str, given: Path | None) -> Adapter | None:
+    """Return the store's latest adapter for this model; where a file is given, only if it is that one."""
+    from selfguide_lite.core.hashing import file_sha256
+
+    latest = store.latest_adapter(task_id)
+    if latest is None:
+        return None
+    if given is not None:
+        return latest if file_sha256(given) == latest.sha256 else None
+    return latest if store.model_sha256(latest.model_id) == model_sha256 else None

@@ -1,0 +1,185 @@
+"""SELF-GUIDE again from the model that it made, as long as the validation score rises.
+
+Every round is a run of its own: the last round's adapter is merged into its model, and the result writes, answers and
+is finetuned like any other. The evaluation set is split; its validation rows decide when to stop, the rest score.
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from selfguide_lite.core.errors import SelfguideError
+from selfguide_lite.core.paths import files_dir
+from selfguide_lite.core.progress import Listener
+from selfguide_lite.evaluate.battery import Battery, Finetuned, keep_verdict
+from selfguide_lite.evaluate.evaluation import Evaluation, clean_rows
+from selfguide_lite.evaluate.statistics import Gain
+from selfguide_lite.evaluate.verdict import Verdict, best_of, judge
+from selfguide_lite.experiments.run_context import RunContext
+from selfguide_lite.methods.names import FINETUNED, AnswerForm, named, usual_form
+from selfguide_lite.prompts import Prompts
+from selfguide_lite.store import Store
+from selfguide_lite.task import Task
+from selfguide_lite.task.eval_rows import EvalRow, eval_rows, split_rows
+
+# What a round's model is written as: near enough to lossless, and half of 16 bits.
+_KIND = "q8_0"
+
+
+@dataclass(frozen=True, slots=True)
+class Iteration:
+    """One round of SELF-GUIDE.
+
+    :param number: counted from 1
+    :param model: GGUF that wrote the data and was finetuned: the first model, or the last round's merged
+    :param adapter: GGUF adapter for `model`
+    :param rise: of the validation score over the round before, over the best prompting in the first
+    """
+
+    number: int
+    db: Path
+    model: Path
+    adapter: Path
+    pairs: int
+    rise: Gain
+
+
+@dataclass(frozen=True, slots=True)
+class Rounds:
+    """All rounds that were run; the last one is not the best where its validation score did not rise.
+
+    :param verdict: on the best round against prompting the first model, on the rows that decided nothing
+    :param means: each method's mean score on these rows
+    """
+
+    task: str
+    rounds: tuple[Iteration, ...]
+    best: Iteration
+    verdict: Verdict
+    means: Mapping[str, float]
+
+    @property
+    def gain(self) -> Gain | None:
+        """Of the best round over the best prompting; None where there were too few rows."""
+        return self.verdict.gain
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the rounds for programs, with the fields that `run --json` has."""
+        return {
+            "task": self.task,
+            "pairs": self.best.pairs,
+            "adapter": str(self.best.adapter),
+            "model": str(self.best.model),
+            "gain": None if self.gain is None else asdict(self.gain),
+            "methods": dict(self.means),
+            "verdict": self.verdict.sentence,
+            "rounds": [
+                {"round": one.number, "pairs": one.pairs, "rise": one.rise.gain, "db": str(one.db)}
+                for one in self.rounds
+            ],
+            "best_round": self.best.number,
+        }
+
+
+def run_rounds(
+    task: Task,
+    db: Path,
+    rounds: int,
+    *,
+    model: Path | None = None,
+    validation: float = 0.2,
+    settings: Mapping[str, Any] | None = None,
+    prompts: Prompts | None = None,
+    seed: int = 42,
+    listener: Listener | None = None,
+    **engine_options: Any,
+) -> Rounds:
+    """Run SELF-GUIDE up to so many times, each from the model that the last one made.
+
+    :param db: the first round's database; those of the others lie among its files
+    :param rounds: at most, 1 or more
+    :param validation: share of the evaluation rows that decides when to stop
+    :param settings: fields of `Settings` to change, over those of the task
+    :raises SelfguideError: where the task has no evaluation set, or a round cannot be done
+    """
+    from selfguide_lite.gguf.merge import merge
+    from selfguide_lite.pipeline import run
+
+    chosen, rest = split_rows(eval_rows(task), validation, seed)
+    tools = RunContext.of(model, settings, prompts, seed, listener, engine_options)
+    unscored = task.model_copy(update={"eval": None})
+
+    done: list[Iteration] = []
+    best: Iteration | None = None
+    last: Evaluation | None = None
+    current = tools.model
+    for number in range(1, rounds + 1):
+        place = db if number == 1 else files_dir(db) / f"round-{number}.db"
+        try:
+            result = run(
+                unscored, place, model=current, settings=tools.changes, prompts=tools.prompts, seed=seed + number - 1,
+                listener=tools.listener, **engine_options,
+            )  # fmt: skip
+        except SelfguideError as error:
+            if best is None:
+                raise
+            tools.listener.note(f"round {number} came to nothing: {error}")
+            break
+        assert result.adapter is not None  # a run with a local model has one
+        usual = usual_form(task.kind)
+        score = _finetuned(tools, place, task, current, result.adapter, chosen, (usual,))[named(FINETUNED, usual)]
+        rise = score.gain_over(last or _best_prompting(tools, db, task, chosen))
+        this = Iteration(number, place, current, result.adapter, result.pairs, rise)
+        done.append(this)
+        tools.listener.note(f"round {number}: validation score {score.mean:.3f}, {100 * rise.gain:+.1f} points")
+        if best is not None and rise.gain <= 0:
+            break
+        best, last = this, score
+        if number < rounds:
+            merged = files_dir(db) / f"round-{number}.gguf"
+            current = merge(current, result.adapter, merged, _KIND)
+    assert best is not None
+    for place in {db, best.db}:  # a row that any of the two generated would be scored for one side alone
+        with Store.open(place, read_only=True) as store:
+            rest = clean_rows(store, store.only_task_id(task.name), rest)[0]
+    if not rest:
+        raise SelfguideError(f"task {task.name!r}: every evaluation row is among the generated inputs")
+    prompting = _prompting(tools, db, task, rest)
+    finetuned = _finetuned(tools, best.db, task, best.model, best.adapter, rest)
+    verdict = judge(prompting, finetuned, task.kind, seed)
+    evaluations = {**prompting, **finetuned}
+    with Store.open(best.db) as store:
+        task_id = store.only_task_id(task.name)
+        known = store.latest_adapter(task_id)
+        here = evaluations if best.db == db else finetuned  # a later round's database has no prompting in it
+        keep_verdict(store, task_id, verdict, here, known.id if known else None)
+    return Rounds(task.name, tuple(done), best, verdict, {name: one.mean for name, one in evaluations.items()})
+
+
+def _prompting(tools: RunContext, db: Path, task: Task, rows: list[EvalRow]) -> dict[str, Evaluation]:
+    with Store.open(db) as store, tools.opened() as engine:
+        task_id = store.only_task_id(task.name)
+        return Battery(store, task_id, engine, rows, tools.prompts, tools.listener).prompting()
+
+
+def _best_prompting(tools: RunContext, db: Path, task: Task, rows: list[EvalRow]) -> Evaluation:
+    done = _prompting(tools, db, task, rows)
+    return done[best_of({name: one.scores for name, one in done.items()})]
+
+
+def _finetuned(
+    tools: RunContext,
+    db: Path,
+    task: Task,
+    model: Path,
+    adapter: Path,
+    rows: list[EvalRow],
+    only: tuple[AnswerForm, ...] | None = None,
+) -> dict[str, Evaluation]:
+    with Store.open(db) as store, tools.opened(model) as engine:
+        task_id = store.only_task_id(task.name)
+        known = store.latest_adapter(task_id)
+        settings = tools.set_for(task).settings
+        tuned = Finetuned.of(store, task_id, settings, adapter, known.id if known else None)
+        return Battery(store, task_id, engine, rows, tools.prompts, tools.listener).finetuned(tuned, only)

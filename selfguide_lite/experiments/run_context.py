@@ -1,0 +1,133 @@
+"""What every job of several trainings works with: model, prompts, seed, and how the model is opened and trained.
+
+Knows nothing of what is compared or searched for.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+from selfguide_lite.core.progress import Listener, NullListener
+from selfguide_lite.core.settings import Settings
+from selfguide_lite.experiments.methods import Chosen
+from selfguide_lite.llm.base import Engine
+from selfguide_lite.prompts import Prompts
+from selfguide_lite.store import Pair, Store
+from selfguide_lite.task import Task
+
+
+@contextmanager
+def opened(model: Path, **options: Any) -> Iterator[Any]:
+    """Open a model's engine, which can change adapters, and close it at the end."""
+    from selfguide_lite.llm import open_engine
+
+    engine = open_engine(model, **options)
+    try:
+        yield engine
+    finally:
+        engine.close()
+
+
+def pairs_key(pairs: Sequence[Pair]) -> str:
+    """SHA-256 of what pairs teach: their texts in their order."""
+    content = [[pair.input, pair.output] for pair in pairs]
+    return hashlib.sha256(json.dumps(content, ensure_ascii=False).encode()).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class RunContext:
+    """The same for every task and method of a job.
+
+    :param changes: fields of `Settings` to change, over those of a task
+    :param seed: fixes generations, samples and training
+    :param engine_options: further arguments of `open_engine`, such as `n_ctx`
+    """
+
+    model: Path
+    changes: Mapping[str, Any]
+    prompts: Prompts
+    seed: int
+    listener: Listener
+    engine_options: Mapping[str, Any]
+
+    @classmethod
+    def of(
+        cls,
+        model: Path | None,
+        settings: Mapping[str, Any] | None,
+        prompts: Prompts | None,
+        seed: int,
+        listener: Listener | None,
+        engine_options: Mapping[str, Any],
+    ) -> Self:
+        """Fill in what was left open.
+
+        :param model: None: `$SELFGUIDE_MODEL`, else the default model
+        :raises SelfguideError: where there is no such model
+        """
+        from selfguide_lite.llm import model_path
+
+        return cls(
+            model_path(model),
+            dict(settings or {}),
+            prompts or Prompts(),
+            seed,
+            listener or NullListener(),
+            engine_options,
+        )
+
+    def opened(self, model: Path | None = None) -> Any:
+        """Open the model's engine, or another model's in the same way, as a context."""
+        return opened(model or self.model, **self.engine_options)
+
+    def set_for(self, task: Task, changes: Mapping[str, Any] | None = None) -> Task:
+        """Return a task with the job's settings over its own, and further ones over these."""
+        return task.model_copy(update={"settings": task.settings.changed({**self.changes, **(changes or {})})})
+
+    def write(self, store: Store, task_id: int, engine: Engine, settings: Settings) -> None:
+        """Write a task's inputs, or what is missing of them."""
+        from selfguide_lite.synthesis import generate
+
+        generate(store, task_id, engine, self.prompts, settings, self.seed, self.listener)
+
+    def answer(self, store: Store, task_id: int, engine: Engine, settings: Settings) -> None:
+        """Answer the inputs that passed the filters as the store shows them, or those that lack answers."""
+        from selfguide_lite.synthesis import annotate
+
+        annotate(store, task_id, engine, self.prompts, settings, self.seed, self.listener)
+
+    def train_beside(
+        self,
+        db: Path,
+        task: Task,
+        pairs: Sequence[Pair],
+        place: Path,
+        settings: Settings,
+        prompts: Prompts | None = None,
+    ) -> Path:
+        """Finetune on given pairs and return the GGUF adapter; a finetune that was finished before is not done again.
+
+        :param db: a database that keeps this training's steps, apart from a run's own
+        :param place: folder for the LoRA, its checkpoints and the adapter
+        :param prompts: that ask for the pairs' outputs, where they are not the job's
+        :raises SelfguideError: where there is nothing to learn or the model cannot be trained
+        """
+        from selfguide_lite.finetune import TrainOptions, train
+        from selfguide_lite.gguf.adapter import write_adapter
+
+        place.mkdir(parents=True, exist_ok=True)
+        adapter = place / "adapter.gguf"
+        with Store.open(db) as store:
+            task_id = store.add_task(task.model_copy(update={"settings": Settings()}))
+            result = train(
+                Chosen(store, pairs), task_id, model=self.model, prompts=prompts or self.prompts,
+                options=TrainOptions.from_settings(settings, seed=self.seed), out=place / "lora",
+                listener=self.listener,
+            )  # fmt: skip
+            if not (result.skipped and adapter.is_file()):
+                write_adapter(result.folder, self.model, adapter)
+        return adapter

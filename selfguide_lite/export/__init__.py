@@ -1,0 +1,1 @@
+"""What leaves the project: adapters, and files for other programs."""

@@ -1,0 +1,206 @@
+"""Answers a stream of inputs in the way that was found to be best, many at once, in their order.
+
+Which way that is, was found out by evaluation and lies in the store: the finetuned model or a prompting, and whether
+its free text counts, its labels' probabilities, or these calibrated.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+from selfguide_lite.core.errors import SelfguideError
+from selfguide_lite.core.hashing import file_sha256
+from selfguide_lite.llm.base import Engine, Request, ScoreRequest
+from selfguide_lite.llm.shares import shares
+from selfguide_lite.methods.asking import answer_prompt
+from selfguide_lite.methods.calibration import calibrated, likeliest, wanted_shares
+from selfguide_lite.methods.names import (
+    FEW_SHOT,
+    FINETUNED,
+    ZERO_SHOT,
+    AnswerForm,
+    is_finetuned,
+    named,
+    names_of,
+    parts,
+    usual_form,
+)
+from selfguide_lite.prompts import Prompts
+from selfguide_lite.store import Store, VerdictRow
+from selfguide_lite.store.verdicts import latest_verdict, newest_evaluation, prior_by_id, trained_style, way_of
+from selfguide_lite.task import Task, last_label
+
+_AHEAD = 256  # inputs that are read before the first of them is answered
+_TEST_IT = "to test it, `selfguide evaluate TASK.yaml` with 60 evaluation rows or more"
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """One way of answering.
+
+    :param method: its name, such as `few-shot calibrated`
+    :param why: why this one, in a line
+    :param style: how answers are asked for
+    :param prior: each label's mean share, for a calibrated method
+    """
+
+    method: str
+    why: str = ""
+    style: str = "few-shot"
+    prior: Mapping[str, float] | None = None
+
+    @property
+    def how(self) -> AnswerForm:
+        """How the model's answer is read."""
+        return parts(self.method)[1]
+
+    @property
+    def finetuned(self) -> bool:
+        """Whether the adapter is used."""
+        return is_finetuned(self.method)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The model's answer to one input.
+
+    :param label: for classification the label in it, if there is one
+    :param error: why there is no answer
+    :param shares: each label's share, where labels are scored
+    """
+
+    input: str
+    output: str
+    label: str | None = None
+    error: str | None = None
+    shares: Mapping[str, float] | None = None
+
+
+def choose_way(
+    store: Store,
+    task_id: int,
+    prompts: Prompts,
+    method: str | None = None,
+    adapter: Path | None = None,
+    model: Path | None = None,
+) -> Way:
+    """Return the way to answer: the one that won, or the one that is asked for.
+
+    :param method: a method's name; None: what the newest verdict says, else the finetuned model, untested
+    :param adapter: a file that is asked for in place of the run's adapter: then the finetuned model answers
+    :param model: a file that is asked for in place of the run's model, of which no verdict speaks
+    :raises SelfguideError: where there is no such method, or nothing that it could be calibrated by
+    """
+    task = store.task(task_id)
+    known = store.latest_adapter(task_id)
+    own = known is not None and (adapter is None or Path(known.path) == adapter)
+    verdict = latest_verdict(store, task_id)
+    if verdict is not None and (not own or known is None or verdict.adapter_id != known.id):
+        verdict = None
+    usual = named(FINETUNED, usual_form(task.kind))
+    if method is not None:
+        return _asked_for(store, task_id, task, prompts, method, known.id if own and known else None)
+    style = _style(store, task, known.id if own and known else None)
+    untested = Way(usual, f"predict uses {usual}, which was not tested; {_TEST_IT}", style)
+    if verdict is None or verdict.winner_id is None:
+        return untested
+    won = way_of(store, verdict.winner_id)
+    if model is not None and model.is_file() and file_sha256(model) != won.model_sha256:
+        return untested
+    if adapter is not None and not is_finetuned(won.method):
+        return Way(usual, f"predict uses {usual}, since its adapter was named", style)
+    if won.template_sha256 != prompts.template("annotate").sha256:
+        return Way(usual, f"predict uses {usual}: it was tested with another prompt template only", style)
+    if verdict.low is None:
+        return untested
+    prior = None if won.prior_id is None else prior_by_id(store, won.prior_id).shares
+    return Way(won.method, _why(verdict, won.method), style if is_finetuned(won.method) else _asks(won.method), prior)
+
+
+def _why(verdict: VerdictRow, method: str) -> str:
+    if is_finetuned(method):
+        gain = 100 * ((verdict.after or 0) - (verdict.before or 0))
+        return f"predict uses {method}, {gain:+.1f} points over every prompting tried on {verdict.n} rows"
+    return f"predict uses {method}, which no finetune beat on {verdict.n} rows"
+
+
+def _asked_for(store: Store, task_id: int, task: Task, prompts: Prompts, method: str, adapter_id: int | None) -> Way:
+    known = names_of((ZERO_SHOT, FEW_SHOT, FINETUNED), task.kind)
+    if method not in known:
+        raise SelfguideError(f"{method!r} is no method of a {task.kind} task; there are: {', '.join(known)}")
+    prior = None
+    if parts(method)[1] == "calibrated":
+        template = prompts.template("annotate").sha256
+        evaluation_id = newest_evaluation(
+            store, task_id, method, adapter_id if is_finetuned(method) else None, template
+        )
+        prior_id = None if evaluation_id is None else way_of(store, evaluation_id).prior_id
+        if prior_id is None:
+            raise SelfguideError(
+                f"{method}: the database has nothing to calibrate it by; `selfguide evaluate TASK.yaml` finds it out"
+            )
+        prior = prior_by_id(store, prior_id).shares
+    style = _style(store, task, adapter_id) if is_finetuned(method) else _asks(method)
+    return Way(method, f"predict uses {method}, as asked for", style, prior)
+
+
+def _asks(method: str) -> str:
+    return "bare" if parts(method)[0] == ZERO_SHOT else "few-shot"
+
+
+def _style(store: Store, task: Task, adapter_id: int | None) -> str:
+    found = trained_style(store, adapter_id) if adapter_id is not None else None
+    return found or task.settings.answer_style
+
+
+def predict(
+    engine: Engine, task: Task, prompts: Prompts, inputs: Iterable[str], max_tokens: int, way: Way | None = None
+) -> Iterator[Answer]:
+    """Yield the answer to each input, in their order.
+
+    :param engine: with the adapter loaded where the way asks for it
+    :param inputs: read lazily, a few hundred ahead
+    :param max_tokens: of an answer in free text
+    :param way: None: free text, few-shot
+    """
+    way = way or Way(FEW_SHOT)
+    waiting = iter(inputs)
+    while block := list(islice(waiting, _AHEAD)):
+        ready: dict[int, Answer] = {}
+        following = 0
+        for number, answer in _answers(engine, task, prompts, block, max_tokens, way):
+            ready[number] = answer
+            while following in ready:
+                yield ready.pop(following)
+                following += 1
+
+
+def _answers(
+    engine: Engine, task: Task, prompts: Prompts, block: list[str], max_tokens: int, way: Way
+) -> Iterator[tuple[int, Answer]]:
+    """Yield each text's place and answer, in the order in which they get ready."""
+    ask = answer_prompt(prompts, way.style)
+    if way.how == "free":
+        requests = [
+            Request(key=str(number), messages=ask(task, text), max_tokens=max_tokens)
+            for number, text in enumerate(block)
+        ]
+        for completion in engine.complete(requests):
+            number, text = int(completion.key), completion.text.strip()
+            label = last_label(text, task.labels) if task.labels else None
+            yield number, Answer(block[number], text, label, completion.error)
+        return
+    wanted = wanted_shares(task)
+    for scores in engine.score(
+        ScoreRequest(str(number), ask(task, text), task.labels) for number, text in enumerate(block)
+    ):
+        number = int(scores.key)
+        if scores.error is not None:
+            yield number, Answer(block[number], "", None, scores.error)
+            continue
+        given = dict(zip(task.labels, shares(scores.logprobs), strict=True))
+        if way.prior is not None:
+            given = calibrated(given, way.prior, wanted)
+        label = likeliest(given)
+        yield number, Answer(block[number], label, label, None, given)

@@ -1,0 +1,115 @@
+"""A task: what the user wants, in one instruction and a few examples.
+
+Read from YAML; knows nothing of models, prompts or stores.
+"""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    model_validator,
+)
+
+from selfguide_lite.core.settings import Settings
+from selfguide_lite.task.text import fold
+
+
+def _without_nul(value: Any) -> Any:
+    if "\0" in str(value):
+        raise ValueError("holds a NUL character, which no file name and no database can hold; remove it")
+    return value
+
+
+def _short_enough(path: Path) -> Path:
+    if len(str(path)) > _LONGEST_PATH:
+        raise ValueError(f"longer than {_LONGEST_PATH:,} characters")
+    return path
+
+
+_LONGEST_PATH = 1000
+_MOST = 1000  # examples, labels, noise terms: what looks at them all takes time for each
+_NoNul = AfterValidator(_without_nul)
+Kind = Literal["classification", "generation"]
+Text = Annotated[str, Field(min_length=1, max_length=100_000), _NoNul]
+# White space counts in a noise term: a blank line is one.
+NoiseTerm = Annotated[str, StringConstraints(min_length=1, max_length=1000, strip_whitespace=False), _NoNul]
+
+_SHARES_OFF = 0.01  # shares are typed by hand: 0.33 three times is 1
+_SHOWN = 80  # characters of a text in a message
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, str_strip_whitespace=True)
+
+
+class Example(_Model):
+    """One input with its right output."""
+
+    input: Text
+    output: Text
+
+
+class Task(_Model):
+    """One task as its file gives it.
+
+    :param labels: for classification, every label that an answer may be; a mapping gives each its meaning
+    :param label_meanings: what a label means, in a few words, for labels that do not say it themselves
+    :param label_shares: how often each label occurs in life; left out, all are equally frequent
+    :param noise_terms: texts that drop a generated text which contains one (case is ignored; one that begins with ^
+        counts at a line's start alone); None: the list that the setting noise_list names, see `effective_noise_terms`
+    :param settings: what differs from the defaults of the task's kind
+    :param eval: JSONL file with `input` and `output` (a text, or a list of references), beside the task file
+    """
+
+    name: Annotated[str, Field(min_length=1, max_length=200), _NoNul]
+    kind: Kind
+    instruction: Text
+    labels: Annotated[tuple[Text, ...], Field(max_length=_MOST)] = ()
+    label_meanings: dict[str, Text] = Field(default_factory=dict)
+    label_shares: dict[str, Annotated[float, Field(gt=0, le=1)]] = Field(default_factory=dict)
+    examples: Annotated[tuple[Example, ...], Field(min_length=1, max_length=_MOST)]
+    noise_terms: Annotated[tuple[NoiseTerm, ...], Field(max_length=_MOST)] | None = None
+    settings: Settings = Settings()
+    eval: Annotated[Path, _NoNul, AfterValidator(_short_enough)] | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _labels_with_meanings(cls, data: Any) -> Any:
+        """Take `labels` as a mapping of label to meaning too; an empty meaning is none."""
+        if not isinstance(data, dict) or not isinstance(data.get("labels"), dict):
+            return data
+        labels = data["labels"]
+        if data.get("label_meanings"):
+            raise ValueError("labels: gives meanings already; remove label_meanings")
+        meanings = {str(label): meaning for label, meaning in labels.items() if meaning not in (None, "")}
+        return {**data, "labels": [str(label) for label in labels], "label_meanings": meanings}
+
+    @model_validator(mode="after")
+    def _labels_fit(self) -> "Task":
+        for field in ("label_meanings", "label_shares"):
+            if unknown := [name for name in getattr(self, field) if name not in self.labels]:
+                raise ValueError(f"{field}: {unknown[0][:_SHOWN]!r} is not one of the labels")
+        if self.label_shares:
+            if missing := [label for label in self.labels if label not in self.label_shares]:
+                raise ValueError(f"label_shares: {missing[0][:_SHOWN]!r} has none; give every label its share")
+            total = sum(self.label_shares.values())
+            if abs(total - 1) > _SHARES_OFF:
+                raise ValueError(f"label_shares: add up to {total:.3g}; they must add up to 1")
+        if self.kind == "generation":
+            if self.labels:
+                raise ValueError("labels: a generation task has none; remove them or set kind: classification")
+            return self
+        if len(self.labels) < 2:
+            raise ValueError("labels: a classification task needs at least two")
+        folded = [fold(label) for label in self.labels]
+        if len(set(folded)) < len(folded):
+            raise ValueError("labels: two of them are the same after folding case and white space")
+        for number, example in enumerate(self.examples):
+            if fold(example.output) not in folded:
+                raise ValueError(f"examples.{number}.output: {example.output[:_SHOWN]!r} is not one of the labels")
+        return self

@@ -1,0 +1,103 @@
+"""Reads a task file and says what is wrong with it, and where."""
+
+import difflib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from selfguide_lite.core.errors import SelfguideError, short
+from selfguide_lite.core.settings import Settings
+from selfguide_lite.core.yaml_file import Places, read_yaml
+from selfguide_lite.task.model import Example, Task
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """What is wrong with a task file, and where.
+
+    :param line: from 1
+    :param column: from 1
+    :param field: such as `examples.1.output`, empty for the whole file
+    """
+
+    line: int
+    column: int
+    field: str
+    message: str
+
+    def __str__(self) -> str:
+        return f"line {self.line}, column {self.column}: {self.field or 'task'}: {self.message}"
+
+
+def load_task(path: Path) -> Task:
+    """Read and check a task file.
+
+    :raises SelfguideError: naming the file, the line and the field
+    """
+    task, _, problems = read_task(path)
+    if task is None:
+        more = f" (and {len(problems) - 1} more, see `selfguide check {path}`)" if len(problems) > 1 else ""
+        raise SelfguideError(f"{path}: {problems[0]}{more}")
+    return task
+
+
+def read_task(path: Path) -> tuple[Task | None, Places, list[Problem]]:
+    """Read a task file and find everything that is wrong with it.
+
+    :returns: the task, or None where something is wrong; where its fields stand; the problems, in the file's order
+    :raises SelfguideError: where the file cannot be read or is no YAML
+    """
+    document = read_yaml(path, "task file")
+    data, places = document.data, document.places
+    problems = [
+        Problem(line, column, _field(place), "is given twice; remove one")
+        for place, (line, column) in document.repeated
+    ]
+    if not isinstance(data, dict):
+        return None, places, [Problem(1, 1, "", "a task file is a mapping with name, kind, instruction and examples")]
+    task: Task | None = None
+    try:
+        task = Task.model_validate(data)
+    except ValidationError as error:
+        problems += [_problem(details, places) for details in _causes(error)]
+    if problems or task is None:
+        return None, places, sorted(problems, key=lambda problem: (problem.line, problem.column))
+    if task.eval is not None:
+        task = task.model_copy(update={"eval": (path.parent / task.eval)})
+    return task, places, []
+
+
+def _causes(error: ValidationError) -> list[dict[str, Any]]:
+    """Leave out that a list is too short where that is so because an item of it is wrong."""
+    found: list[dict[str, Any]] = [dict(details) for details in error.errors()]
+    wrong = {tuple(details["loc"])[:n] for details in found for n in range(len(details["loc"]))}
+    return [details for details in found if details["type"] != "too_short" or tuple(details["loc"]) not in wrong]
+
+
+def _problem(details: dict[str, Any], places: Places) -> Problem:
+    location = tuple(str(part) for part in details["loc"])
+    message = details["msg"].removeprefix("Value error, ")
+    if not location and ": " in message:
+        field, message = message.split(": ", 1)
+        location = tuple(field.split("."))
+    parent = location[:-1]
+    if details["type"] == "missing":
+        message = "is missing"
+    elif details["type"] == "extra_forbidden":
+        models: dict[tuple[str, ...], type[BaseModel]] = {(): Task, ("settings",): Settings}
+        known = models.get(parent, Example).model_fields
+        close = difflib.get_close_matches(location[-1], known, n=1)
+        message = f"no such field; did you mean {close[0]}?" if close else f"no such field; known: {', '.join(known)}"
+    elif details["type"] == "string_type":
+        message = "must be a text" + ("" if details["input"] is not None else ', but nothing stands here; quote it: ""')
+    elif message[:1].isupper():
+        message = message[0].lower() + message[1:]
+    line, column = next(places[location[:n]] for n in range(len(location), -1, -1) if location[:n] in places)
+    return Problem(line, column, _field(location), message)
+
+
+def _field(location: Sequence[str]) -> str:
+    return ".".join(map(short, location))

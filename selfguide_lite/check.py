@@ -11,7 +11,7 @@ from selfguide_lite.core.messages import Message
 from selfguide_lite.core.settings import Settings
 from selfguide_lite.core.yaml_file import Places
 from selfguide_lite.prompts import Prompts
-from selfguide_lite.synthesis.generate import draw_prompt, prompt_budget
+from selfguide_lite.synthesis.generate import PromptSampler, prompt_budget
 from selfguide_lite.task import Task, effective_noise_terms, fold, has_noise, read_task
 
 _NEAR_CONTEXT = 0.75  # a prompt that fills more of the context than this leaves too little for the answer
@@ -224,7 +224,7 @@ def _prompts(task: Task, settings: Settings, prompts: Prompts, counter: TokenCou
             f"a training text of {tokens + answer} tokens is over the setting max_length ({settings.max_length})",
         )
     # The very prompt of a first round: no input made so far is shown.
-    messages = draw_prompt(task, prompts, settings, 0, 0, 0, [], lambda _: 0, 0).messages
+    messages = PromptSampler(task, prompts, settings, 0, lambda _: 0, 0).prompt(0, 0, []).messages
     tokens = counter.count_tokens(messages)
     budget = prompt_budget(counter.n_ctx, settings)
     if tokens > budget:

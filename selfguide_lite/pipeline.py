@@ -23,6 +23,7 @@ from selfguide_lite.finetune import TrainOptions, check_installed, train, traini
 from selfguide_lite.llm import model_path, open_engine
 from selfguide_lite.llm.base import Engine
 from selfguide_lite.prompts import Prompts
+from selfguide_lite.run_context import RunContext
 from selfguide_lite.store import Adapter, Store
 from selfguide_lite.synthesis import is_synthesized, synthesize
 from selfguide_lite.task import Task
@@ -116,7 +117,7 @@ def run(
                 listener.done("annotate", "their answers were in the store")
             else:
                 with _opened(local, server=server, server_model=server_model, **engine_options) as engine:
-                    synthesize(store, task_id, engine, prompts, wanted, seed, listener)
+                    synthesize(RunContext(store, task_id, wanted, prompts, seed, listener), engine)
             funnel = tuple(store.funnel(task_id))
             listener.funnel(funnel)
             pairs = len(store.pairs(task_id))

@@ -163,6 +163,7 @@ def generate_command(task_file: Path, db: Path | None, how: RunOptions) -> None:
     from selfguide_lite.core.lock import exclusive
     from selfguide_lite.llm import model_path
     from selfguide_lite.report.progress import listener_for
+    from selfguide_lite.run_context import RunContext
     from selfguide_lite.store import Store
     from selfguide_lite.synthesis import generate
     from selfguide_lite.task import load_task
@@ -177,7 +178,7 @@ def generate_command(task_file: Path, db: Path | None, how: RunOptions) -> None:
             listener_for(how.quiet, ("generate",)) as listener,
             opened_engine(how.model, how.server, how.server_model) as engine,
         ):
-            generate(store, task_id, engine, how.prompts, task.settings, how.seed, listener)
+            generate(RunContext(store, task_id, task.settings, how.prompts, how.seed, listener), engine)
 
 
 @click.command("annotate")
@@ -194,6 +195,7 @@ def annotate_command(db: Path | None, task_name: str | None, how: RunOptions) ->
     """
     from selfguide_lite.core.lock import exclusive
     from selfguide_lite.report.progress import listener_for
+    from selfguide_lite.run_context import RunContext
     from selfguide_lite.store import Store
     from selfguide_lite.synthesis import annotate
 
@@ -206,4 +208,4 @@ def annotate_command(db: Path | None, task_name: str | None, how: RunOptions) ->
             listener_for(how.quiet, ("annotate",)) as listener,
             opened_engine(how.model, how.server, how.server_model) as engine,
         ):
-            annotate(store, task_id, engine, how.prompts, task.settings, how.seed, listener)
+            annotate(RunContext(store, task_id, task.settings, how.prompts, how.seed, listener), engine)

@@ -15,7 +15,7 @@ from selfguide_lite.llm.base import Engine, Request, ScoreRequest
 from selfguide_lite.prompts import Prompts
 from selfguide_lite.store import LabelledInput
 from selfguide_lite.synthesis.annotate import samples_of
-from selfguide_lite.synthesis.generate import draw_prompt, prompt_budget
+from selfguide_lite.synthesis.generate import PromptSampler, prompt_budget
 from selfguide_lite.task import Task
 
 _MEASURE_SECONDS = 2.0
@@ -84,16 +84,14 @@ def dry_run(
     seeds = [LabelledInput(-1 - i, example.input) for i, example in enumerate(task.examples)]
     # Later prompts show inputs that are yet to be made; the seed inputs stand in for them.
     stand_ins = [LabelledInput(-1 - i, seeds[i % len(seeds)].text) for i in range(settings.max_pool_inputs)]
-    first = draw_prompt(task, prompts, settings, seed, 0, 0, [], engine.count_tokens, budget)
+    sampler = PromptSampler(task, prompts, settings, seed, engine.count_tokens, budget)
+    first = sampler.prompt(0, 0, [])
     later = max(
-        (
-            draw_prompt(task, prompts, settings, seed, 1, number, stand_ins, engine.count_tokens, budget)
-            for number in range(settings.prompts_per_round)
-        ),
+        (sampler.prompt(1, number, stand_ins) for number in range(settings.prompts_per_round)),
         key=lambda prompt: len(prompt.flawed),
     )
     total = settings.rounds * settings.prompts_per_round
-    per_input, texts = _measure_inputs(task, settings, engine, prompts, seed, stand_ins, budget)
+    per_input, texts = _measure_inputs(sampler, engine, stand_ins)
     per_answer = _measure_answers(task, settings, engine, prompts, seed, texts)
     greedy = settings.model_copy(update={"method": "sample", "samples": 1, "output_temperature": 0.0})
     per_greedy = _measure_answers(task, greedy, engine, prompts, seed, texts) if eval_rows else 0.0
@@ -156,30 +154,23 @@ def dry_run(
     )
 
 
-def _measure_inputs(
-    task: Task,
-    settings: Settings,
-    engine: Engine,
-    prompts: Prompts,
-    seed: int,
-    pool: list[LabelledInput],
-    budget: int,
-) -> tuple[float, list[str]]:
+def _measure_inputs(sampler: PromptSampler, engine: Engine, pool: list[LabelledInput]) -> tuple[float, list[str]]:
     """Return seconds an input, and the inputs that were written for it."""
+    settings = sampler.settings
     began = time.perf_counter()
 
     def requests() -> Iterator[Request]:
         for number in range(settings.rounds * settings.prompts_per_round):
             if number and time.perf_counter() - began > _MEASURE_SECONDS:
                 return
-            prompt = draw_prompt(task, prompts, settings, seed, 1, number, pool, engine.count_tokens, budget)
+            prompt = sampler.prompt(1, number, pool)
             yield Request(
                 key=f"dry/{number}",
                 messages=prompt.messages,
                 temperature=settings.input_temperature,
                 top_k=settings.input_top_k,
                 max_tokens=settings.input_max_tokens,
-                seed=seed,
+                seed=sampler.seed,
             )
 
     texts = [done.text.strip() for done in engine.complete(requests())]

@@ -7,7 +7,7 @@ from selfguide_lite.core.errors import SelfguideError
 from selfguide_lite.core.lock import exclusive
 from selfguide_lite.core.progress import Listener
 from selfguide_lite.evaluate.battery import Measurement, measure
-from selfguide_lite.experiments.run_context import RunContext
+from selfguide_lite.experiments.context import ExperimentContext
 from selfguide_lite.prompts import Prompts
 from selfguide_lite.store import Adapter, Store
 from selfguide_lite.store.verdicts import seed_of
@@ -37,7 +37,7 @@ def measured(
     from selfguide_lite.gguf.adapter import check_adapter
 
     rows = eval_rows(task, eval_file)
-    tools = RunContext.of(model, None, prompts, _SEED, listener, {})
+    tools = ExperimentContext.of(model, None, prompts, _SEED, listener, {})
     if adapter is not None:
         if not adapter.is_file():
             raise SelfguideError(f"{adapter}: no such adapter file; `selfguide run` or `selfguide export` makes one")

@@ -21,6 +21,7 @@ from selfguide_lite.evaluate.battery import Battery, Finetuned, keep_verdict
 from selfguide_lite.evaluate.evaluation import Evaluation, evaluate, macro_f1_of
 from selfguide_lite.evaluate.statistics import Gain
 from selfguide_lite.evaluate.verdict import Verdict, best_of, judge
+from selfguide_lite.experiments.context import ExperimentContext, pairs_key
 from selfguide_lite.experiments.methods import (
     ABLATIONS,
     Ablation,
@@ -32,7 +33,6 @@ from selfguide_lite.experiments.methods import (
     self_icl,
     variant_db,
 )
-from selfguide_lite.experiments.run_context import RunContext, pairs_key
 from selfguide_lite.llm.base import Engine
 from selfguide_lite.methods.asking import answer_prompt
 from selfguide_lite.methods.names import (
@@ -179,7 +179,7 @@ def compare(
     """
     wanted = _wanted(task, methods, curve)
     rows = list(rows) if rows is not None else eval_rows(task)
-    tools = RunContext.of(model, settings, prompts, seed, listener, engine_options)
+    tools = ExperimentContext.of(model, settings, prompts, seed, listener, engine_options)
     with exclusive(db), Store.open(db) as store:
         return _Job(store, db, task, tools).run(wanted, curve, rows)
 
@@ -201,7 +201,7 @@ def _wanted(task: Task, methods: Iterable[str] | None, curve: Sequence[int]) -> 
 class _Job:
     """One comparison: first everything that the plain model does, then the trainings, then what came of them."""
 
-    def __init__(self, store: Store, db: Path, task: Task, tools: RunContext):
+    def __init__(self, store: Store, db: Path, task: Task, tools: ExperimentContext):
         self.store, self.db, self.tools = store, db, tools
         self.task = tools.set_for(task)
         self.task_id = store.add_task(self.task)

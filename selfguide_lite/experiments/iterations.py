@@ -16,7 +16,7 @@ from selfguide_lite.evaluate.battery import Battery, Finetuned, keep_verdict
 from selfguide_lite.evaluate.evaluation import Evaluation, clean_rows
 from selfguide_lite.evaluate.statistics import Gain
 from selfguide_lite.evaluate.verdict import Verdict, best_of, judge
-from selfguide_lite.experiments.run_context import RunContext
+from selfguide_lite.experiments.context import ExperimentContext
 from selfguide_lite.methods.names import FINETUNED, AnswerForm, named, usual_form
 from selfguide_lite.prompts import Prompts
 from selfguide_lite.store import Store
@@ -107,7 +107,7 @@ def run_rounds(
     from selfguide_lite.pipeline import run
 
     chosen, rest = split_rows(eval_rows(task), validation, seed)
-    tools = RunContext.of(model, settings, prompts, seed, listener, engine_options)
+    tools = ExperimentContext.of(model, settings, prompts, seed, listener, engine_options)
     unscored = task.model_copy(update={"eval": None})
 
     done: list[Iteration] = []
@@ -157,19 +157,19 @@ def run_rounds(
     return Rounds(task.name, tuple(done), best, verdict, {name: one.mean for name, one in evaluations.items()})
 
 
-def _prompting(tools: RunContext, db: Path, task: Task, rows: list[EvalRow]) -> dict[str, Evaluation]:
+def _prompting(tools: ExperimentContext, db: Path, task: Task, rows: list[EvalRow]) -> dict[str, Evaluation]:
     with Store.open(db) as store, tools.opened() as engine:
         task_id = store.only_task_id(task.name)
         return Battery(store, task_id, engine, rows, tools.prompts, tools.listener).prompting()
 
 
-def _best_prompting(tools: RunContext, db: Path, task: Task, rows: list[EvalRow]) -> Evaluation:
+def _best_prompting(tools: ExperimentContext, db: Path, task: Task, rows: list[EvalRow]) -> Evaluation:
     done = _prompting(tools, db, task, rows)
     return done[best_of({name: one.scores for name, one in done.items()})]
 
 
 def _finetuned(
-    tools: RunContext,
+    tools: ExperimentContext,
     db: Path,
     task: Task,
     model: Path,

@@ -24,7 +24,7 @@ from selfguide_lite.evaluate.battery import Battery, Finetuned
 from selfguide_lite.evaluate.evaluation import Evaluation
 from selfguide_lite.evaluate.statistics import Gain
 from selfguide_lite.evaluate.verdict import best_of, crossed_gain
-from selfguide_lite.experiments.run_context import RunContext, pairs_key
+from selfguide_lite.experiments.context import ExperimentContext, pairs_key
 from selfguide_lite.methods.names import FINETUNED, named, usual_form
 from selfguide_lite.prompts import Prompts
 from selfguide_lite.store import Pair, Store
@@ -216,7 +216,7 @@ def search(
         raise SelfguideError("two of the tasks have the same name; give each its own")
     everything = list(candidates or grid(tasks))
     split = {task.name: split_rows(eval_rows(task), validation, seed) for task in tasks}
-    job = _Search(folder, RunContext.of(model, settings, prompts, seed, listener, engine_options))
+    job = _Search(folder, ExperimentContext.of(model, settings, prompts, seed, listener, engine_options))
     folder.mkdir(parents=True, exist_ok=True)
     with exclusive(folder / "search.db"):
         trials = []
@@ -235,7 +235,7 @@ def search(
 @dataclass(frozen=True, slots=True)
 class _Search:
     folder: Path
-    tools: RunContext
+    tools: ExperimentContext
 
     def trial(
         self, candidate: Candidate, tasks: Sequence[Task], rows: Mapping[str, Sequence[EvalRow]], last: bool = False

@@ -1,9 +1,11 @@
 """The two stages in which a model writes its own training data: new inputs, and answers to them."""
 
-from selfguide_lite.core.progress import Listener
+from dataclasses import replace
+
+from selfguide_lite.core.progress import NullListener
 from selfguide_lite.core.settings import Settings
 from selfguide_lite.llm.base import Engine
-from selfguide_lite.prompts import Prompts
+from selfguide_lite.run_context import RunContext
 from selfguide_lite.store import Store
 from selfguide_lite.synthesis.annotate import annotate, samples_of
 from selfguide_lite.synthesis.generate import generate, inputs_left
@@ -11,28 +13,17 @@ from selfguide_lite.synthesis.generate import generate, inputs_left
 __all__ = ["annotate", "generate", "is_synthesized", "synthesize"]
 
 
-def synthesize(
-    store: Store,
-    task_id: int,
-    engine: Engine,
-    prompts: Prompts,
-    settings: Settings,
-    seed: int,
-    listener: Listener | None = None,
-) -> None:
+def synthesize(context: RunContext, engine: Engine) -> None:
     """Write a task's inputs and answer them: after every round where `annotate_each_round` is on, else at the end.
 
-    :param settings: those of the task with what was given for this call
-    :param seed: fixes prompts and samples
     :raises SelfguideError: as `generate` and `annotate`
     """
 
     def answer() -> None:
-        annotate(store, task_id, engine, prompts, settings, seed, None)
+        annotate(replace(context, listener=NullListener()), engine)
 
-    each_round = settings.resolve(store.task(task_id).kind).annotate_each_round
-    generate(store, task_id, engine, prompts, settings, seed, listener, answer if each_round else None)
-    annotate(store, task_id, engine, prompts, settings, seed, listener)
+    generate(context, engine, answer if context.settings.annotate_each_round else None)
+    annotate(context, engine)
 
 
 def is_synthesized(store: Store, task_id: int, settings: Settings) -> bool:

@@ -8,34 +8,25 @@ import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 
 from selfguide_lite.core.errors import SelfguideError
-from selfguide_lite.core.progress import Listener, NullListener
 from selfguide_lite.core.settings import Settings
 from selfguide_lite.llm.base import Completion, Engine, Request, ScoreRequest, Scores
 from selfguide_lite.llm.shares import shares
 from selfguide_lite.prompts import Prompts
-from selfguide_lite.store import Method, NewOutput, PoolInput, Store
+from selfguide_lite.run_context import RunContext
+from selfguide_lite.store import Method, NewOutput, PoolInput
 from selfguide_lite.synthesis.runs import recorded_run
 from selfguide_lite.task import Task
 
 
-def annotate(
-    store: Store,
-    task_id: int,
-    engine: Engine,
-    prompts: Prompts,
-    settings: Settings,
-    seed: int,
-    listener: Listener | None = None,
-) -> None:
+def annotate(context: RunContext, engine: Engine) -> None:
     """Answer every input of the pool that has no answers yet; an input's answers are committed together.
 
-    :param settings: those of the task with what was given for this call
-    :param seed: with an input's text it fixes the samples, whatever else is asked and in whatever order
+    The seed and an input's text fix its samples, whatever else is asked and in whatever order.
+
     :raises SelfguideError: where the engine fails, or a generation task is to be scored
     """
-    listener = listener or NullListener()
-    task = store.task(task_id)
-    settings = settings.resolve(task.kind)
+    store, task_id, settings, listener = context.store, context.task_id, context.settings, context.listener
+    task = context.task
     method = settings.method or "sample"
     if method == "score" and not task.labels:
         raise SelfguideError(f"task {task.name}: only labels can be scored; use --set method=sample for generation")
@@ -46,12 +37,12 @@ def annotate(
         return
     ready = total - len(waiting)
     listener.start("annotate", total, ready)
-    template = prompts.template("annotate")
-    with recorded_run(store, task_id, "annotate", engine, settings, seed, template, listener) as run:
+    template = context.prompts.template("annotate")
+    with recorded_run(context, "annotate", engine, template) as run:
         if method == "score":
-            answers = _scored(task, waiting, engine, prompts, run.id)
+            answers = _scored(context, waiting, engine, run.id)
         else:
-            answers = _sampled(task, waiting, engine, prompts, settings, seed, run.id)
+            answers = _sampled(context, waiting, engine, run.id)
         for tokens, outputs in answers:
             store.add_outputs(outputs)
             ready += 1
@@ -77,15 +68,10 @@ def _free_key(shown: PoolInput, asked: Mapping[str, PoolInput]) -> str:
 
 
 def _sampled(
-    task: Task,
-    waiting: Sequence[PoolInput],
-    engine: Engine,
-    prompts: Prompts,
-    settings: Settings,
-    seed: int,
-    run_id: int,
+    context: RunContext, waiting: Sequence[PoolInput], engine: Engine, run_id: int
 ) -> Iterator[tuple[int, list[NewOutput]]]:
     """Yield each input's answers with the number of generated tokens, once all its samples are there."""
+    task, prompts, settings = context.task, context.prompts, context.settings
     method: Method = "greedy" if settings.method == "greedy" else "sample"
     asked: dict[str, PoolInput] = {}
     open_answers: dict[str, list[Completion]] = {}
@@ -101,7 +87,7 @@ def _sampled(
                 temperature=0.0 if settings.method == "greedy" else settings.output_temperature,
                 top_k=settings.output_top_k,
                 max_tokens=settings.output_max_tokens,
-                seed=seed,
+                seed=context.seed,
             )
 
     for completion in engine.complete(requests()):
@@ -139,9 +125,10 @@ def _sampled(
 
 
 def _scored(
-    task: Task, waiting: Sequence[PoolInput], engine: Engine, prompts: Prompts, run_id: int
+    context: RunContext, waiting: Sequence[PoolInput], engine: Engine, run_id: int
 ) -> Iterator[tuple[int, list[NewOutput]]]:
     """Yield for each input every label with its share."""
+    task, prompts = context.task, context.prompts
     asked: dict[str, PoolInput] = {}
 
     def requests() -> Iterator[ScoreRequest]:

@@ -13,11 +13,11 @@ from dataclasses import dataclass
 
 from selfguide_lite.core.errors import SelfguideError
 from selfguide_lite.core.messages import Message
-from selfguide_lite.core.progress import Listener, NullListener
 from selfguide_lite.core.settings import Settings
 from selfguide_lite.llm.base import Completion, Engine, Request
 from selfguide_lite.prompt_styles import ShownInput, input_style
 from selfguide_lite.prompts import Prompts
+from selfguide_lite.run_context import RunContext
 from selfguide_lite.store import LabelledInput, NewInput, PoolInput, Store
 from selfguide_lite.synthesis.runs import recorded_run
 from selfguide_lite.task import Task, last_label
@@ -42,30 +42,18 @@ class InputPrompt:
     messages: tuple[Message, ...]
 
 
-def generate(
-    store: Store,
-    task_id: int,
-    engine: Engine,
-    prompts: Prompts,
-    settings: Settings,
-    seed: int,
-    listener: Listener | None = None,
-    after_round: Callable[[], None] | None = None,
-) -> None:
+def generate(context: RunContext, engine: Engine, after_round: Callable[[], None] | None = None) -> None:
     """Write new inputs until every prompt of every round is answered, going on where the store stops.
 
     Each completion is committed as it comes. A prompt is fixed by the seed, the task, its round, its number and the
     pool as it was when its round began, so a run that was stopped asks what a run left alone would have asked.
 
-    :param settings: those of the task with what was given for this call
-    :param seed: fixes prompts and samples
     :param after_round: called before every round but the first: answers what the pool holds, so that later prompts
         show only inputs whose answer is the label they were asked for
     :raises SelfguideError: where the instruction and examples alone are over the prompt budget, or the engine fails
     """
-    listener = listener or NullListener()
-    task = store.task(task_id)
-    settings = settings.resolve(task.kind)
+    store, task_id, settings, listener = context.store, context.task_id, context.settings, context.listener
+    task = context.task
     left = inputs_left(store, task_id, settings)
     total = settings.rounds * settings.prompts_per_round
     ready = total - sum(map(len, left.values()))
@@ -74,10 +62,11 @@ def generate(
         return
     listener.start("generate", total, ready)
     budget = prompt_budget(engine.n_ctx, settings)
+    draws = PromptSampler(task, context.prompts, settings, context.seed, engine.count_tokens, budget)
     said = 0.0
-    template = prompts.input_template(task, settings.input_style)
+    template = context.prompts.input_template(task, settings.input_style)
     longest = _most_tokens(store, task_id, settings)
-    with recorded_run(store, task_id, "generate", engine, settings, seed, template, listener) as run:
+    with recorded_run(context, "generate", engine, template) as run:
         everything = store.agreeing_pool(task_id)
         since = min(left) if (first := store.first_round_like(run.id)) is None else first
         for round_, todo in left.items():
@@ -95,13 +84,8 @@ def generate(
                 for shown in everything
                 if (shown.round is None or shown.round < round_) and not (after_round and shown.agrees is False)
             ]
-            drawn = {
-                input_key(round_, number): draw_prompt(
-                    task, prompts, settings, seed, round_, number, pool, engine.count_tokens, budget
-                )
-                for number in todo
-            }
-            requests = (_request(key, prompt, settings, seed, longest) for key, prompt in drawn.items())
+            drawn = {input_key(round_, number): draws.prompt(round_, number, pool) for number in todo}
+            requests = (_request(key, prompt, context, longest) for key, prompt in drawn.items())
             for completion in engine.complete(requests):
                 prompt = drawn[completion.key]
                 if completion.finish_reason == "error":
@@ -142,62 +126,63 @@ def input_key(round_: int, number: int) -> str:
     return f"input/{round_}/{number}"
 
 
-def draw_prompt(
-    task: Task,
-    prompts: Prompts,
-    settings: Settings,
-    seed: int,
-    round_: int,
-    number: int,
-    pool: Sequence[LabelledInput],
-    count_tokens: Callable[[Sequence[Message]], int],
-    budget: int,
-) -> InputPrompt:
-    """Draw one prompt; it depends on the arguments alone.
+@dataclass(frozen=True, slots=True)
+class PromptSampler:
+    """Draws the prompts for new inputs; each depends on these fields and the arguments alone.
 
-    :param pool: the inputs that had passed the filters when the round began, in order
     :param count_tokens: length of a prompt in tokens
     :param budget: the most tokens a prompt may have; over it, fewer pool inputs are drawn
-    :raises SelfguideError: where the prompt without any pool input is over budget, saying by how much
     """
-    first = number - number % settings.prompts_per_draw
-    rng = random.Random(f"{seed}/{task.name}/{round_}/{first}")
-    good = list(range(len(task.examples)))
-    rng.shuffle(good)
-    label = _label(task, settings, round_, number, rng if number == first else None, seed)
-    style = input_style(settings.input_style)
-    most = min(settings.max_pool_inputs, len(pool))
-    count = rng.randint(1, most) if most and style.shows_few else most
-    seeds = [_seed_input(task, at) for at in good]
-    while True:
-        flawed = tuple(rng.sample(pool, count) if style.shows_few else _labels_in_turn(rng, pool, count))
-        messages = prompts.new_input(
-            task, seeds, [_pool_input(task, shown) for shown in flawed], label, settings.input_style
-        )
-        length = count_tokens(messages)
-        if length <= budget:
-            return InputPrompt(round_, number, label, tuple(good), flawed, messages)
-        if not count:
-            raise SelfguideError(
-                f"task {task.name}: the instruction and the examples alone make a prompt of {length} tokens, "
-                f"{length - budget} over the budget of {budget}: shorten them, raise --set prompt_budget, "
-                "or take a model with a longer context"
-            )
-        count -= 1
 
+    task: Task
+    prompts: Prompts
+    settings: Settings
+    seed: int
+    count_tokens: Callable[[Sequence[Message]], int]
+    budget: int
 
-def _label(
-    task: Task, settings: Settings, round_: int, number: int, rng: random.Random | None, seed: int
-) -> str | None:
-    """Return the label whose input a prompt asks for; None where it asks for any.
+    def prompt(self, round_: int, number: int, pool: Sequence[LabelledInput]) -> InputPrompt:
+        """Draw one prompt.
 
-    :param rng: of the draw, for its first prompt; the others of the draw have a random stream of their own
-    """
-    if task.kind != "classification" or not settings.label_condition:
-        return None
-    if settings.label_order == "in-turn":
-        return task.labels[(round_ * settings.prompts_per_round + number) % len(task.labels)]
-    return (rng or random.Random(f"{seed}/{task.name}/{round_}/{number}")).choice(task.labels)
+        :param pool: the inputs that had passed the filters when the round began, in order
+        :raises SelfguideError: where the prompt without any pool input is over budget, saying by how much
+        """
+        task, settings = self.task, self.settings
+        first = number - number % settings.prompts_per_draw
+        rng = random.Random(f"{self.seed}/{task.name}/{round_}/{first}")
+        good = list(range(len(task.examples)))
+        rng.shuffle(good)
+        label = self._label(round_, number, rng if number == first else None)
+        style = input_style(settings.input_style)
+        most = min(settings.max_pool_inputs, len(pool))
+        count = rng.randint(1, most) if most and style.shows_few else most
+        seeds = [_seed_input(task, at) for at in good]
+        while True:
+            flawed = tuple(rng.sample(pool, count) if style.shows_few else _labels_in_turn(rng, pool, count))
+            shown = [_pool_input(task, one) for one in flawed]
+            messages = self.prompts.new_input(task, seeds, shown, label, settings.input_style)
+            length = self.count_tokens(messages)
+            if length <= self.budget:
+                return InputPrompt(round_, number, label, tuple(good), flawed, messages)
+            if not count:
+                raise SelfguideError(
+                    f"task {task.name}: the instruction and the examples alone make a prompt of {length} tokens, "
+                    f"{length - self.budget} over the budget of {self.budget}: shorten them, raise --set "
+                    "prompt_budget, or take a model with a longer context"
+                )
+            count -= 1
+
+    def _label(self, round_: int, number: int, rng: random.Random | None) -> str | None:
+        """Return the label whose input a prompt asks for; None where it asks for any.
+
+        :param rng: of the draw, for its first prompt; the others of the draw have a random stream of their own
+        """
+        task, settings = self.task, self.settings
+        if task.kind != "classification" or not settings.label_condition:
+            return None
+        if settings.label_order == "in-turn":
+            return task.labels[(round_ * settings.prompts_per_round + number) % len(task.labels)]
+        return (rng or random.Random(f"{self.seed}/{task.name}/{round_}/{number}")).choice(task.labels)
 
 
 def _seed_input(task: Task, at: int) -> ShownInput:
@@ -251,14 +236,15 @@ def fruitless_advice(rounds: int, kept: int) -> str:
     )
 
 
-def _request(key: str, prompt: InputPrompt, settings: Settings, seed: int, max_tokens: int) -> Request:
+def _request(key: str, prompt: InputPrompt, context: RunContext, max_tokens: int) -> Request:
+    settings = context.settings
     return Request(
         key=key,
         messages=prompt.messages,
         temperature=settings.input_temperature,
         top_k=settings.input_top_k,
         max_tokens=max_tokens,
-        seed=seed,
+        seed=context.seed,
     )
 
 

@@ -4,11 +4,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from selfguide_lite.core.progress import Listener
-from selfguide_lite.core.settings import Settings
 from selfguide_lite.llm.base import Engine
 from selfguide_lite.prompts import PromptTemplate
-from selfguide_lite.store import Store
+from selfguide_lite.run_context import RunContext
 
 
 @dataclass(slots=True)
@@ -23,27 +21,21 @@ class OpenRun:
 
 
 @contextmanager
-def recorded_run(
-    store: Store,
-    task_id: int,
-    stage: str,
-    engine: Engine,
-    settings: Settings,
-    seed: int,
-    template: PromptTemplate | None,
-    listener: Listener,
-) -> Iterator[OpenRun]:
+def recorded_run(context: RunContext, stage: str, engine: Engine, template: PromptTemplate | None) -> Iterator[OpenRun]:
     """Open a run in the store and close it with the reason for its end, also when an error ends it.
 
     A process that is killed leaves the run open; what it committed stays all the same. The listener is told where
     another model wrote the texts so far: a model shall learn from its own.
     """
+    store, task_id = context.store, context.task_id
     model_id = store.add_model(engine.info)
     others = store.other_writers(task_id, model_id)
     if others:
         names = ", ".join(others)
-        listener.note(f"{names} wrote texts of this database, now {engine.info.name} goes on; -d starts another")
-    run = OpenRun(store.start_run(task_id, stage, model_id, settings, seed, template))
+        context.listener.note(
+            f"{names} wrote texts of this database, now {engine.info.name} goes on; -d starts another"
+        )
+    run = OpenRun(store.start_run(task_id, stage, model_id, context.settings, context.seed, template))
     try:
         yield run
     except KeyboardInterrupt:

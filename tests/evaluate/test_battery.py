@@ -20,6 +20,7 @@ from selfguide_lite.methods.asking import answer_prompt
 from selfguide_lite.methods.calibration import calibrated, likeliest, wanted_shares
 from selfguide_lite.predict import Way, choose_way, predict
 from selfguide_lite.prompts import Prompts
+from selfguide_lite.run_context import RunContext
 from selfguide_lite.store import Adapter, NewInput, NewOutput, Store, VerdictRow
 from selfguide_lite.store.verdicts import add_verdict, latest_verdict
 from selfguide_lite.synthesis import annotate
@@ -94,7 +95,7 @@ def filled(store: Store, engine, inputs: int, pairs: int, task=TASK) -> int:
     run_id = store.start_run(task_id, "generate", store.add_model(engine.info), task.settings, 42, None)
     for number in range(inputs):
         store.add_input(NewInput(task_id, run_id, 0, number, f"Mira had {number} cakes, and all of them were good."))
-    annotate(store, task_id, engine, Prompts(), task.settings, 42)
+    annotate(RunContext(store, task_id, task.settings, Prompts(), 42), engine)
     store.connection.execute(
         "DELETE FROM output WHERE input_id NOT IN (SELECT id FROM input ORDER BY id LIMIT ?)", (pairs,)
     )

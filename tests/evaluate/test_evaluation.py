@@ -21,6 +21,7 @@ from selfguide_lite.gguf.random_model import Geometry, write_random_llama
 from selfguide_lite.llm import open_engine
 from selfguide_lite.methods.asking import answer_prompt
 from selfguide_lite.prompts import Prompts
+from selfguide_lite.run_context import RunContext
 from selfguide_lite.store import NewInput, NewOutput, Pair, Prediction, Store
 from selfguide_lite.task import Example, Task, load_task
 from selfguide_lite.task.eval_rows import EvalRow
@@ -193,7 +194,7 @@ def test_what_is_written_through_what_if_stays(store, engine):
     from selfguide_lite.synthesis import annotate
 
     task_id = filled(store)
-    annotate(SettingsOverlay(store, {"noise_filter": False}), task_id, engine, Prompts(), SETTINGS, 1)
+    annotate(RunContext(SettingsOverlay(store, {"noise_filter": False}), task_id, SETTINGS, Prompts(), 1), engine)
     answered = store.connection.execute("SELECT count(DISTINCT input_id) FROM output").fetchone()[0]
     assert answered == 20 and len(store.pairs(task_id)) == 18
 

@@ -19,6 +19,7 @@ from selfguide_lite.core.settings import Settings
 from selfguide_lite.gguf.random_model import Geometry, write_random_llama
 from selfguide_lite.llm import open_engine
 from selfguide_lite.prompts import Prompts
+from selfguide_lite.run_context import RunContext
 from selfguide_lite.store import Store
 from selfguide_lite.synthesis import annotate, generate
 from selfguide_lite.task import Example, Task
@@ -97,8 +98,8 @@ def long_run(folder: Path, inputs: int) -> None:
     with Store.open(folder / "long.db") as store, open_engine(model, tune=False) as engine:
         task_id = store.add_task(TASK.model_copy(update={"settings": settings}))
         meter, prompts = Meter(store), Prompts()
-        generate(store, task_id, engine, prompts, settings, 42, meter)
-        annotate(store, task_id, engine, prompts, settings, 42, meter)
+        generate(RunContext(store, task_id, settings, prompts, 42, meter), engine)
+        annotate(RunContext(store, task_id, settings, prompts, 42, meter), engine)
 
 
 def table(found: list[Measured]) -> str:

@@ -18,6 +18,7 @@ from selfguide_lite.core.resources import resource
 from selfguide_lite.gguf.random_model import write_random_llama
 from selfguide_lite.llm import open_engine
 from selfguide_lite.pipeline import RunResult
+from selfguide_lite.run_context import RunContext
 from selfguide_lite.synthesis import annotate, generate
 from selfguide_lite.task.eval_rows import eval_rows
 
@@ -168,8 +169,8 @@ def test_the_same_seed_makes_the_same_rows(whole: tuple[Path, dict[str, Any]], r
             with Store.open(folder / f"seed{seed}.db") as store:
                 task_id = store.add_task(task)
                 settings = task.settings.resolve(task.kind)
-                generate(store, task_id, engine, Prompts(), settings, seed)
-                annotate(store, task_id, engine, Prompts(), settings, seed)
+                generate(RunContext(store, task_id, settings, Prompts(), seed), engine)
+                annotate(RunContext(store, task_id, settings, Prompts(), seed), engine)
             made[seed] = [rows_of(folder / f"seed{seed}.db", sql) for sql in (GENERATED, ANSWERED)]
     assert made[42] == [rows_of(folder / "mood.db", sql) for sql in (GENERATED, ANSWERED)]
     assert made[43] != made[42]
@@ -181,7 +182,7 @@ def test_another_model_is_noted(whole: tuple[Path, dict[str, Any]], tmp_path: Pa
     stages = Stages()
     with open_engine(other) as engine, Store.open(folder / "mood.db") as store:  # type: ignore[attr-defined]
         more = store.task(1).settings.changed({"rounds": QUICK["rounds"] + 1})
-        generate(store, 1, engine, Prompts(), more, 42, stages)
+        generate(RunContext(store, 1, more, Prompts(), 42, stages), engine)
     assert any("wrote texts of this database" in note for note in stages.notes)
 
 
@@ -191,8 +192,8 @@ def test_labels_are_scored_in_shares(random_model: Path, tmp_path: Path) -> None
         task_id = store.add_task(task)
         settings = task.settings.resolve(task.kind)
         assert settings.method == "score"
-        generate(store, task_id, engine, Prompts(), settings, 42)
-        annotate(store, task_id, engine, Prompts(), settings, 42)
+        generate(RunContext(store, task_id, settings, Prompts(), 42), engine)
+        annotate(RunContext(store, task_id, settings, Prompts(), 42), engine)
         kept = len(store.pool(task_id))
         assert store.unanswered(task_id, "score", 1) == []
     shares = rows_of(tmp_path / "a.db", "SELECT sum(weight), count(*) FROM output GROUP BY input_id")
@@ -317,15 +318,15 @@ def test_a_generation_task_runs_without_an_evaluation_file(random_model: Path, t
     with open_engine(random_model) as engine, Store.open(tmp_path / "a.db") as store:  # type: ignore[attr-defined]
         settings = Settings.model_validate(QUICK | {"method": "score"})
         task_id = store.add_task(task.model_copy(update={"settings": settings}))
-        generate(store, task_id, engine, Prompts(), settings, 42)
+        generate(RunContext(store, task_id, settings, Prompts(), 42), engine)
         with pytest.raises(SelfguideError, match=r"only labels can be scored"):
-            annotate(store, task_id, engine, Prompts(), settings, 42)
-        annotate(store, task_id, engine, Prompts(), settings.changed({"method": "sample"}), 42)
+            annotate(RunContext(store, task_id, settings, Prompts(), 42), engine)
+        annotate(RunContext(store, task_id, settings.changed({"method": "sample"}), Prompts(), 42), engine)
         assert len(store.pairs(task_id)) > 0
         # More rounds and more samples than before add to what is there.
         more = settings.changed({"method": "sample", "rounds": 4, "samples": 5})
-        generate(store, task_id, engine, Prompts(), more, 42)
-        annotate(store, task_id, engine, Prompts(), more, 42)
+        generate(RunContext(store, task_id, more, Prompts(), 42), engine)
+        annotate(RunContext(store, task_id, more, Prompts(), 42), engine)
         assert len(store.requests_done(task_id)) == 16
     counts = rows_of(tmp_path / "a.db", "SELECT DISTINCT n FROM (SELECT count(*) AS n FROM output GROUP BY input_id)")
     assert counts == [(5,)]

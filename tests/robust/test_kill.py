@@ -24,7 +24,7 @@ from selfguide_lite.core.paths import adapter_path, lora_dir
 from selfguide_lite.gguf.adapter import read_adapter
 from selfguide_lite.llm import open_engine
 from selfguide_lite.llm.base import Request
-from selfguide_lite.synthesis.generate import draw_prompt
+from selfguide_lite.synthesis.generate import PromptSampler
 
 pytestmark = pytest.mark.slow
 
@@ -173,7 +173,7 @@ def check_prompts(place: Place, db: Path) -> None:
     with Store.open(db, read_only=True) as store:
         for round_, number, label, good, flawed in drawn:
             pool = [one for one in store.agreeing_pool(1) if one.round is None or one.round < round_]
-            prompt = draw_prompt(task, Prompts(), settings, 42, round_, number, pool, lambda messages: 0, 1)
+            prompt = PromptSampler(task, Prompts(), settings, 42, lambda messages: 0, 1).prompt(round_, number, pool)
             assert (label, json.loads(good)) == (prompt.label, list(prompt.good))
             assert json.loads(flawed) == [shown.id for shown in prompt.flawed]
 

@@ -13,7 +13,7 @@ from selfguide_lite.core.settings import Settings
 from selfguide_lite.core.yaml_file import read_yaml
 from selfguide_lite.prompts import Prompts
 from selfguide_lite.store import LabelledInput, PoolInput
-from selfguide_lite.synthesis.generate import InputPrompt, draw_prompt, fruitless_rounds
+from selfguide_lite.synthesis.generate import InputPrompt, PromptSampler, fruitless_rounds
 from selfguide_lite.task import Task
 
 PROMPTS = Prompts()
@@ -60,7 +60,7 @@ def draw(
     budget: int = 10_000,
     settings: Settings = PAPER,
 ) -> InputPrompt:
-    return draw_prompt(task, PROMPTS, settings, seed, round_, number, pool, words, budget)
+    return PromptSampler(task, PROMPTS, settings, seed, words, budget).prompt(round_, number, pool)
 
 
 def test_a_prompt_is_fixed_by_seed_task_round_and_number() -> None:
@@ -94,7 +94,9 @@ def test_seeds_come_in_all_orders_labels_evenly_and_one_to_ten_pool_inputs() -> 
 
 def test_no_label_for_generation_nor_without_label_condition() -> None:
     assert draw(ANSWER, POOL).label is None
-    free = draw_prompt(CLASSIFY, PROMPTS, PAPER.changed({"label_condition": False}), 42, 1, 0, POOL, words, 999)
+    free = PromptSampler(CLASSIFY, PROMPTS, PAPER.changed({"label_condition": False}), 42, words, 999).prompt(
+        1, 0, POOL
+    )
     assert free.label is None
 
 

@@ -16,6 +16,7 @@ from selfguide_lite.core.settings import Settings
 from selfguide_lite.experiments.methods import Chosen
 from selfguide_lite.llm.base import Engine
 from selfguide_lite.prompts import Prompts
+from selfguide_lite.run_context import RunContext
 from selfguide_lite.store import Pair, Store
 from selfguide_lite.task import Task
 
@@ -39,7 +40,7 @@ def pairs_key(pairs: Sequence[Pair]) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class RunContext:
+class ExperimentContext:
     """The same for every task and method of a job.
 
     :param changes: fields of `Settings` to change, over those of a task
@@ -92,13 +93,13 @@ class RunContext:
         """Write a task's inputs, or what is missing of them."""
         from selfguide_lite.synthesis import generate
 
-        generate(store, task_id, engine, self.prompts, settings, self.seed, self.listener)
+        generate(RunContext(store, task_id, settings, self.prompts, self.seed, self.listener), engine)
 
     def answer(self, store: Store, task_id: int, engine: Engine, settings: Settings) -> None:
         """Answer the inputs that passed the filters as the store shows them, or those that lack answers."""
         from selfguide_lite.synthesis import annotate
 
-        annotate(store, task_id, engine, self.prompts, settings, self.seed, self.listener)
+        annotate(RunContext(store, task_id, settings, self.prompts, self.seed, self.listener), engine)
 
     def train_beside(
         self,

@@ -16,7 +16,6 @@ from selfguide_lite.core.errors import SelfguideError, in_plain_words
 from selfguide_lite.core.lock import exclusive
 from selfguide_lite.core.paths import adapter_path, lora_dir
 from selfguide_lite.core.progress import FunnelRow, Listener, NullListener
-from selfguide_lite.core.settings import Settings
 from selfguide_lite.evaluate import Gain, Measurement, measure
 from selfguide_lite.export.adapter import export_adapter
 from selfguide_lite.finetune import TrainOptions, check_installed, train, training_pairs
@@ -112,12 +111,13 @@ def run(
                 listener.note(f"only the dataset can be made here: {error}")
         with Store.open(db) as store:
             task_id = store.add_task(task)
+            context = RunContext(store, task_id, wanted, prompts, seed, listener)
             if is_synthesized(store, task_id, wanted):
                 listener.done("generate", f"{len(store.requests_done(task_id))} inputs were in the store")
                 listener.done("annotate", "their answers were in the store")
             else:
                 with _opened(local, server=server, server_model=server_model, **engine_options) as engine:
-                    synthesize(RunContext(store, task_id, wanted, prompts, seed, listener), engine)
+                    synthesize(context, engine)
             funnel = tuple(store.funnel(task_id))
             listener.funnel(funnel)
             pairs = len(store.pairs(task_id))
@@ -139,27 +139,18 @@ def run(
                 apart=True,
             )
             adapter = export_adapter(store, task_id, trained, local, adapter_path(db, task.name), listener)
-            measured = _measured(store, task_id, rows, local, adapter, prompts, wanted, listener, seed, engine_options)
+            measured = _measured(context, rows, local, adapter, engine_options)
             return RunResult(task.name, db, pairs, funnel, Path(adapter.path), measured)
 
 
 def _measured(
-    store: Store,
-    task_id: int,
-    rows: Sequence[EvalRow],
-    model: Path,
-    adapter: Adapter,
-    prompts: Prompts,
-    settings: Settings,
-    listener: Listener,
-    seed: int,
-    engine_options: Mapping[str, Any],
+    context: RunContext, rows: Sequence[EvalRow], model: Path, adapter: Adapter, engine_options: Mapping[str, Any]
 ) -> Measurement:
     """Compare what was finetuned with prompting; one load of the model serves both. Without rows none is loaded."""
 
     def with_engine(engine: Engine | None) -> Measurement:
-        trained = [pair.input for pair in training_pairs(store, task_id)]
-        return measure(store, task_id, rows, engine, prompts, settings, adapter, trained, listener, seed)
+        trained = [pair.input for pair in training_pairs(context.store, context.task_id)]
+        return measure(context, engine, rows, adapter, trained)
 
     if not rows:
         return with_engine(None)

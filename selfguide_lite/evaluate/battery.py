@@ -5,19 +5,19 @@ calibrated by its own model's and prompt's mean answer over inputs without answe
 """
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 
-from selfguide_lite.core.progress import Listener, NullListener
 from selfguide_lite.core.settings import Settings
+from selfguide_lite.evaluate.asked import Asked
 from selfguide_lite.evaluate.evaluation import Evaluation, calibrate, evaluate, macro_f1_of
 from selfguide_lite.evaluate.prior import prior_of
 from selfguide_lite.evaluate.statistics import Gain
 from selfguide_lite.evaluate.verdict import Verdict, best_of, judge, unmeasured
-from selfguide_lite.methods.asking import Ask, answer_prompt
+from selfguide_lite.methods.asking import answer_prompt
 from selfguide_lite.methods.names import FEW_SHOT, FINETUNED, ZERO_SHOT, AnswerForm, answer_forms, is_finetuned, named
-from selfguide_lite.prompts import Prompts
+from selfguide_lite.run_context import RunContext
 from selfguide_lite.store import Adapter, PoolInput, Store, VerdictRow
 from selfguide_lite.store.verdicts import add_verdict, trained_style
 from selfguide_lite.task import Task, fold
@@ -107,17 +107,9 @@ class Finetuned:
 class Battery:
     """What all methods of one comparison have in common."""
 
-    store: Store
-    task_id: int
+    context: RunContext
     engine: Any
     rows: Sequence[EvalRow]
-    prompts: Prompts
-    listener: Listener
-
-    @property
-    def task(self) -> Task:
-        """The task as the store has it."""
-        return self.store.task(self.task_id)
 
     def prompting(self) -> dict[str, Evaluation]:
         """Evaluate every way of prompting the plain model."""
@@ -126,7 +118,7 @@ class Battery:
         done: dict[str, Evaluation] = {}
         for family in (ZERO_SHOT, FEW_SHOT):
             style = _STYLES[family]
-            done |= self.asked(family, answer_prompt(self.prompts, style), style, pool)
+            done |= self.asked(Asked(family, answer_prompt(self.context.prompts, style), prompt=style), pool)
         return done
 
     def finetuned(self, adapter: Finetuned, only: Collection[AnswerForm] | None = None) -> dict[str, Evaluation]:
@@ -143,48 +135,38 @@ class Battery:
 
             prompt += f" {file_sha256(adapter.path)}"
         details = {} if adapter.style == "few-shot" else {"answer_style": adapter.style}
-        ask = answer_prompt(self.prompts, adapter.style)
-        return self.asked(FINETUNED, ask, prompt, pool, details, adapter.id, only)
+        ask = answer_prompt(self.context.prompts, adapter.style)
+        asked = Asked(FINETUNED, ask, prompt=prompt, adapter_id=adapter.id, details=details)
+        return self.asked(asked, pool, only)
 
     def asked(
-        self,
-        family: str,
-        ask: Ask,
-        prompt: str,
-        pool: Sequence[PoolInput],
-        details: Mapping[str, Any] | None = None,
-        adapter_id: int | None = None,
-        only: Collection[AnswerForm] | None = None,
+        self, asked: Asked, pool: Sequence[PoolInput], only: Collection[AnswerForm] | None = None
     ) -> dict[str, Evaluation]:
         """Evaluate one way of asking the loaded model: its free text, its scores, and these calibrated.
 
-        :param prompt: the name under which the prior of this way is kept
+        :param asked: its method is the family's name
         :param pool: inputs without answers, to calibrate by
-        :param details: what tells these evaluations from others of the same names
         :param only: how answers are read; None: as is usual for the family
         """
-        task, done = self.task, dict[str, Evaluation]()
-        for how in answer_forms(family, task.kind):
-            name = named(family, how)
-            if only is not None and how not in only:
+        context, family, done = self.context, asked.method, dict[str, Evaluation]()
+        for form in answer_forms(family, context.task.kind):
+            name = named(family, form)
+            if only is not None and form not in only:
                 continue
-            if how != "calibrated":
-                done[name] = evaluate(
-                    self.store, self.task_id, self.engine, self.rows, method=name, adapter_id=adapter_id,
-                    prompts=self.prompts, listener=self.listener, ask=ask, details=details, answers=how,
-                )  # fmt: skip
+            this = replace(asked, method=name, answers=form)
+            if form != "calibrated":
+                done[name] = evaluate(context, self.engine, self.rows, this)
                 continue
-            prior = prior_of(
-                self.store, self.task_id, self.engine, pool, prompts=self.prompts, ask=ask, prompt=prompt,
-                method=name, adapter_id=adapter_id, listener=self.listener,
-            )  # fmt: skip
+            prior = prior_of(context, self.engine, pool, this)
             if prior is not None:
-                done[name] = calibrate(self.store, self.task_id, done[named(family, "scored")], prior, name)
+                scored = done[named(family, "scored")]
+                done[name] = calibrate(context.store, context.task_id, scored, prior, name)
         return done
 
     def kept(self) -> list[PoolInput]:
         """Return the kept inputs; their answers are not looked at."""
-        return self.store.pool(self.task_id) if self.task.labels else []
+        context = self.context
+        return context.store.pool(context.task_id) if context.task.labels else []
 
     def _load(self, adapter: Path | None) -> None:
         loaded = self.engine.info.adapter
@@ -193,29 +175,21 @@ class Battery:
 
 
 def measure(
-    store: Store,
-    task_id: int,
-    rows: Sequence[EvalRow],
+    context: RunContext,
     engine: Any,
-    prompts: Prompts,
-    settings: Settings,
+    rows: Sequence[EvalRow],
     adapter: Adapter | Path | None,
     trained: Collection[str] | None = None,
-    listener: Listener | None = None,
-    seed: int = 42,
 ) -> Measurement:
     """Evaluate every way of prompting and the finetuned model on the same rows, and write down what came of it.
 
     :param rows: where there are none, nothing is asked and the verdict says so
     :param engine: of a model file: it is given the adapter after the plain model was asked
-    :param settings: of the run
     :param adapter: of the store, or a file that is not in it, whose verdict is not kept; None: prompting alone
     :param trained: the inputs that the adapter was trained on; None: those of the dataset
-    :param seed: fixes the halves of the cross-fitting
     :raises SelfguideError: where the engine fails, or nothing is left to evaluate
     """
-    battery = Battery(store, task_id, engine, rows, prompts, listener or NullListener())
-    task = battery.task
+    battery, task = Battery(context, engine, rows), context.task
     known = adapter if isinstance(adapter, Adapter) else None
     evaluations: dict[str, Evaluation] = {}
     if rows:
@@ -224,13 +198,15 @@ def measure(
         if adapter is not None:
             place = adapter if isinstance(adapter, Path) else Path(adapter.path)
             adapter_id = None if known is None else known.id
-            finetuned = battery.finetuned(Finetuned.of(store, task_id, settings, place, adapter_id, trained))
-        verdict = judge(prompting, finetuned, task.kind, seed)
+            finetuned = battery.finetuned(
+                Finetuned.of(context.store, context.task_id, context.settings, place, adapter_id, trained)
+            )
+        verdict = judge(prompting, finetuned, task.kind, context.seed)
         evaluations = {**prompting, **finetuned}
     else:
         verdict = unmeasured(task.kind)
     if known is not None:
-        keep_verdict(store, task_id, verdict, evaluations, known.id)
+        keep_verdict(context.store, context.task_id, verdict, evaluations, known.id)
     return Measurement(task, evaluations, verdict)
 
 

@@ -11,16 +11,14 @@ from pathlib import Path
 from typing import Any
 
 from selfguide_lite.core.errors import SelfguideError
-from selfguide_lite.core.progress import Listener, NullListener
 from selfguide_lite.evaluate.answering import Answering
+from selfguide_lite.evaluate.asked import Asked
 from selfguide_lite.evaluate.metrics import Metric, macro_f1, metric_of, recall_by_label, score_answers
 from selfguide_lite.evaluate.statistics import Gain, bootstrap, paired_gain
 from selfguide_lite.llm.base import Engine
 from selfguide_lite.llm.shares import shares
-from selfguide_lite.methods.asking import Ask
 from selfguide_lite.methods.calibration import calibrated, likeliest, wanted_shares
-from selfguide_lite.methods.names import AnswerForm
-from selfguide_lite.prompts import Prompts
+from selfguide_lite.run_context import RunContext
 from selfguide_lite.store import Prediction, Prior, Store
 from selfguide_lite.task import Task, last_label
 from selfguide_lite.task.eval_rows import EvalRow, rows_hash, unseen_labels, without_leaks
@@ -66,19 +64,11 @@ class Evaluation:
 
 
 def evaluate(
-    store: Store,
-    task_id: int,
+    context: RunContext,
     engine: Engine,
     rows: Sequence[EvalRow],
-    *,
-    method: str,
-    adapter_id: int | None = None,
-    prompts: Prompts,
-    listener: Listener | None = None,
-    ask: Ask | None = None,
-    details: Mapping[str, Any] | None = None,
+    asked: Asked,
     same_as: Evaluation | None = None,
-    answers: AnswerForm = "free",
 ) -> Evaluation:
     """Answer every row and score it; what is in the store already is not asked again.
 
@@ -86,16 +76,10 @@ def evaluate(
     generated for this task, so that a filter changed later does not change what is evaluated.
 
     :param engine: with the adapter loaded that is to be evaluated
-    :param method: its name in the table `evaluation`, such as `few-shot`
-    :param adapter_id: the loaded adapter in the store; None for the plain model
-    :param ask: makes the prompt for an input; None: the one that annotation and finetuning use
-    :param details: what tells this evaluation from another of the same method, such as the number of pairs
     :param same_as: an evaluation of the same model and prompts under another name, whose answers are taken over
-    :param answers: `free` for greedy text, `scored` for the label with the largest probability
     :raises SelfguideError: where nothing is left to evaluate, or the engine fails
     """
-    listener = listener or NullListener()
-    task = store.task(task_id)
+    store, task_id, listener, task = context.store, context.task_id, context.listener, context.task
     clean, leaked = clean_rows(store, task_id, rows)
     if leaked:
         listener.note(f"left out {len(leaked)} evaluation rows whose inputs the model may have been shown")
@@ -107,30 +91,32 @@ def evaluate(
     tokens = task.settings.output_max_tokens
     if task.labels:
         tokens = min(tokens, _LABEL_TOKENS)
-    how: dict[str, Any] = {"output_max_tokens": tokens} if answers == "free" else {"answers": answers}
+    how: dict[str, Any] = {"output_max_tokens": tokens} if asked.answers == "free" else {"answers": asked.answers}
     digest = rows_hash(clean)
     evaluation_id = store.add_evaluation(
         task_id,
-        method=method,
+        method=asked.method,
         metric=metric,
         model_id=store.add_model(engine.info),
-        adapter_id=adapter_id,
+        adapter_id=asked.adapter_id,
         data_sha256=digest,
         n=len(clean),
-        settings={**how, **_unregistered(engine, adapter_id), **(details or {})},
-        template=prompts.template("annotate"),
+        settings={**how, **_unregistered(engine, asked.adapter_id), **asked.details},
+        template=context.prompts.template("annotate"),
     )
     if same_as is not None:
         _take_over(store, evaluation_id, clean, same_as)
     done = {prediction.number for prediction in store.predictions(evaluation_id)}
     if len(done) < len(clean):
         listener.start("evaluate", len(clean), len(done))
-        job = Answering(store, evaluation_id, task, engine, clean, ask or prompts.annotate, metric, listener)
-        too_long = job.freely(done, tokens) if answers == "free" else job.by_scores(done)
+        job = Answering(
+            store, evaluation_id, task, engine, clean, asked.ask or context.prompts.annotate, metric, listener
+        )
+        too_long = job.freely(done, tokens) if asked.answers == "free" else job.by_scores(done)
         if too_long:
             listener.note(f"{too_long} prompts are longer than the model's context: counted as wrong")
-    result = _finished(store, evaluation_id, method, metric, len(leaked), digest)
-    listener.done("evaluate", f"{method}: {metric} {result.mean:.3f} on {len(result.scores)} rows")
+    result = _finished(store, evaluation_id, asked.method, metric, len(leaked), digest)
+    listener.done("evaluate", f"{asked.method}: {metric} {result.mean:.3f} on {len(result.scores)} rows")
     return result
 
 

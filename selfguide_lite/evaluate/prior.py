@@ -7,11 +7,10 @@ import hashlib
 import json
 from collections.abc import Sequence
 
-from selfguide_lite.core.progress import Listener
 from selfguide_lite.evaluate.answering import score_labels
+from selfguide_lite.evaluate.asked import Asked
 from selfguide_lite.llm.base import Engine
-from selfguide_lite.methods.asking import Ask
-from selfguide_lite.prompts import Prompts
+from selfguide_lite.run_context import RunContext
 from selfguide_lite.store import PoolInput, Prior, Store
 from selfguide_lite.store.verdicts import add_prior, find_prior
 from selfguide_lite.task import Task
@@ -20,26 +19,13 @@ MIN_INPUTS = 20  # the mean of fewer says more of these inputs than of the model
 FEW_INPUTS = 40
 
 
-def prior_of(
-    store: Store,
-    task_id: int,
-    engine: Engine,
-    inputs: Sequence[PoolInput],
-    *,
-    prompts: Prompts,
-    ask: Ask,
-    prompt: str,
-    method: str,
-    adapter_id: int | None = None,
-    listener: Listener,
-) -> Prior | None:
+def prior_of(context: RunContext, engine: Engine, inputs: Sequence[PoolInput], asked: Asked) -> Prior | None:
     """Return the mean share of each label, from the store where it is known; None where there are too few inputs.
 
     :param inputs: without evaluation rows, and without what the adapter was trained on
-    :param prompt: the name under which this way of asking is kept, such as `few-shot` or `bare`
-    :param method: for messages
-    :param adapter_id: the engine's adapter in the store
     """
+    store, task_id, listener, prompts = context.store, context.task_id, context.listener, context.prompts
+    method, prompt, adapter_id = asked.method, asked.prompt, asked.adapter_id
     if len(inputs) < MIN_INPUTS:
         listener.note(
             f"{method} is left out: {len(inputs)} inputs without answers to calibrate by, {MIN_INPUTS} are needed"
@@ -47,7 +33,7 @@ def prior_of(
         return None
     if len(inputs) < FEW_INPUTS:
         listener.note(f"{method} is calibrated by only {len(inputs)} inputs")
-    task = store.task(task_id)
+    task = context.task
     model_id, template = store.add_model(engine.info), prompts.template("annotate")
     digest = _inputs_hash(inputs)
     known = find_prior(store, task_id, model_id, adapter_id, prompt, template.sha256, digest)
@@ -60,7 +46,11 @@ def prior_of(
     if missing:
         listener.start("evaluate", len(missing))
         found = score_labels(
-            engine, task, ask, [shown.text for shown in missing], lambda ready: listener.advance("evaluate", ready)
+            engine,
+            task,
+            asked.ask or prompts.annotate,
+            [shown.text for shown in missing],
+            lambda ready: listener.advance("evaluate", ready),
         )
         scored |= {missing[place].id: shares for place, shares in found.items()}
         listener.done("evaluate", f"{method}: its mean answer over {len(inputs)} inputs without answers")

@@ -9,6 +9,7 @@ from selfguide_lite.core.progress import Listener
 from selfguide_lite.evaluate.battery import Measurement, measure
 from selfguide_lite.experiments.context import ExperimentContext
 from selfguide_lite.prompts import Prompts
+from selfguide_lite.run_context import RunContext
 from selfguide_lite.store import Adapter, Store
 from selfguide_lite.store.verdicts import seed_of
 from selfguide_lite.task import Task
@@ -54,11 +55,10 @@ def measured(
             check_adapter(place, tools.model)
         # The halves are the run's own, so that the verdict is too.
         seed = seed_of(store, known.id) if known is not None else None
-        return measure(
-            store, task_id, rows, engine, tools.prompts, task.settings.resolve(task.kind),
-            _at(known, place),
-            listener=tools.listener, seed=_SEED if seed is None else seed,
-        )  # fmt: skip
+        context = RunContext(
+            store, task_id, task.settings, tools.prompts, _SEED if seed is None else seed, tools.listener
+        )
+        return measure(context, engine, rows, _at(known, place))
 
 
 def _at(known: Adapter | None, place: Path | None) -> Adapter | Path | None:

@@ -17,6 +17,7 @@ from selfguide_lite.core.lock import exclusive
 from selfguide_lite.core.paths import adapter_path, files_dir, lora_dir
 from selfguide_lite.core.progress import Listener
 from selfguide_lite.core.settings import Settings
+from selfguide_lite.evaluate.asked import Asked
 from selfguide_lite.evaluate.battery import Battery, Finetuned, keep_verdict
 from selfguide_lite.evaluate.evaluation import Evaluation, evaluate, macro_f1_of
 from selfguide_lite.evaluate.statistics import Gain
@@ -46,6 +47,7 @@ from selfguide_lite.methods.names import (
     usual_form,
 )
 from selfguide_lite.prompts import Prompts
+from selfguide_lite.run_context import RunContext
 from selfguide_lite.store import FILTER_SETTINGS, Adapter, Pair, Store
 from selfguide_lite.store.copies import unanswered_copy
 from selfguide_lite.store.overlay import SettingsOverlay
@@ -326,12 +328,17 @@ class _Job:
             shown = json.dumps([[example.input, example.output] for example in examples], ensure_ascii=False)
             digest = hashlib.sha256(shown.encode()).hexdigest()
             ask, details = self_icl(self.tools.prompts, examples), {"pairs": made, "examples": digest}
-            found = battery.asked(SELF_ICL, ask, f"{SELF_ICL} {digest}", battery.kept(), details)
+            asked = Asked(SELF_ICL, ask, prompt=f"{SELF_ICL} {digest}", details=details)
+            found = battery.asked(asked, battery.kept())
             self.shown |= dict.fromkeys(found, made)
             done |= found
 
     def _battery(self, engine: Engine, rows: Sequence[EvalRow]) -> Battery:
-        return Battery(self.store, self.task_id, engine, rows, self.tools.prompts, self.tools.listener)
+        return Battery(self._context, engine, rows)
+
+    @property
+    def _context(self) -> RunContext:
+        return self.tools.of_task(self.store, self.task_id, self.settings)
 
     def _skip(self, method: str, reason: str) -> None:
         self.skipped.append((method, reason))
@@ -426,13 +433,12 @@ class _Job:
                 first[path] = FINETUNED, named(FINETUNED, usual)
                 continue
             twin = first.get(path)
-            done[plan.method] = evaluate(
-                self.store, self.task_id, engine, rows, method=plan.method, adapter_id=adapter_id,
-                prompts=self.tools.prompts, listener=self.tools.listener,
-                ask=answer_prompt(self.tools.prompts, self.settings.answer_style),
-                details={"pairs": len(plan.pairs), "dataset": _key(plan)},
-                same_as=None if twin is None else done[twin[1]], answers=usual,
+            asked = Asked(
+                plan.method, answer_prompt(self.tools.prompts, self.settings.answer_style), usual,
+                adapter_id=adapter_id, details={"pairs": len(plan.pairs), "dataset": _key(plan)},
             )  # fmt: skip
+            same_as = None if twin is None else done[twin[1]]
+            done[plan.method] = evaluate(self._context, engine, rows, asked, same_as)
             if twin is None:
                 first[path] = plan.method, plan.method
             else:

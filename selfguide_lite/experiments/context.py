@@ -89,17 +89,21 @@ class ExperimentContext:
         """Return a task with the job's settings over its own, and further ones over these."""
         return task.model_copy(update={"settings": task.settings.changed({**self.changes, **(changes or {})})})
 
+    def of_task(self, store: Store, task_id: int, settings: Settings) -> RunContext:
+        """Return what the stages of one task's run work with."""
+        return RunContext(store, task_id, settings, self.prompts, self.seed, self.listener)
+
     def write(self, store: Store, task_id: int, engine: Engine, settings: Settings) -> None:
         """Write a task's inputs, or what is missing of them."""
         from selfguide_lite.synthesis import generate
 
-        generate(RunContext(store, task_id, settings, self.prompts, self.seed, self.listener), engine)
+        generate(self.of_task(store, task_id, settings), engine)
 
     def answer(self, store: Store, task_id: int, engine: Engine, settings: Settings) -> None:
         """Answer the inputs that passed the filters as the store shows them, or those that lack answers."""
         from selfguide_lite.synthesis import annotate
 
-        annotate(RunContext(store, task_id, settings, self.prompts, self.seed, self.listener), engine)
+        annotate(self.of_task(store, task_id, settings), engine)
 
     def train_beside(
         self,

@@ -160,7 +160,7 @@ def run_rounds(
 def _prompting(tools: ExperimentContext, db: Path, task: Task, rows: list[EvalRow]) -> dict[str, Evaluation]:
     with Store.open(db) as store, tools.opened() as engine:
         task_id = store.only_task_id(task.name)
-        return Battery(store, task_id, engine, rows, tools.prompts, tools.listener).prompting()
+        return Battery(tools.of_task(store, task_id, task.settings), engine, rows).prompting()
 
 
 def _best_prompting(tools: ExperimentContext, db: Path, task: Task, rows: list[EvalRow]) -> Evaluation:
@@ -182,4 +182,4 @@ def _finetuned(
         known = store.latest_adapter(task_id)
         settings = tools.set_for(task).settings
         tuned = Finetuned.of(store, task_id, settings, adapter, known.id if known else None)
-        return Battery(store, task_id, engine, rows, tools.prompts, tools.listener).finetuned(tuned, only)
+        return Battery(tools.of_task(store, task_id, settings), engine, rows).finetuned(tuned, only)

@@ -271,7 +271,9 @@ class _Search:
                 trained = [pair.input for pair in pairs[task.name]]
                 with Store.open(self._db(candidate, task)) as store:
                     battery = self._battery(self._view(store, settings, task), task, rows[task.name], engine)
-                    adapter = Finetuned.of(store, battery.task_id, settings, adapters[task.name], trained=trained)
+                    adapter = Finetuned.of(
+                        store, battery.context.task_id, settings, adapters[task.name], trained=trained
+                    )
                     usual = usual_form(task.kind)
                     after = battery.finetuned(adapter, None if last else (usual,))
                 done = before[task.name]
@@ -284,7 +286,7 @@ class _Search:
 
     def _battery(self, store: Store, task: Task, rows: Sequence[EvalRow], engine: Any) -> Battery:
         task_id = store.only_task_id(task.name)
-        return Battery(store, task_id, engine, rows, self.tools.prompts, self.tools.listener)
+        return Battery(self.tools.of_task(store, task_id, task.settings), engine, rows)
 
     def _view(self, store: Store, settings: Settings, task: Task) -> SettingsOverlay:
         """Return a database as a candidate's filters show it."""

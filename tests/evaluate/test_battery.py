@@ -114,7 +114,7 @@ def registered(store: Store, task_id: int, engine, path: Path, style: str | None
 
 
 def measured(store, task_id, engine, adapter, rows=ROWS, **more) -> Measurement:
-    return measure(store, task_id, rows, engine, Prompts(), SETTINGS, adapter, **more)
+    return measure(RunContext(store, task_id, SETTINGS), engine, rows, adapter, **more)
 
 
 def asked_for(requests, style: str, text: str) -> bool:

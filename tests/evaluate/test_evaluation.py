@@ -12,6 +12,7 @@ from selfguide_lite.cli.common import given_settings
 from selfguide_lite.core.errors import SelfguideError
 from selfguide_lite.core.settings import Settings
 from selfguide_lite.evaluate import changes, confusion, evaluate
+from selfguide_lite.evaluate.asked import Asked
 from selfguide_lite.evaluate.evaluation import clean_rows
 from selfguide_lite.experiments.comparison import compare, methods_for
 from selfguide_lite.experiments.iterations import run_rounds
@@ -107,7 +108,7 @@ class CountingEngine:
 
 def test_every_prediction_is_kept_and_none_is_asked_twice(store, engine):
     task_id = store.add_task(TASK)
-    first = evaluate(store, task_id, engine, ROWS, method="few-shot", prompts=Prompts())
+    first = evaluate(RunContext(store, task_id, SETTINGS), engine, ROWS, Asked("few-shot"))
     assert first.metric == "exact match" and len(first.scores) == 12
     kept = store.connection.execute(
         "SELECT number, input, score FROM prediction WHERE evaluation_id = ? ORDER BY number", (first.id,)
@@ -119,13 +120,13 @@ def test_every_prediction_is_kept_and_none_is_asked_twice(store, engine):
     with store.connection:
         store.connection.execute("DELETE FROM prediction WHERE evaluation_id = ? AND number >= 5", (first.id,))
     counting = CountingEngine(engine)
-    again = evaluate(store, task_id, counting, ROWS, method="few-shot", prompts=Prompts())
+    again = evaluate(RunContext(store, task_id, SETTINGS), counting, ROWS, Asked("few-shot"))
     assert counting.asked == 7
     assert again == first
 
-    other = evaluate(store, task_id, counting, ROWS, method="zero-shot", prompts=Prompts(), ask=bare())
+    other = evaluate(RunContext(store, task_id, SETTINGS), counting, ROWS, Asked("zero-shot", bare()))
     assert other.id != first.id and counting.asked == 19
-    twin = evaluate(store, task_id, counting, ROWS, method="twin", prompts=Prompts(), same_as=first)
+    twin = evaluate(RunContext(store, task_id, SETTINGS), counting, ROWS, Asked("twin"), same_as=first)
     assert twin.scores == first.scores and counting.asked == 19
 
 
@@ -133,27 +134,27 @@ def test_leaks_are_left_out_and_said(store, engine):
     task_id = filled(store)
     rows = [*ROWS, EvalRow("i LIKE  it.", ("good",)), EvalRow("thing  07.", ("bad",))]
     assert [row.input for row in clean_rows(store, task_id, rows)[1]] == ["i LIKE  it.", "thing  07."]
-    result = evaluate(store, task_id, engine, rows, method="few-shot", prompts=Prompts())
+    result = evaluate(RunContext(store, task_id, SETTINGS), engine, rows, Asked("few-shot"))
     assert len(result.scores) == 12 and result.leaked == 2
     with pytest.raises(SelfguideError, match="every evaluation row is among"):
-        evaluate(store, task_id, engine, rows[12:], method="few-shot", prompts=Prompts())
+        evaluate(RunContext(store, task_id, SETTINGS), engine, rows[12:], Asked("few-shot"))
 
 
 def test_a_prompt_over_the_context_counts_as_wrong(store, engine):
     task_id = store.add_task(TASK)
     rows = [*ROWS[:2], EvalRow("very long " * 2000, ("good",))]
-    result = evaluate(store, task_id, engine, rows, method="few-shot", prompts=Prompts())
+    result = evaluate(RunContext(store, task_id, SETTINGS), engine, rows, Asked("few-shot"))
     assert len(result.scores) == 3 and result.scores[2] == 0.0
 
 
 def test_gain_over_pairs_by_example(store, engine):
     task_id = store.add_task(TASK)
-    before = evaluate(store, task_id, engine, ROWS, method="few-shot", prompts=Prompts())
-    after = evaluate(store, task_id, engine, ROWS[3:9], method="other", prompts=Prompts(), ask=bare())
+    before = evaluate(RunContext(store, task_id, SETTINGS), engine, ROWS, Asked("few-shot"))
+    after = evaluate(RunContext(store, task_id, SETTINGS), engine, ROWS[3:9], Asked("other", bare()))
     gain = after.gain_over(before)
     assert gain.n == 6 and gain.before == pytest.approx(sum(before.scores[3:9]) / 6)
     with pytest.raises(SelfguideError, match="different examples"):
-        nothing = evaluate(store, task_id, engine, [EvalRow("New.", ("good",))], method="x", prompts=Prompts())
+        nothing = evaluate(RunContext(store, task_id, SETTINGS), engine, [EvalRow("New.", ("good",))], Asked("x"))
         nothing.gain_over(before)
 
 

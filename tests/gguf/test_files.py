@@ -126,6 +126,7 @@ def test_shards(base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
         np.testing.assert_array_equal(torch_file.load_file(tmp_path / index[name])[name], whole[name])
 
 
+@pytest.mark.slow
 def test_llama3_stretch_is_the_one_of_transformers(base: Path) -> None:
     transformers = pytest.importorskip("transformers")
     from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS

@@ -112,16 +112,17 @@ def test_shares_agree_with_sampling(tmp_path: Path) -> None:
         Geometry(32, 1, 2, 1, 64, context=256),
         quantization="f32",
         vocabulary="bpe",
-        sharpness=8,
+        sharpness=4,
+        seed=10,  # with this one it often ends after a token, and by the end token that scoring counts
     )
-    count = 1500
+    count = 3000
     with LlamaEngine(path, tuning=Tuning(parallel=64)) as opened:
         prompt = "the answer is"
         done = list(opened.complete([Request("k", prompt, n=count, temperature=1.0, max_tokens=2, seed=2)]))
         # texts of one token that ended by themselves; drawn bytes that are no characters are left out
         ended = Counter(c.text for c in done if c.finish_reason == "stop" and "\ufffd" not in c.text and c.text)
-        assert ended
-        candidates = tuple(text for text, _ in ended.most_common(4))
+        candidates = tuple(text for text, n in ended.items() if n >= 10)
+        assert candidates
         scores = next(iter(opened.score([ScoreRequest("k", prompt, candidates)])))
     for text, logprob in zip(candidates, scores.logprobs, strict=True):
         share = math.exp(logprob)

@@ -84,7 +84,9 @@ def test_a_file_for_each_stage_is_all_that_a_filter_takes(tmp_path: Path, folder
     (folder / "filter_answer_late.sql").unlink()
     filter_views._read.cache_clear()
     filter_views._ranked.cache_clear()
-    with Store.open(path) as store:
+    with Store.open(path) as store:  # the file's view stays in the database, as a filter of the user's
+        assert reasons(store, "answer_verdict") == {1: None, 2: "share", 3: "zeds"}
+        assert ("late", True) in [(row.name, row.own) for row in list_filters(store, 1)]
         store.connection.execute("DROP VIEW filter_answer_late")
     with Store.open(path) as store:
         assert reasons(store, "answer_verdict") == {1: None, 2: "share", 3: "zeds"}
@@ -95,7 +97,7 @@ def test_a_file_for_each_stage_is_all_that_a_filter_takes(tmp_path: Path, folder
     [
         ("filter_inputs_x", "SELECT id, '' AS detail FROM input;", "is named filter_STAGE_NAME.sql"),
         ("filter_input_echo", "SELECT id, '' AS detail FROM input;", "a filter of that name already"),
-        ("filter_input_x", "-- rank: 40\nSELECT id, '' AS detail FROM input;", "rank 40 has filter_input_echo"),
+        ("filter_input_x", "-- rank: 40\nSELECT id, '' AS detail FROM input;", "rank 40 is that of filter_input_echo"),
         ("filter_input_x", "-- rank: 1000\nSELECT id, '' AS detail FROM input;", "not between 1 and 899"),
         ("filter_input_x", "SELECT id, reason AS detail FROM input_verdict;", "filter_input_x.sql: cannot be counted"),
         ("filter_input_x", "SELECT id FROM input;", "filter_input_x.sql: cannot be counted"),

@@ -25,6 +25,7 @@ _RANK = re.compile(r"^-- rank: (\d+)$", re.MULTILINE)
 INCLUDED_VIEW = re.compile(r"/\* (\w+)((?:, \w+ as \w+)*) \*/")
 _EXPRESSION_OF = re.compile(r"/\* (?:reason|detail): (\w+) \*/")
 # The folders whose `.sql` files are views. A program that uses this package may append one with filters of its own.
+# A database keeps the views of such a folder: opened without it, they count as the user's own filters.
 VIEW_FOLDERS: list[Path] = [Path(__file__).parent / "views"]
 
 
@@ -58,7 +59,7 @@ def _check_added(path: Path, sql: str, found: Mapping[str, str]) -> None:
     rank = rank_of(sql)
     taken = [name for name, other in found.items() if name.startswith(f"filter_{stage}_") and rank_of(other) == rank]
     if rank is not None and (taken or not 0 < rank < UNRANKED):
-        problem = f"has {taken[0]}" if taken else f"is not between 1 and {UNRANKED - 1}"
+        problem = f"is that of {taken[0]}" if taken else f"is not between 1 and {UNRANKED - 1}"
         raise SelfguideError(f"{path}: rank {rank} {problem}; choose another number")
 
 

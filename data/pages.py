@@ -12,7 +12,7 @@ from selfguide_lite.experiments.tables import markdown_table
 from selfguide_lite.finetune.memory import Shape, training_memory
 from selfguide_lite.finetune.options import Bits, TrainOptions
 from selfguide_lite.models.known import DEFAULT, KNOWN
-from selfguide_lite.store import FILTER_SETTINGS, Store, schema
+from selfguide_lite.store import FILTER_SETTINGS, Store, filter_views
 from selfguide_lite.store.browse import TABLES, description
 from selfguide_lite.task import Kind
 
@@ -145,7 +145,8 @@ def _default(name: str) -> str:
 
 def _views_reading(name: str) -> str:
     """Name the views whose SQL, without its comments, uses a setting; `filter_setting` holds them all."""
-    code = {view: re.sub(r"--.*", "", sql) for view, sql in schema.view_files().items() if view != "filter_setting"}
+    shipped = filter_views.view_files().items()
+    code = {view: re.sub(r"--.*", "", sql) for view, sql in shipped if view != "filter_setting"}
     found = [view for view, sql in code.items() if re.search(rf"\bs\.{name}\b", sql)]
     found += [view for view, sql in code.items() if view not in found and re.search(rf"\b{name}\b", sql)]
     # What a view takes from another view is not read from the settings.
@@ -168,7 +169,7 @@ def store_views() -> str:
     """Return the database's views in Markdown, each with the comment on top of its file and its columns."""
     columns = dict(_columns("view"))
     lines: list[str] = []
-    for name, sql in schema.view_files().items():
+    for name, sql in filter_views.view_files().items():
         lines += [f"### {name}", "", description(sql), "", "Columns: " + _listed(columns[name]) + ".", ""]
     return "\n".join(lines).strip()
 

@@ -25,10 +25,10 @@ from data.pages import GROUPS
 from selfguide_lite.cli import main
 from selfguide_lite.cli.common import given_settings
 from selfguide_lite.core.settings import Settings
-from selfguide_lite.store import Store, schema
+from selfguide_lite.store import Store, filter_views
 from selfguide_lite.task import Task
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 PAGES = (ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md")))
 # Their links are looked at too.
 MORE_PAGES = (ROOT / "CHANGELOG.md", *sorted((ROOT / "data").rglob("*.md")))
@@ -270,7 +270,7 @@ def test_sql_recipes_run(filled: Path, tmp_path: Path) -> None:
     connection.close()
     assert len(RECIPES) >= 15 and answered >= 10
     with Store.open(path) as store:  # the filter of the last recipe counts from now on
-        (own,) = schema.user_filters(store.connection, schema.view_files())
+        (own,) = filter_views.user_filters(store.connection, filter_views.view_files())
         assert (own.stage, own.name, own.problem) == ("input", "question", None)
         assert store.connection.execute("SELECT value FROM setting WHERE key = 'min_share'").fetchone() == (0.6,)
 
@@ -389,5 +389,5 @@ def test_troubleshooting_has_advice_for_every_filter() -> None:
         for reason, stages in re.findall(r"^\| `(\w+)` \| ([a-z, ]+) \|", page, flags=re.MULTILINE)
         for stage in stages.split(",")
     }
-    shipped = {(stage, name) for stage in schema.STAGES for name in schema.shipped_filters(stage)}
+    shipped = {(stage, name) for stage in filter_views.STAGES for name in filter_views.shipped_filters(stage)}
     assert advised == shipped | {("dataset", "balance")}

@@ -295,7 +295,7 @@ def variables_in_code() -> set[str]:
     found: set[str] = set()
     for path in sorted((ROOT / "selfguide_lite").rglob("*.py")):
         found |= python_variables(text_of(path))
-    for path in sorted((ROOT / "tests").glob("*.py")):
+    for path in sorted((ROOT / "tests").rglob("*.py")):
         if path != Path(__file__):
             found |= {name for name in python_variables(text_of(path)) if name in PRODUCT_OF_TESTS}
     found |= set(re.findall(r"^(\w+)\s*\?=", text_of(ROOT / "Makefile"), flags=re.MULTILINE))

@@ -7,7 +7,7 @@ from selfguide_lite.core.model_info import ModelInfo
 from selfguide_lite.core.progress import TrainStep
 from selfguide_lite.core.settings import Settings
 from selfguide_lite.prompts import Prompts
-from selfguide_lite.store import NewInput, NewOutput, Store
+from selfguide_lite.store import NewEvaluation, NewInput, NewOutput, Prediction, Store
 from selfguide_lite.task import Example, Task
 
 # What a terminal obeys, or what makes it show another text than there is. Line feed and tab are left.
@@ -106,18 +106,13 @@ def hostile_store(path: Path, kind: str = "generation") -> Store:
     metric = "exact match" if task.labels else "ROUGE-L"
     for method, adapter in (("few-shot", None), ("selfguide", adapter_id), (evil, None)):
         evaluation = store.add_evaluation(
-            task_id, method=method, metric=metric, model_id=model_id, adapter_id=adapter, n=len(texts)
+            task_id,
+            NewEvaluation(method=method, metric=metric, model_id=model_id, adapter_id=adapter, n=len(texts)),
         )
         for number, text in enumerate(texts):
             good = (number % 3 == 0) == (method == "selfguide")
             reference = task.labels[number % len(task.labels)] if task.labels else texts[(number + 5) % len(texts)]
-            store.add_prediction(
-                evaluation,
-                number,
-                input=text,
-                references=[reference],
-                text=texts[(number + 7) % len(texts)],
-                score=good,
-            )
+            answer = texts[(number + 7) % len(texts)]
+            store.add_prediction(evaluation, Prediction(number, text, (reference,), answer, good))
         store.finish_evaluation(evaluation, 0.5, 0.4, 0.6)
     return store

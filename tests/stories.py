@@ -9,7 +9,7 @@ from selfguide_lite.core.progress import TrainStep
 from selfguide_lite.core.settings import Settings
 from selfguide_lite.evaluate import paired_gain
 from selfguide_lite.prompts import Prompts
-from selfguide_lite.store import NewInput, NewOutput, Store, VerdictRow
+from selfguide_lite.store import NewEvaluation, NewInput, NewOutput, Prediction, Store, VerdictRow
 from selfguide_lite.store.verdicts import add_verdict
 from selfguide_lite.task import Example, Task
 
@@ -105,7 +105,7 @@ def told(path: Path, task: Task = SHOP, rounds: int = 12, hostile: bool = True, 
     made = {}
     for method, right, adapter in (("zero-shot", 0.3, None), ("few-shot", 0.55, None), (usual, 0.85, adapter_id)):
         evaluation = store.add_evaluation(
-            task_id, method=method, metric=metric, model_id=model_id, adapter_id=adapter, n=100
+            task_id, NewEvaluation(method=method, metric=metric, model_id=model_id, adapter_id=adapter, n=100)
         )
         scores = []
         for number in range(100):
@@ -113,9 +113,7 @@ def told(path: Path, task: Task = SHOP, rounds: int = 12, hostile: bool = True, 
             good = rng.random() < right
             text = reference if good else (HOSTILE[number % len(HOSTILE)] if hostile else "Great question!")
             scores.append(float(good))
-            store.add_prediction(
-                evaluation, number, input=f"Question {number}", references=[reference], text=text, score=float(good)
-            )
+            store.add_prediction(evaluation, Prediction(number, f"Question {number}", (reference,), text, float(good)))
         mean = sum(scores) / len(scores)
         store.finish_evaluation(evaluation, mean, max(0.0, mean - 0.09), min(1.0, mean + 0.09))
         made[method] = evaluation, scores

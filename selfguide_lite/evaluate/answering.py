@@ -10,7 +10,7 @@ from selfguide_lite.llm.base import Engine, Request, ScoreRequest
 from selfguide_lite.llm.shares import shares
 from selfguide_lite.methods.asking import Ask
 from selfguide_lite.methods.calibration import likeliest
-from selfguide_lite.store import Store
+from selfguide_lite.store import Prediction, Store
 from selfguide_lite.task import Task
 from selfguide_lite.task.eval_rows import EvalRow
 
@@ -85,13 +85,15 @@ class Answering:
         row = self.rows[number]
         self.store.add_prediction(
             self.evaluation_id,
-            number,
-            input=row.input,
-            references=row.references,
-            text=text,
-            score=score_answers(self.metric, [text], [row.references], self.task.labels)[0],
-            finish_reason=reason,
-            label_logprobs=logprobs,
+            Prediction(
+                number=number,
+                input=row.input,
+                references=row.references,
+                text=text,
+                score=score_answers(self.metric, [text], [row.references], self.task.labels)[0],
+                label_logprobs=logprobs,
+                finish_reason=reason,
+            ),
         )
 
     def _check_too_long(self, number: int, error: str | None, room: int) -> None:

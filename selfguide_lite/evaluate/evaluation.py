@@ -6,7 +6,7 @@ Knows nothing of what a method is: the caller names it, loads its adapter and ma
 import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from selfguide_lite.llm.base import Engine
 from selfguide_lite.llm.shares import shares
 from selfguide_lite.methods.calibration import calibrated, likeliest, wanted_shares
 from selfguide_lite.run_context import RunContext
-from selfguide_lite.store import Prediction, Prior, Store
+from selfguide_lite.store import NewEvaluation, Prediction, Prior, Store
 from selfguide_lite.task import Task, last_label
 from selfguide_lite.task.eval_rows import EvalRow, rows_hash, unseen_labels, without_leaks
 
@@ -95,14 +95,16 @@ def evaluate(
     digest = rows_hash(clean)
     evaluation_id = store.add_evaluation(
         task_id,
-        method=asked.method,
-        metric=metric,
-        model_id=store.add_model(engine.info),
-        adapter_id=asked.adapter_id,
-        data_sha256=digest,
-        n=len(clean),
-        settings={**how, **_unregistered(engine, asked.adapter_id), **asked.details},
-        template=context.prompts.template("annotate"),
+        NewEvaluation(
+            method=asked.method,
+            metric=metric,
+            model_id=store.add_model(engine.info),
+            adapter_id=asked.adapter_id,
+            data_sha256=digest,
+            n=len(clean),
+            settings={**how, **_unregistered(engine, asked.adapter_id), **asked.details},
+            template=context.prompts.template("annotate"),
+        ),
     )
     if same_as is not None:
         _take_over(store, evaluation_id, clean, same_as)
@@ -143,17 +145,19 @@ def calibrate(store: Store, task_id: int, scored: Evaluation, prior: Prior, meth
         text = likeliest(upright) if upright else ""
         store.add_prediction(
             evaluation_id,
-            given.number,
-            input=given.input,
-            references=given.references,
-            text=text,
-            score=score_answers(scored.metric, [text], [given.references], task.labels)[0],
-            finish_reason="stop" if upright else "error",
-            label_logprobs={label: math.log(share) if share else -math.inf for label, share in upright.items()}
-            if upright
-            else None,
+            replace(
+                given,
+                text=text,
+                score=score_answers(scored.metric, [text], [given.references], task.labels)[0],
+                label_logprobs=_logarithms(upright) if upright else None,
+                finish_reason="stop" if upright else "error",
+            ),
         )
     return _finished(store, evaluation_id, method, scored.metric, scored.leaked, scored.data_sha256)
+
+
+def _logarithms(shares_: Mapping[str, float]) -> dict[str, float]:
+    return {label: math.log(share) if share else -math.inf for label, share in shares_.items()}
 
 
 def _calibrated_shares(given: Prediction, prior: Prior, wanted: Mapping[str, float]) -> dict[str, float] | None:
@@ -191,14 +195,7 @@ def _take_over(store: Store, evaluation_id: int, rows: Sequence[EvalRow], source
     there = {(given.input, given.references): given for given in source.predictions}
     for number, row in enumerate(rows):
         if (given := there.get((row.input, row.references))) is not None:
-            store.add_prediction(
-                evaluation_id,
-                number,
-                input=given.input,
-                references=given.references,
-                text=given.text,
-                score=given.score,
-            )
+            store.add_prediction(evaluation_id, replace(given, number=number, label_logprobs=None))
 
 
 def clean_rows(store: Store, task_id: int, rows: Sequence[EvalRow]) -> tuple[list[EvalRow], list[EvalRow]]:

@@ -11,7 +11,7 @@ from selfguide_lite.evaluate.answering import score_labels
 from selfguide_lite.evaluate.asked import Asked
 from selfguide_lite.llm.base import Engine
 from selfguide_lite.run_context import RunContext
-from selfguide_lite.store import PoolInput, Prior, Store
+from selfguide_lite.store import PoolInput, Prior, PriorKey, Store
 from selfguide_lite.store.verdicts import add_prior, find_prior
 from selfguide_lite.task import Task
 
@@ -25,7 +25,7 @@ def prior_of(context: RunContext, engine: Engine, inputs: Sequence[PoolInput], a
     :param inputs: without evaluation rows, and without what the adapter was trained on
     """
     store, task_id, listener, prompts = context.store, context.task_id, context.listener, context.prompts
-    method, prompt, adapter_id = asked.method, asked.prompt, asked.adapter_id
+    method, prompt = asked.method, asked.prompt
     if len(inputs) < MIN_INPUTS:
         listener.note(
             f"{method} is left out: {len(inputs)} inputs without answers to calibrate by, {MIN_INPUTS} are needed"
@@ -35,8 +35,8 @@ def prior_of(context: RunContext, engine: Engine, inputs: Sequence[PoolInput], a
         listener.note(f"{method} is calibrated by only {len(inputs)} inputs")
     task = context.task
     model_id, template = store.add_model(engine.info), prompts.template("annotate")
-    digest = _inputs_hash(inputs)
-    known = find_prior(store, task_id, model_id, adapter_id, prompt, template.sha256, digest)
+    key = PriorKey(task_id, model_id, asked.adapter_id, prompt, template.sha256, _inputs_hash(inputs))
+    known = find_prior(store, key)
     if known is not None:
         return known
     scored: dict[int, tuple[float, ...]] = {}
@@ -59,10 +59,7 @@ def prior_of(context: RunContext, engine: Engine, inputs: Sequence[PoolInput], a
         listener.note(f"{method} is left out: too few of the inputs fit the model's context")
         return None
     means = {label: sum(row[place] for row in rows) / len(rows) for place, label in enumerate(task.labels)}
-    return add_prior(
-        store, task_id, model_id, adapter_id,
-        prompt=prompt, template_sha256=template.sha256, inputs_sha256=digest, n=len(rows), shares=means,
-    )  # fmt: skip
+    return add_prior(store, key, len(rows), means)
 
 
 def _annotated(

@@ -1,13 +1,11 @@
 """Reads and writes evaluations and their predictions."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
-from selfguide_lite.core.settings import Settings
 from selfguide_lite.core.version import __version__
-from selfguide_lite.prompts import PromptTemplate
-from selfguide_lite.store.rows import EvaluationRow, Prediction
+from selfguide_lite.store.rows import EvaluationRow, NewEvaluation, Prediction
 from selfguide_lite.store.store_file import StoreFile
 from selfguide_lite.store.stored_values import NOW, clean, logprobs_json, logprobs_of, settings_json
 
@@ -15,34 +13,17 @@ from selfguide_lite.store.stored_values import NOW, clean, logprobs_json, logpro
 class EvaluationStore(StoreFile):
     """The tables `evaluation` and `prediction`."""
 
-    def add_evaluation(
-        self,
-        task_id: int,
-        *,
-        method: str,
-        metric: str,
-        model_id: int | None,
-        adapter_id: int | None = None,
-        data_sha256: str = "",
-        n: int = 0,
-        settings: Settings | Mapping[str, Any] | None = None,
-        template: PromptTemplate | None = None,
-        prior_id: int | None = None,
-    ) -> int:
-        """Return the id of an evaluation; the same method, model, adapter, data, settings and prompt have one id.
-
-        :param method: such as `few-shot`, `few-shot calibrated`, `finetuned scored`
-        :param data_sha256: hash of the rows that are evaluated
-        :param prior_id: by what its answers were calibrated
-        """
+    def add_evaluation(self, task_id: int, new: NewEvaluation) -> int:
+        """Return the id of an evaluation; the same method, model, adapter, data, settings and prompt have one id."""
+        template = new.template
         values = (
             task_id,
-            method,
-            metric,
-            model_id,
-            adapter_id,
-            data_sha256,
-            settings_json(settings or {}),
+            new.method,
+            new.metric,
+            new.model_id,
+            new.adapter_id,
+            new.data_sha256,
+            settings_json(new.settings or {}),
             template.sha256 if template else None,
         )
         with self._writing() as connection:
@@ -56,7 +37,7 @@ class EvaluationStore(StoreFile):
             cursor = connection.execute(
                 "INSERT INTO evaluation(task_id, method, metric, model_id, adapter_id, data_sha256, settings,"
                 " template_sha256, template, n, program_version, prior_id) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                (*values, template.source if template else None, n, __version__, prior_id),
+                (*values, template.source if template else None, new.n, __version__, new.prior_id),
             )
             return int(cursor.lastrowid or 0)
 
@@ -83,37 +64,21 @@ class EvaluationStore(StoreFile):
             )
             return int(cursor.lastrowid or 0)
 
-    def add_prediction(
-        self,
-        evaluation_id: int,
-        number: int,
-        *,
-        input: str,
-        references: Sequence[str],
-        text: str,
-        score: float,
-        finish_reason: str = "stop",
-        label_logprobs: Mapping[str, float] | None = None,
-    ) -> None:
-        """Commit one evaluated example; one that is there already stays as it is.
-
-        :param number: of the example among the evaluated rows
-        :param score: as a share of 1
-        :param label_logprobs: each label's natural-log probability, where labels were scored
-        """
+    def add_prediction(self, evaluation_id: int, new: Prediction) -> None:
+        """Commit one evaluated example; one that is there already stays as it is."""
         with self._writing() as connection:
             connection.execute(
                 'INSERT INTO prediction(evaluation_id, number, input, "references", text, score, finish_reason,'
                 " label_logprobs) VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT(evaluation_id, number) DO NOTHING",
                 (
                     evaluation_id,
-                    number,
-                    clean(input),
-                    json.dumps([clean(reference) for reference in references], ensure_ascii=False),
-                    clean(text),
-                    score,
-                    finish_reason,
-                    None if label_logprobs is None else logprobs_json(label_logprobs),
+                    new.number,
+                    clean(new.input),
+                    json.dumps([clean(reference) for reference in new.references], ensure_ascii=False),
+                    clean(new.text),
+                    new.score,
+                    new.finish_reason,
+                    None if new.label_logprobs is None else logprobs_json(new.label_logprobs),
                 ),
             )
 

@@ -2,8 +2,11 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
+
+from selfguide_lite.core.settings import Settings
+from selfguide_lite.prompts import PromptTemplate
 
 Method = Literal["sample", "score", "greedy"]
 _ONE_SIDED_5_PERCENT = 1.645  # standard deviations
@@ -192,7 +195,9 @@ class Adapter:
 class Prediction:
     """One evaluated example: the model's answer and its score as a share of 1.
 
+    :param number: of the example among the evaluated rows
     :param label_logprobs: each label's natural-log probability, where labels were scored
+    :param finish_reason: why the answer ended; it is written, not read
     """
 
     number: int
@@ -201,6 +206,44 @@ class Prediction:
     text: str
     score: float
     label_logprobs: Mapping[str, float] | None = None
+    finish_reason: str = field(default="stop", compare=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewEvaluation:
+    """What tells one evaluation of a task from another.
+
+    :param method: such as `few-shot`, `few-shot calibrated`, `finetuned scored`
+    :param data_sha256: hash of the rows that are evaluated
+    :param n: the number of these rows
+    :param prior_id: by what its answers were calibrated
+    """
+
+    method: str
+    metric: str
+    model_id: int | None
+    adapter_id: int | None = None
+    data_sha256: str = ""
+    n: int = 0
+    settings: Settings | Mapping[str, Any] | None = None
+    template: PromptTemplate | None = None
+    prior_id: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PriorKey:
+    """What a prior is of.
+
+    :param prompt: how the model was asked, such as `few-shot` or `bare`
+    :param inputs_sha256: hash of the inputs' texts; to find one, None: the newest, over whatever inputs
+    """
+
+    task_id: int
+    model_id: int
+    adapter_id: int | None
+    prompt: str
+    template_sha256: str
+    inputs_sha256: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,72 +2,36 @@
 
 import json
 from collections.abc import Mapping
+from dataclasses import astuple
 
-from selfguide_lite.store.rows import Prior, VerdictRow, WayRow
+from selfguide_lite.store.rows import Prior, PriorKey, VerdictRow, WayRow
 from selfguide_lite.store.store import Store
 
 
-def add_prior(
-    store: Store,
-    task_id: int,
-    model_id: int,
-    adapter_id: int | None,
-    *,
-    prompt: str,
-    template_sha256: str,
-    inputs_sha256: str,
-    n: int,
-    shares: Mapping[str, float],
-) -> Prior:
+def add_prior(store: Store, key: PriorKey, n: int, shares: Mapping[str, float]) -> Prior:
     """Commit a prior, or return the one that is there of the same model, prompt and inputs.
 
-    :param prompt: how the model was asked, such as `few-shot` or `bare`
-    :param inputs_sha256: hash of the inputs' texts
+    :param n: the number of inputs
     :param shares: mean share of each label
     """
     with store._writing() as connection:
         connection.execute(
             "INSERT INTO prior(task_id, model_id, adapter_id, prompt, template_sha256, inputs_sha256, n, shares)"
             " VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
-            (
-                task_id,
-                model_id,
-                adapter_id,
-                prompt,
-                template_sha256,
-                inputs_sha256,
-                n,
-                json.dumps(dict(shares), ensure_ascii=False),
-            ),
+            (*astuple(key), n, json.dumps(dict(shares), ensure_ascii=False)),
         )
-    found = find_prior(store, task_id, model_id, adapter_id, prompt, template_sha256, inputs_sha256)
+    found = find_prior(store, key)
     assert found is not None
     return found
 
 
-def find_prior(
-    store: Store,
-    task_id: int,
-    model_id: int,
-    adapter_id: int | None,
-    prompt: str,
-    template_sha256: str,
-    inputs_sha256: str | None = None,
-) -> Prior | None:
-    """Return a prior, or None.
-
-    :param inputs_sha256: None: the newest, over whatever inputs
-    """
+def find_prior(store: Store, key: PriorKey) -> Prior | None:
+    """Return a prior, or None."""
     rows = store._rows(
         "SELECT id, n, shares FROM prior WHERE task_id = ? AND model_id = ? AND adapter_id IS ? AND prompt = ?"
         " AND template_sha256 = ? AND (? IS NULL OR inputs_sha256 = ?) ORDER BY id DESC LIMIT 1",
-        task_id,
-        model_id,
-        adapter_id,
-        prompt,
-        template_sha256,
-        inputs_sha256,
-        inputs_sha256,
+        *astuple(key),
+        key.inputs_sha256,
     )
     return Prior(rows[0][0], rows[0][1], json.loads(rows[0][2])) if rows else None
 

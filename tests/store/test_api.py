@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,7 @@ from selfguide_lite.core.files import atomic_write
 from selfguide_lite.core.model_info import ModelInfo
 from selfguide_lite.core.progress import TrainStep
 from selfguide_lite.core.settings import Settings
-from selfguide_lite.store import NewInput, NewOutput, Store
+from selfguide_lite.store import NewEvaluation, NewInput, NewOutput, Prediction, Store
 from selfguide_lite.task import Example, Task
 
 TASK = Task(
@@ -143,12 +144,12 @@ def test_training_and_evaluation_go_on_where_they_stopped(tmp_path: Path) -> Non
         assert latest is not None and latest.path == "b.gguf"
         store.finish_run(run, "done")
         assert store.add_train_run(task_id, model, {"epochs": 3}, 42, "hash") != run
-        key = {"method": "few-shot", "metric": "rouge-l", "model_id": model, "data_sha256": "ef", "n": 2}
-        evaluation = store.add_evaluation(task_id, **key)  # type: ignore[arg-type]
-        assert store.add_evaluation(task_id, **key) == evaluation  # type: ignore[arg-type]
-        assert store.add_evaluation(task_id, **key, adapter_id=adapter) != evaluation  # type: ignore[arg-type]
+        new = NewEvaluation(method="few-shot", metric="rouge-l", model_id=model, data_sha256="ef", n=2)
+        evaluation = store.add_evaluation(task_id, new)
+        assert store.add_evaluation(task_id, new) == evaluation
+        assert store.add_evaluation(task_id, replace(new, adapter_id=adapter)) != evaluation
         for text in ("first", "second"):
-            store.add_prediction(evaluation, 0, input="i", references=["ä", "b"], text=text, score=0.5)
+            store.add_prediction(evaluation, Prediction(0, "i", ("ä", "b"), text, 0.5))
         assert [(p.text, p.references) for p in store.predictions(evaluation)] == [("first", ("ä", "b"))]
         store.finish_evaluation(evaluation, 0.5, 0.4, 0.6)
         done = store.evaluations(task_id)[0]

@@ -8,7 +8,6 @@ import socket
 import subprocess
 import sys
 import time
-import urllib.request
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, replace
@@ -19,6 +18,7 @@ import numpy as np
 import psutil
 
 from selfguide_lite.bench import workloads
+from selfguide_lite.bench.helpers import common_length, distinct_tokens, post, wait_for
 from selfguide_lite.core.machine import cores
 from selfguide_lite.llm.base import Completion, Request
 from selfguide_lite.llm.llama import LlamaEngine
@@ -60,10 +60,10 @@ def annotate_engine(path: Path) -> Result:
     seconds = time.perf_counter() - began
     tokens = sum(c.completion_tokens for c in done)
     prompts = [engine.prompt_tokens(request.messages) for request in requests]
-    prefix = min(_common(prompts[0], prompt) for prompt in prompts)
+    prefix = min(common_length(prompts[0], prompt) for prompt in prompts)
     stats = engine.stats
     answers = stats.branch_tokens - had.branch_tokens
-    needed = _distinct(prompts) - prefix + answers - (stats.repeated_tokens - had.repeated_tokens)
+    needed = distinct_tokens(prompts) - prefix + answers - (stats.repeated_tokens - had.repeated_tokens)
     return {
         "rate": tokens / seconds,
         "tokens": tokens,
@@ -101,9 +101,9 @@ def annotate_server(path: Path) -> Result:
     server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     base = f"http://127.0.0.1:{port}/v1"
     try:
-        _wait_for(server, f"{base}/models")
+        wait_for(server, f"{base}/models")
         work = [(prompt, sample) for prompt in prompts for sample in range(workloads.SAMPLES)]
-        _post(f"{base}/completions", {"prompt": prompts[0], "max_tokens": 2})
+        post(f"{base}/completions", {"prompt": prompts[0], "max_tokens": 2})
         began = time.perf_counter()
 
         def one(item: tuple[str, int]) -> int:
@@ -118,7 +118,7 @@ def annotate_server(path: Path) -> Result:
                 "min_p": 0.0,
                 "seed": item[1],
             }
-            return int(_post(f"{base}/completions", body)["usage"]["completion_tokens"])
+            return int(post(f"{base}/completions", body)["usage"]["completion_tokens"])
 
         with ThreadPoolExecutor(_CLIENTS) as pool:
             tokens = sum(pool.map(one, work))
@@ -144,7 +144,7 @@ def annotate_ceiling(path: Path) -> Result:
     for (workers, threads, flash), parallel in (ways or {(1, cores(), False): 16}).items():
         requests = workloads.annotate(lambda text: len(model.vocabulary.tokenize(text)))
         prompts = [model.vocabulary.tokenize(str(request.messages)) for request in requests]
-        prefix = min(_common(prompts[0], prompt) for prompt in prompts)
+        prefix = min(common_length(prompts[0], prompt) for prompt in prompts)
         amounts = sorted({20, 40, parallel})
         cells = prefix + amounts[-1] * (workloads.OWN + workloads.LENGTH)
         options = ContextOptions(cells, 512, flash, threads, amounts[-1] + 2)
@@ -296,7 +296,9 @@ def generate_engine(path: Path) -> Result:
         began = time.perf_counter()
         done = [c for requests in rounds for c in engine.complete(requests)]
         seconds = time.perf_counter() - began
-        prompts = _distinct([engine.prompt_tokens(request.messages) for requests in rounds for request in requests])
+        prompts = distinct_tokens(
+            [engine.prompt_tokens(request.messages) for requests in rounds for request in requests]
+        )
         answers = sum(c.completion_tokens for c in done)
         measured = kept(path, engine._model) or []
         bare = min((prompts / entry.prefill + answers / entry.decode for entry in measured), default=0.0)
@@ -374,42 +376,6 @@ def _annotate_requests(path: Path) -> list[Request]:
         return workloads.annotate(lambda text: len(model.vocabulary.tokenize(text)))
     finally:
         model.close()
-
-
-def _wait_for(server: "subprocess.Popen[bytes]", url: str) -> None:
-    until = time.monotonic() + 120
-    while time.monotonic() < until and server.poll() is None:
-        try:
-            with urllib.request.urlopen(url, timeout=2):
-                return
-        except OSError:
-            time.sleep(0.2)
-    raise RuntimeError("llama_cpp.server did not start; it needs: pip install 'llama-cpp-python[server]'")
-
-
-def _post(url: str, body: dict[str, Any]) -> dict[str, Any]:
-    request = urllib.request.Request(url, json.dumps(body).encode(), {"Content-Type": "application/json"})
-    with urllib.request.urlopen(request, timeout=600) as reply:
-        data: dict[str, Any] = json.load(reply)
-        return data
-
-
-def _distinct(prompts: list[list[int]]) -> int:
-    """Number of different prompt beginnings: what has to be computed when nothing is computed twice."""
-    total, before = 0, []  # type: ignore[var-annotated]
-    for prompt in sorted(prompts):
-        total += len(prompt) - _common(prompt, before)
-        before = prompt
-    return total
-
-
-def _common(one: list[int], other: list[int]) -> int:
-    same = 0
-    for a, b in zip(one, other, strict=False):
-        if a != b:
-            break
-        same += 1
-    return same
 
 
 CONTENDERS: dict[str, Callable[[Path], Result]] = {

@@ -29,7 +29,7 @@ COMMANDS: dict[str, str] = {
     "sql": "store",
     "dataset": "store",
     "show": "store",
-    "filter": "store",
+    "filter": "filters",
     "browse": "store",
     "report": "report",
     "bench": "machine",

@@ -2,80 +2,20 @@
 function of `selfguide_lite.store` returns."""
 
 import sys
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from selfguide_lite.cli.common import db_option, find_db, json_option, print_json, task_option
+from selfguide_lite.cli.tables import opened_task, print_table, whole_pipe
 from selfguide_lite.core.text import neutral
 
 if TYPE_CHECKING:
     from selfguide_lite.core.progress import FunnelRow
     from selfguide_lite.store import LengthBound, Store
     from selfguide_lite.store.lineage import Life, Origin
-
-_WIDEST_CELL = 60
-_WIDEST_COLUMN = 200
-
-
-@contextmanager
-def _opened(db: Path | None, task_name: str | None, *, write: bool = False) -> Iterator[tuple["Store", int]]:
-    """Open the database that the options name, and find the task."""
-    from selfguide_lite.store import Store
-
-    with Store.open(find_db(db), read_only=not write, create=False) as store:
-        yield store, store.only_task_id(task_name)
-
-
-@contextmanager
-def _pipe() -> Iterator[None]:
-    """End quietly where the reader of our output goes away, as `head` does."""
-    import os
-
-    try:
-        yield
-        sys.stdout.flush()
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(141)
-
-
-def _table(columns: Sequence[str], rows: Iterable[Sequence[Any]], indent: str = "") -> None:
-    """Print a table: numbers to the right, long cells cut where a person reads it, whole in a pipe."""
-    cut = sys.stdout.isatty()
-    shown = [[_cell(value, cut) for value in row] for row in rows]
-    heads = [neutral(column) for column in columns]
-    # A single endless cell must not fill every line with blanks.
-    widths = [min(_WIDEST_COLUMN, max(map(_width, column))) for column in zip(heads, *shown, strict=True)]
-    right = [all(_is_number(row[n]) for row in shown) and bool(shown) for n in range(len(heads))]
-    for row in (heads, *shown):
-        cells = [
-            " " * (width - _width(cell)) + cell if to_right else cell + " " * (width - _width(cell))
-            for cell, width, to_right in zip(row, widths, right, strict=True)
-        ]
-        click.echo(indent + "  ".join(cells).rstrip())
-        if row is heads:
-            click.echo(indent + "  ".join("-" * width for width in widths))
-
-
-def _cell(value: Any, cut: bool) -> str:
-    from selfguide_lite.store.query import plain
-
-    text = "" if value is None else f"{value:.4g}" if isinstance(value, float) else neutral(str(plain(value)))
-    return text[: _WIDEST_CELL - 1] + "…" if cut and len(text) > _WIDEST_CELL else text
-
-
-def _width(text: str) -> int:
-    from rich.cells import cell_len
-
-    return cell_len(text)
-
-
-def _is_number(text: str) -> bool:
-    return text == "" or text.replace(",", "").replace("%", "").replace(".", "").replace("-", "").strip().isdigit()
 
 
 @click.command("status")
@@ -92,7 +32,7 @@ def status_command(db: Path | None, task_name: str | None, as_json: bool) -> Non
     """
     from dataclasses import asdict
 
-    with _opened(db, task_name) as (store, task_id), _pipe():
+    with opened_task(db, task_name) as (store, task_id), whole_pipe():
         funnel, bounds = store.funnel(task_id), store.length_bounds(task_id)
         labels = store.label_balance(task_id)
         agreement = store.agreement(task_id)
@@ -125,11 +65,11 @@ def status_command(db: Path | None, task_name: str | None, as_json: bool) -> Non
         _show_funnel(funnel)
         if labels:
             click.echo("\nlabels")
-            _table(["label", "answers", "in the dataset"], [(r.label, r.answers, r.pairs) for r in labels], "  ")
+            print_table(["label", "answers", "in the dataset"], [(r.label, r.answers, r.pairs) for r in labels], "  ")
         if agreement.asked:
             click.echo(f"\n{agreement.sentence}")
         click.echo("\nlengths, in characters")
-        _table(["part", "kept between", "examples' mean", "filter"], map(_bound_cells, bounds), "  ")
+        print_table(["part", "kept between", "examples' mean", "filter"], map(_bound_cells, bounds), "  ")
 
 
 _STAGES = {
@@ -146,7 +86,7 @@ def _show_funnel(rows: Sequence["FunnelRow"]) -> None:
         total = sum(row.n for row in counts)
         click.echo(f"\n{stage}: {total:,} {_STAGES.get(stage, '')}")
         counts.sort(key=lambda row: (row.reason != "kept", -row.n))
-        _table(
+        print_table(
             ["reason", "n", "share"],
             [(row.reason, f"{row.n:,}", f"{row.n / total:.1%}" if total else "") for row in counts],
             "  ",
@@ -176,13 +116,13 @@ def sql_command(statement: str, db: Path | None, as_json: bool, as_csv: bool, as
 
     if as_json + as_csv + as_lines > 1:
         raise click.UsageError("choose one of --json, --csv and --jsonl")
-    with query.query(find_db(db), statement) as (columns, rows), _pipe():
+    with query.query(find_db(db), statement) as (columns, rows), whole_pipe():
         if as_json or as_csv or as_lines:
             pieces = (query.json_array if as_json else query.csv_lines if as_csv else query.json_lines)(columns, rows)
             for piece in pieces:
                 click.echo(piece, nl=False)
         elif columns:
-            _table(columns, rows)
+            print_table(columns, rows)
 
 
 @click.command("dataset")
@@ -214,10 +154,10 @@ def dataset_command(db: Path | None, task_name: str | None, output: Path | None,
     """
     from selfguide_lite.store import export
 
-    with _opened(db, task_name) as (store, task_id):
+    with opened_task(db, task_name) as (store, task_id):
         task, pairs = store.task(task_id), store.pairs(task_id)
         if output is None:
-            with _pipe():
+            with whole_pipe():
                 export.write_json_lines(export.records(task, pairs, form), sys.stdout)
             return
         export.export(task, pairs, output, form)
@@ -242,7 +182,7 @@ def show_command(input_id: int, db: Path | None, as_json: bool) -> None:
     from selfguide_lite.store import Store
     from selfguide_lite.store.lineage import life
 
-    with Store.open(find_db(db), read_only=True) as store, _pipe():
+    with Store.open(find_db(db), read_only=True) as store, whole_pipe():
         found = life(store, input_id)
         try:
             prompt = _prompt(store, found)
@@ -290,7 +230,7 @@ def _show_life(found: "Life", prompt: Sequence[tuple[str, str]]) -> None:
     click.echo(f"\nverdict: {neutral(verdict)}")
     if found.samples:
         click.echo("\nanswers")
-        _table(
+        print_table(
             ["sample", "weight", "text", "label", "verdict"],
             [
                 (
@@ -306,7 +246,7 @@ def _show_life(found: "Life", prompt: Sequence[tuple[str, str]]) -> None:
         )
     if found.votes:
         click.echo("\nvotes")
-        _table(["answer", "votes", "share"], [(v.answer, v.n, f"{v.share:.1%}") for v in found.votes], "  ")
+        print_table(["answer", "votes", "share"], [(v.answer, v.n, f"{v.share:.1%}") for v in found.votes], "  ")
     if found.output is None:
         click.echo(f"\nnot in the dataset: {neutral(found.why_not or '')}")
     else:
@@ -328,141 +268,6 @@ def _origin(what: str, origin: "Origin") -> str:
 
 def _indented(text: str) -> str:
     return "\n".join(f"  {line}" for line in neutral(text, keep_lines=True).split("\n"))
-
-
-@click.group("filter")
-def filter_command() -> None:
-    """List the filters, change their settings, and add filters of your own in SQL."""
-
-
-_stage_option = click.option(
-    "--stage", type=click.Choice(["input", "output", "answer"]), help="Whether it judges inputs, outputs or answers."
-)
-
-
-@filter_command.command("list")
-@db_option
-@task_option
-@json_option
-def filter_list_command(db: Path | None, task_name: str | None, as_json: bool) -> None:
-    """Show every filter, how many texts it rejects, how many it alone rejects, and the settings in force."""
-    from dataclasses import asdict
-
-    from selfguide_lite.store.filters import list_filters
-
-    with _opened(db, task_name) as (store, task_id), _pipe():
-        rows = list_filters(store, task_id)
-        settings = {key: value for key, value in store.settings(task_id).items() if key not in ("task_id", "kind")}
-        if as_json:
-            print_json({"filters": [asdict(row) for row in rows], "settings": settings})
-            return
-        _table(
-            ["stage", "filter", "rejects", "it alone", ""],
-            [
-                (
-                    row.stage,
-                    row.name,
-                    "" if row.problem else f"{row.rejects:,}",
-                    "" if row.problem else f"{row.alone:,}",
-                    f"not counted: {row.problem}" if row.problem else "yours" if row.own else "",
-                )
-                for row in rows
-            ],
-        )
-        click.echo("")
-        _table(["setting", "value"], [(key, "none" if value is None else value) for key, value in settings.items()])
-
-
-@filter_command.command("add")
-@click.argument("name")
-@click.argument("statement")
-@_stage_option
-@db_option
-def filter_add_command(name: str, statement: str, stage: Any, db: Path | None) -> None:
-    """Add a filter of your own: a SELECT that gives the `id` and a `detail` of every row to reject.
-
-    A filter of answers judges what an input was answered with in the end; its `id` is the input's.
-
-    \b
-    Examples:
-      selfguide filter add shouting --stage input \\
-        "select id, 'all capitals' as detail from input where text = upper(text)"
-      selfguide filter add cut_off --stage output \\
-        "select id, 'cut off' as detail from output where finish_reason = 'length'"
-      selfguide filter add narrow --stage answer \\
-        "select input_id as id, 'narrow win' as detail from answer where confidence < 0.6"
-    """
-    from selfguide_lite.store import Store
-    from selfguide_lite.store.filters import add_filter
-
-    if stage is None:
-        raise click.UsageError("say --stage input, --stage output or --stage answer")
-    with Store.open(find_db(db), create=False) as store:
-        rejects = add_filter(store, stage, name, statement)
-    click.echo(f"Filter {name} rejects {rejects:,} {stage}s.")
-
-
-@filter_command.command("drop")
-@click.argument("name")
-@_stage_option
-@db_option
-def filter_drop_command(name: str, stage: Any, db: Path | None) -> None:
-    """Take a filter of your own away."""
-    from selfguide_lite.store import Store
-    from selfguide_lite.store.filters import drop_filter
-
-    with Store.open(find_db(db), create=False) as store:
-        drop_filter(store, name, stage)
-    click.echo(f"Filter {name} is gone.")
-
-
-@filter_command.command("set")
-@click.argument("key")
-@click.argument("value")
-@db_option
-@task_option
-def filter_set_command(key: str, value: str, db: Path | None, task_name: str | None) -> None:
-    """Change a threshold or switch; the dataset follows at once. `filter list` shows them all.
-
-    \b
-    Examples:
-      selfguide filter set min_share 0.5
-      selfguide filter set near_duplicate_threshold 0.8
-      selfguide filter set input_length_filter false
-    """
-    from selfguide_lite.store.filters import set_filter
-
-    with _opened(db, task_name, write=True) as (store, task_id):
-        before = len(store.pairs(task_id))
-        now = set_filter(store, task_id, key, value)
-        shown = "none" if now is None else str(now).lower()
-        click.echo(f"{key} is {shown}: {before:,} pairs before, {len(store.pairs(task_id)):,} now.")
-
-
-@filter_command.command("noise")
-@click.argument("term", required=False)
-@click.option("--drop", is_flag=True, help="Take the term away.")
-@db_option
-@task_option
-def filter_noise_command(term: str | None, drop: bool, db: Path | None, task_name: str | None) -> None:
-    """List the noise terms, or add or drop one: a text that contains one is rejected.
-
-    \b
-    Examples:
-      selfguide filter noise
-      selfguide filter noise "of course"
-      selfguide filter noise --drop "output"
-    """
-    from selfguide_lite.store.filters import add_noise_term, drop_noise_term
-
-    with _opened(db, task_name, write=term is not None) as (store, task_id), _pipe():
-        if term is None:
-            for known in store.noise_terms(task_id):
-                click.echo(neutral(known))
-            return
-        before = len(store.pairs(task_id))
-        (drop_noise_term if drop else add_noise_term)(store, task_id, term)
-        click.echo(f"{before:,} pairs before, {len(store.pairs(task_id)):,} now.")
 
 
 @click.command("browse")

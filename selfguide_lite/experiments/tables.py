@@ -7,7 +7,7 @@ from selfguide_lite.evaluate.battery import Measurement
 from selfguide_lite.evaluate.evaluation import Change, Evaluation, form_share, macro_f1_of, recall_of
 from selfguide_lite.evaluate.statistics import Gain
 from selfguide_lite.evaluate.verdict import MIN_ROWS, Verdict
-from selfguide_lite.experiments.comparison import Compared, Comparison
+from selfguide_lite.experiments.compared import Compared, Comparison
 from selfguide_lite.experiments.iterations import Rounds
 from selfguide_lite.experiments.search import Found
 from selfguide_lite.methods.names import FINETUNED, parts

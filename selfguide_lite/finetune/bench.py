@@ -16,10 +16,11 @@ from typing import Any
 
 from selfguide_lite.core.errors import SelfguideError
 from selfguide_lite.core.progress import TrainStep
-from selfguide_lite.finetune.lora import _Collator, _prepare_environment, check_installed, fit
+from selfguide_lite.finetune.lora import _prepare_environment, check_installed, fit
 from selfguide_lite.finetune.options import TrainOptions, rate_for
 from selfguide_lite.finetune.order import EvenOrder
 from selfguide_lite.finetune.rows import Row, make_rows
+from selfguide_lite.finetune.trainer_parts import Collator
 from selfguide_lite.finetune.training import _shape
 from selfguide_lite.gguf.reader import GgufFile
 from selfguide_lite.gguf.to_hf import hf_folder
@@ -222,7 +223,7 @@ def _plain(model: Path, rows: list[Row], options: TrainOptions, out: Path, clock
         model=get_peft_model(base, config),
         args=arguments,
         train_dataset=Dataset.from_list([{"input_ids": list(row.ids), "labels": row.labels} for row in rows]),
-        data_collator=_Collator(pad),
+        data_collator=Collator(pad),
         callbacks=[Reporter()],
     )
     trainer.remove_callback(PrinterCallback)

@@ -3,21 +3,17 @@
 Unsloth's `FastLanguageModel` and TRL's `SFTTrainer`, the same on CUDA and on a CPU. Knows nothing of tasks and stores.
 """
 
-import contextlib
 import importlib.util
 import json
-import logging
 import math
 import os
 import shutil
-import sys
 import time
-import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 from selfguide_lite.core.cache import cache_dir
 from selfguide_lite.core.errors import SelfguideError
@@ -29,7 +25,8 @@ from selfguide_lite.finetune.options import Bits, TrainOptions, rate_for
 from selfguide_lite.finetune.order import EvenOrder
 from selfguide_lite.finetune.precision import LARGE, half_on_cpu
 from selfguide_lite.finetune.prefix import share_prefix
-from selfguide_lite.finetune.rows import Row, padded
+from selfguide_lite.finetune.rows import Row
+from selfguide_lite.finetune.trainer_parts import Collator, Muted
 from selfguide_lite.gguf.to_hf import hf_folder
 
 _CHECKPOINT = "checkpoint-"
@@ -78,7 +75,7 @@ def fit(
     """
     check_installed()
     _prepare_environment()
-    muted = _Muted(out / "train.log")
+    muted = Muted(out / "train.log")
     with muted:
         import torch
         import unsloth
@@ -222,7 +219,7 @@ def fit(
             model=model,
             args=config,
             train_dataset=Dataset.from_list([{"input_ids": list(row.ids), "labels": row.labels} for row in rows]),
-            data_collator=_Collator(pad),
+            data_collator=Collator(pad),
             processing_class=tokenizer,
             callbacks=[reporter],
         )
@@ -350,53 +347,3 @@ def _memory(cuda: bool, torch: Any) -> int:
     import psutil
 
     return int(psutil.Process().memory_info().rss)
-
-
-class _Collator:
-    """Makes padded batches of examples."""
-
-    def __init__(self, pad: int):
-        self._pad = pad
-
-    def __call__(self, features: list[dict[str, list[int]]]) -> dict[str, Any]:
-        import torch
-
-        rows = [Row(tuple(feature["input_ids"]), feature["labels"].count(-100)) for feature in features]
-        return {name: torch.tensor(values) for name, values in padded(rows, self._pad).items()}
-
-
-class _Muted(contextlib.AbstractContextManager["_Muted"]):
-    """Sends what the libraries print to standard output into a log file: standard output belongs to the answer.
-
-    Standard error stays, for a progress display may be drawing on it.
-    """
-
-    def __init__(self, log: Path):
-        self._path = log
-        self._open = contextlib.ExitStack()
-        self._stdout: TextIO = sys.stdout
-        self._logging = logging.NOTSET
-
-    def __enter__(self) -> "_Muted":
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        self._stdout = sys.stdout
-        log = self._open.enter_context(self._path.open("a", encoding="utf-8"))
-        self._open.enter_context(contextlib.redirect_stdout(log))
-        self._open.enter_context(warnings.catch_warnings())
-        warnings.simplefilter("ignore")
-        self._logging = logging.root.manager.disable
-        logging.disable(logging.ERROR)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        logging.disable(self._logging)
-        self._open.close()
-
-    @contextlib.contextmanager
-    def lifted(self) -> Iterator[None]:
-        """Let through what is said inside."""
-        muted, sys.stdout = sys.stdout, self._stdout
-        try:
-            yield
-        finally:
-            sys.stdout = muted

@@ -16,7 +16,8 @@ from selfguide_lite.core.machine import cores
 from selfguide_lite.core.messages import Message
 from selfguide_lite.core.model_info import ModelInfo
 from selfguide_lite.llm.base import Completion, Request, ScoreRequest, Scores
-from selfguide_lite.llm.batching import Batcher, Stats
+from selfguide_lite.llm.batching import Batcher
+from selfguide_lite.llm.branches import Stats
 from selfguide_lite.llm.chat import ChatFormat
 from selfguide_lite.llm.kv import Cache
 from selfguide_lite.llm.native import MAX_SEQUENCES, Context, ContextOptions, Model, Tokens

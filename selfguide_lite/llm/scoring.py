@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from selfguide_lite.llm.base import ScoreRequest, Scores
-from selfguide_lite.llm.batching import WINDOW, Stats
+from selfguide_lite.llm.batching import WINDOW
+from selfguide_lite.llm.branches import Stats
 from selfguide_lite.llm.kv import WORTH, Cache, Sequence, common
 from selfguide_lite.llm.native import Tokens
 

@@ -7,19 +7,16 @@ import hashlib
 import os
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, fields, replace
-from functools import partial
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from selfguide_lite.core.cache import read_json, write_json
 from selfguide_lite.core.errors import SelfguideError
 from selfguide_lite.core.machine import cores
 from selfguide_lite.llm.llama import DEFAULT_CONTEXT, LlamaEngine, Tuning, affordable_cells
 from selfguide_lite.llm.native import Context, ContextOptions, Model, library_description
+from selfguide_lite.llm.team import PREFIX, Measured, Team
 from selfguide_lite.llm.working_copy import working_copy
 
 ENGINE_VARIABLE = "SELFGUIDE_ENGINE"
@@ -27,32 +24,10 @@ _SWITCH = {"on": True, "true": True, "1": True, "off": False, "false": False, "0
 _LEAST = {"gpu_layers": -1, "threads": 0}
 _CACHE = "tuning.json"
 _VERSION = 3
-_PREFIX = 384  # tokens that all sequences share, at most
-_TAIL = 24  # tokens of its own that each sequence has
-_OWN, _ANSWER = 112, 16  # tokens of a request that shares little: its prompt, its answer
-_GAIN = 1.05  # more at once must be this much faster: a measurement varies, and they take more memory
-_OWN_PREFIX = 64  # tokens that such requests share
 _SECONDS = 20.0  # for the whole measurement of a model of gigabytes, roughly; a small one takes about two seconds
 _QUIET = 0.75  # share of the time asked for that a measurement must have had on the processor
 _SOME_PARALLEL = (8, 16, 24, 32, 48)
 _GPU_PARALLEL = (16, 32, 64, 128)
-_OWN_PARALLEL = (1, 2, 4, 8)
-_STEP_SECONDS = 1.0  # a step should not be longer, or Ctrl-C would be felt to hang
-
-
-@dataclass(frozen=True, slots=True)
-class Measured:
-    """What one way of computing reached, all workers together.
-
-    :param prefill: prompt tokens a second
-    :param decode: tokens a second with `tuning.parallel` sequences that share a prefix
-    :param own: requests a second that share little, with `tuning.parallel_own` at once
-    """
-
-    tuning: Tuning
-    prefill: float
-    decode: float
-    own: float
 
 
 def open_tuned(
@@ -264,9 +239,11 @@ def measure_all(model: Model, n_ctx: int, clock: Callable[[], float] = time.perf
     found: list[Measured] = []
 
     def measure(workers: int, threads: int, flash: bool) -> Measured:
-        team = _Team(model, workers, threads, flash, min(_PREFIX, n_ctx // 2), clock, limit / 8)
+        tuning = Tuning(workers=workers, threads=threads, flash=flash)
+        parallels = _GPU_PARALLEL if has_gpu() else _SOME_PARALLEL
+        team = Team(model, tuning, min(PREFIX, n_ctx // 2), max(parallels), clock, limit / 8)
         try:
-            found.append(team.measure(_GPU_PARALLEL if has_gpu() else _SOME_PARALLEL))
+            found.append(team.measure(parallels))
         finally:
             team.close()
         return found[-1]
@@ -287,135 +264,3 @@ def _teams(model: Model, n_ctx: int) -> list[tuple[int, int]]:
     most = _most_workers(model, total, n_ctx)
     divided = [count for count in (total, 2, total // 2, total // 4) if 1 < count <= most]
     return [(1, total), *((count, total // count) for count in dict.fromkeys(divided))]
-
-
-class _Team:
-    """Contexts that are measured side by side.
-
-    :param prefix: tokens of the shared prefix, at most
-    :param patience: seconds for one part of the measurement, roughly
-    """
-
-    def __init__(
-        self,
-        model: Model,
-        workers: int,
-        threads: int,
-        flash: bool,
-        prefix: int,
-        clock: Callable[[], float],
-        patience: float,
-    ):
-        self._tuning = Tuning(workers=workers, threads=threads, flash=flash)
-        self._prefix, self._clock, self._patience = prefix, clock, patience
-        most = max(_GPU_PARALLEL if has_gpu() else _SOME_PARALLEL)
-        cells = prefix + max(most * (_TAIL + 8), max(_OWN_PARALLEL) * (_OWN + _ANSWER)) + 64
-        options = ContextOptions(cells=cells, batch=512, flash=flash, threads=threads, sequences=most + 1)
-        self._contexts: list[Context] = []
-        self._pool = ThreadPoolExecutor(workers)
-        for _ in range(workers):
-            self._contexts.append(Context(model, options))
-
-    def close(self) -> None:
-        self._pool.shutdown()
-        for context in self._contexts:
-            context.close()
-
-    def measure(self, parallels: tuple[int, ...]) -> Measured:
-        """Measure prompts, then answers behind a shared prefix, then requests that share little."""
-        self._all(lambda context: _run(context, [0], 0, 8))  # the first call of a context is slow
-        self._all(lambda context: context.clear())
-        done, spent = 0, 0.0
-        while done < self._prefix and spent < self._patience:  # a slow model gets a shorter prefix, in steps
-            size = min(self._prefix - done, 64 if not done else 128)
-            spent += self._all(partial(_run, sequences=[0], position=done, size=size))
-            done += size
-        prefill = done / spent * self._tuning.workers
-        decode, parallel = self._decode(parallels, done, prefill)
-        own, parallel_own = self._own(min(parallel, max(_OWN_PARALLEL)), prefill, decode)
-        chunk = int(min(512, max(32, prefill / self._tuning.workers * _STEP_SECONDS)))
-        tuning = replace(self._tuning, parallel=parallel, parallel_own=parallel_own, chunk=chunk)
-        return Measured(tuning, prefill, decode, own)
-
-    def _decode(self, parallels: tuple[int, ...], prefix: int, prefill: float) -> tuple[float, int]:
-        """Return the best rate of single tokens behind a shared prefix, and the number of sequences it needs."""
-        best, best_parallel = 0.0, parallels[0]
-        began = self._clock()
-        for parallel in parallels:
-            others = list(range(1, parallel + 1))
-            per = max(1, min(_TAIL, 512 // parallel))
-            if self._tuning.workers * parallel * per > prefill * self._patience / 4:
-                per = 2
-            steps = 8 if best and 8 * parallel * self._tuning.workers < best * self._patience / 4 else 3
-
-            def begin(context: Context, others: list[int] = others, per: int = per) -> None:
-                for sequence in others:
-                    context.copy(0, sequence, prefix)
-                _run(context, others, prefix, per)
-
-            def go(context: Context, others: list[int] = others, per: int = per, steps: int = steps) -> None:
-                for step in range(steps):
-                    _run(context, others, prefix + per + step, 1)
-
-            def end(context: Context, others: list[int] = others) -> None:
-                for sequence in others:
-                    context.cut(sequence)
-
-            self._all(begin)
-            rate = self._tuning.workers * parallel * steps / self._all(go)
-            self._all(end)
-            if rate > best:
-                best, best_parallel = rate, parallel
-            elif rate < best * 0.9:
-                break
-            if self._clock() - began > 2 * self._patience:
-                break
-        return best, best_parallel
-
-    def _own(self, most: int, prefill: float, decode: float) -> tuple[float, int]:
-        """Return the best rate of requests that share little, and how many at once it needs."""
-        expected = _OWN / prefill + _ANSWER / decode
-        best, best_parallel = 0.0, most
-        for parallel in _OWN_PARALLEL:
-            if parallel > most or parallel * self._tuning.workers * expected > 4 * self._patience:
-                break
-            sequences = list(range(1, parallel + 1))
-
-            def go(context: Context, sequences: list[int] = sequences) -> None:
-                for sequence in sequences:
-                    context.copy(0, sequence, _OWN_PREFIX)
-                    _run(context, [sequence], _OWN_PREFIX, _OWN)
-                for step in range(_ANSWER):
-                    _run(context, sequences, _OWN_PREFIX + _OWN + step, 1)
-                for sequence in sequences:
-                    context.cut(sequence)
-
-            self._all(lambda context: context.cut(0, _OWN_PREFIX))
-            first = self._all(go)
-            again = [self._all(go) for _ in range(3)] if first < self._patience / 8 else []  # so short a time varies
-            rate = self._tuning.workers * parallel / min([first, *again])
-            if rate > best * _GAIN:
-                best, best_parallel = rate, parallel
-            elif rate < best * 0.9:
-                break
-        return best or 1 / expected, best_parallel
-
-    def _all(self, part: Callable[[Context], None]) -> float:
-        """Run a part of the measurement in every context at once; return the seconds until the last is done."""
-        began = self._clock()
-        list(self._pool.map(part, self._contexts))
-        return self._clock() - began
-
-
-def _run(context: Context, sequences: list[int], position: int, size: int) -> None:
-    """Compute `size` random tokens at the end of each sequence, with logits of the last."""
-    count = len(sequences) * size
-    rng = np.random.default_rng(count)
-    context.token[:count] = rng.integers(3, context.model.vocabulary.size, count)
-    context.pos[:count] = np.tile(np.arange(position, position + size), len(sequences))
-    context.seq[:count] = np.repeat(sequences, size)
-    context.output[:count] = 0
-    context.output[size - 1 : count : size] = 1
-    if not context.decode(count):
-        raise SelfguideError("the measurement of this machine did not fit its own context")
-    context.synchronize()

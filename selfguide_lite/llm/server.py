@@ -160,7 +160,7 @@ class ServerEngine:
         :raises SelfguideError: always
         """
         raise SelfguideError(
-            f"{self._url}: a server does not give the probabilities that scoring needs; use --method sample"
+            f"{self._url}: a server does not give the probabilities that scoring needs; use --set method=sample"
         )
 
     def count_tokens(self, messages: Sequence[Message] | str) -> int:

@@ -55,7 +55,7 @@ _TAIL = """
 # assistant's stock phrases.
 # noise_terms: ["sure, here", "i hope this helps", "^here is a"]
 
-# What differs from the defaults (all of them: `selfguide run --help`).
+# What differs from the defaults (docs/settings.md has them all).
 # settings:
 #   rounds: 20              # rounds of 40 prompts, each of which asks for an input
 #   input_temperature: 0.8  # lower: more ordinary inputs, fewer of them dropped

@@ -104,7 +104,7 @@ def test_clear_errors(server: str) -> None:
     with pytest.raises(SelfguideError, match="base URL"):
         ServerEngine("localhost:8000", options=QUICK)
     engine = open_engine(server=server)
-    with pytest.raises(SelfguideError, match="--method sample"):
+    with pytest.raises(SelfguideError, match="--set method=sample"):
         list(engine.score([ScoreRequest("k", "text", ("a",))]))
     assert engine.count_tokens("hello") > 0 and engine.count_tokens((Message("user", "hello"),)) > 0
     engine.close()

@@ -7,7 +7,7 @@ Everything lies in one database and, beside it, a folder of the files made on th
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,6 @@ from selfguide_lite.evaluate import Gain, Measurement, measure
 from selfguide_lite.export.adapter import export_adapter
 from selfguide_lite.finetune import TrainOptions, check_installed, train, training_pairs
 from selfguide_lite.llm import model_path, open_engine
-from selfguide_lite.llm.base import Engine
 from selfguide_lite.prompts import Prompts
 from selfguide_lite.run_context import RunContext
 from selfguide_lite.store import Adapter, Store
@@ -116,7 +115,7 @@ def run(
                 listener.done("generate", f"{len(store.requests_done(task_id))} inputs were in the store")
                 listener.done("annotate", "their answers were in the store")
             else:
-                with _opened(local, server=server, server_model=server_model, **engine_options) as engine:
+                with open_engine(local, server=server, server_model=server_model, **engine_options) as engine:
                     synthesize(context, engine)
             funnel = tuple(store.funnel(task_id))
             listener.funnel(funnel)
@@ -148,14 +147,9 @@ def _measured(
 ) -> Measurement:
     """Compare what was finetuned with prompting; one load of the model serves both. Without rows none is loaded."""
 
-    def with_engine(engine: Engine | None) -> Measurement:
-        trained = [pair.input for pair in training_pairs(context.store, context.task_id)]
+    trained = [pair.input for pair in training_pairs(context.store, context.task_id)]
+    with open_engine(model, **engine_options) if rows else nullcontext() as engine:
         return measure(context, engine, rows, adapter, trained)
-
-    if not rows:
-        return with_engine(None)
-    with _opened(model, **engine_options) as engine:
-        return with_engine(engine)
 
 
 def label_notes(store: Store, task_id: int, task: Task) -> list[str]:
@@ -201,15 +195,6 @@ _ADVICE = {
     "disagreement": "what each label means (labels in the task file), --set agreement_filter=false, or a larger model",
     "confidence": "a lower --set min_confidence, or a larger model",
 }
-
-
-@contextmanager
-def _opened(model: Path | None, **options: Any) -> Iterator[Engine]:
-    engine = open_engine(model, **options)
-    try:
-        yield engine
-    finally:
-        engine.close()
 
 
 @contextmanager

@@ -14,6 +14,7 @@ class RunContext:
     """A task in its store, and how its stages are done.
 
     :param settings: those of the task with what was given for this call; what was left open is filled in
+    :ivar task: as the store has it
     :param seed: fixes prompts, samples, the order of training and the halves of the evaluation rows
     """
 
@@ -23,12 +24,9 @@ class RunContext:
     prompts: Prompts = field(default_factory=Prompts)
     seed: int = 42
     listener: Listener = field(default_factory=NullListener)
+    task: Task = field(init=False)
 
     def __post_init__(self) -> None:
-        """Fill in the defaults of the task's kind."""
+        """Read the task, and fill in the defaults of its kind."""
+        object.__setattr__(self, "task", self.store.task(self.task_id))
         object.__setattr__(self, "settings", self.settings.resolve(self.task.kind))
-
-    @property
-    def task(self) -> Task:
-        """The task as the store has it."""
-        return self.store.task(self.task_id)

@@ -18,7 +18,8 @@ import numpy as np
 import psutil
 
 from selfguide_lite.bench import workloads
-from selfguide_lite.bench.helpers import common_length, distinct_tokens, post, wait_for
+from selfguide_lite.bench.local_server import post, wait_for
+from selfguide_lite.bench.prefixes import common_length, distinct_tokens
 from selfguide_lite.core.machine import cores
 from selfguide_lite.llm.base import Completion, Request
 from selfguide_lite.llm.llama import LlamaEngine

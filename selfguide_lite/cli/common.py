@@ -16,7 +16,6 @@ from selfguide_lite.core.paths import default_db
 from selfguide_lite.core.plain_json import plain_json
 
 if TYPE_CHECKING:
-    from selfguide_lite.llm.base import Engine
     from selfguide_lite.task import Task
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -212,23 +211,6 @@ def find_db(db: Path | None, task: "Task | None" = None) -> Path:
         if here
         else "this folder has no database: name one with -d FILE, or make one with `selfguide run TASK.yaml`"
     )
-
-
-@contextmanager
-def opened_engine(
-    model: Path | None, server: str | None = None, server_model: str | None = None, **options: Any
-) -> Iterator["Engine"]:
-    """Open the engine that the options name and close it at the end.
-
-    :param options: further arguments of `open_engine`, such as `adapter`
-    """
-    from selfguide_lite.llm import open_engine
-
-    engine = open_engine(model, server=server, server_model=server_model, **options)
-    try:
-        yield engine
-    finally:
-        engine.close()
 
 
 def print_json(value: object) -> None:

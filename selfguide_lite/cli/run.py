@@ -10,7 +10,6 @@ from selfguide_lite.cli.common import (
     find_db,
     find_task_file,
     json_option,
-    opened_engine,
     print_json,
     stoppable,
     task_option,
@@ -115,10 +114,11 @@ def _run_rounds(task: "Task", db: Path, times: int, how: RunOptions, as_json: bo
 def _show_plan(task: "Task", how: RunOptions, as_json: bool) -> None:
     """Print what a run would ask and cost."""
     from selfguide_lite.dry_run import dry_run
+    from selfguide_lite.llm import open_engine
     from selfguide_lite.task.eval_rows import eval_rows
 
     rows = len(eval_rows(task)) if task.eval is not None else 0
-    with opened_engine(how.model, how.server, how.server_model) as engine:
+    with open_engine(how.model, server=how.server, server_model=how.server_model) as engine:
         plan = dry_run(task, task.settings, engine, how.prompts, seed=how.seed, eval_rows=rows)
     if as_json:
         print_json(plan.as_json())
@@ -161,7 +161,7 @@ def generate_command(task_file: Path, db: Path | None, how: RunOptions) -> None:
       selfguide generate people.yaml --server http://127.0.0.1:8080/v1
     """
     from selfguide_lite.core.lock import exclusive
-    from selfguide_lite.llm import model_path
+    from selfguide_lite.llm import model_path, open_engine
     from selfguide_lite.report.progress import listener_for
     from selfguide_lite.run_context import RunContext
     from selfguide_lite.store import Store
@@ -176,7 +176,7 @@ def generate_command(task_file: Path, db: Path | None, how: RunOptions) -> None:
         task_id = store.add_task(task)
         with (
             listener_for(how.quiet, ("generate",)) as listener,
-            opened_engine(how.model, how.server, how.server_model) as engine,
+            open_engine(how.model, server=how.server, server_model=how.server_model) as engine,
         ):
             generate(RunContext(store, task_id, task.settings, how.prompts, how.seed, listener), engine)
 
@@ -194,6 +194,7 @@ def annotate_command(db: Path | None, task_name: str | None, how: RunOptions) ->
       selfguide annotate -d people.db --set method=sample --set samples=20
     """
     from selfguide_lite.core.lock import exclusive
+    from selfguide_lite.llm import open_engine
     from selfguide_lite.report.progress import listener_for
     from selfguide_lite.run_context import RunContext
     from selfguide_lite.store import Store
@@ -206,6 +207,6 @@ def annotate_command(db: Path | None, task_name: str | None, how: RunOptions) ->
         store.add_task(task)
         with (
             listener_for(how.quiet, ("annotate",)) as listener,
-            opened_engine(how.model, how.server, how.server_model) as engine,
+            open_engine(how.model, server=how.server, server_model=how.server_model) as engine,
         ):
             annotate(RunContext(store, task_id, task.settings, how.prompts, how.seed, listener), engine)

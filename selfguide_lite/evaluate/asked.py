@@ -6,6 +6,7 @@ from typing import Any
 
 from selfguide_lite.methods.asking import Ask
 from selfguide_lite.methods.names import AnswerForm
+from selfguide_lite.prompts import Prompts
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,3 +27,7 @@ class Asked:
     prompt: str = "few-shot"
     adapter_id: int | None = None
     details: Mapping[str, Any] = field(default_factory=dict)
+
+    def prompt_maker(self, prompts: Prompts) -> Ask:
+        """Return what makes the prompt for an input."""
+        return self.ask or prompts.annotate

@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 
-from selfguide_lite.core.settings import Settings
 from selfguide_lite.evaluate.asked import Asked
 from selfguide_lite.evaluate.evaluation import Evaluation, calibrate, evaluate, macro_f1_of
 from selfguide_lite.evaluate.prior import prior_of
@@ -87,9 +86,7 @@ class Finetuned:
     @classmethod
     def of(
         cls,
-        store: Store,
-        task_id: int,
-        settings: Settings,
+        context: RunContext,
         path: Path,
         adapter_id: int | None = None,
         trained: Collection[str] | None = None,
@@ -98,9 +95,9 @@ class Finetuned:
 
         :param trained: None: the inputs of the dataset as it stands
         """
-        style = trained_style(store, adapter_id) if adapter_id is not None else None
-        inputs = [pair.input for pair in store.pairs(task_id)] if trained is None else trained
-        return cls(path, adapter_id, style or settings.answer_style, frozenset(map(fold, inputs)))
+        style = trained_style(context.store, adapter_id) if adapter_id is not None else None
+        inputs = [pair.input for pair in context.store.pairs(context.task_id)] if trained is None else trained
+        return cls(path, adapter_id, style or context.settings.answer_style, frozenset(map(fold, inputs)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,9 +195,7 @@ def measure(
         if adapter is not None:
             place = adapter if isinstance(adapter, Path) else Path(adapter.path)
             adapter_id = None if known is None else known.id
-            finetuned = battery.finetuned(
-                Finetuned.of(context.store, context.task_id, context.settings, place, adapter_id, trained)
-            )
+            finetuned = battery.finetuned(Finetuned.of(context, place, adapter_id, trained))
         verdict = judge(prompting, finetuned, task.kind, context.seed)
         evaluations = {**prompting, **finetuned}
     else:

@@ -112,7 +112,7 @@ def evaluate(
     if len(done) < len(clean):
         listener.start("evaluate", len(clean), len(done))
         job = Answering(
-            store, evaluation_id, task, engine, clean, asked.ask or context.prompts.annotate, metric, listener
+            store, evaluation_id, task, engine, clean, asked.prompt_maker(context.prompts), metric, listener
         )
         too_long = job.freely(done, tokens) if asked.answers == "free" else job.by_scores(done)
         if too_long:

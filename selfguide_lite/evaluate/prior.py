@@ -48,7 +48,7 @@ def prior_of(context: RunContext, engine: Engine, inputs: Sequence[PoolInput], a
         found = score_labels(
             engine,
             task,
-            asked.ask or prompts.annotate,
+            asked.prompt_maker(prompts),
             [shown.text for shown in missing],
             lambda ready: listener.advance("evaluate", ready),
         )

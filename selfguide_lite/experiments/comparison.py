@@ -355,7 +355,7 @@ class _Job:
             engine.set_adapter(path)
             if plan.method == FINETUNED:
                 trained = [pair.input for pair in plan.pairs]
-                own = Finetuned.of(self.store, self.task_id, self.settings, path, adapter_id, trained)
+                own = Finetuned.of(self._context, path, adapter_id, trained)
                 done |= self._battery(engine, rows).finetuned(own)
                 first[path] = FINETUNED, named(FINETUNED, usual)
                 continue

@@ -5,8 +5,7 @@ Knows nothing of what is compared or searched for.
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -19,18 +18,6 @@ from selfguide_lite.prompts import Prompts
 from selfguide_lite.run_context import RunContext
 from selfguide_lite.store import Pair, Store
 from selfguide_lite.task import Task
-
-
-@contextmanager
-def opened(model: Path, **options: Any) -> Iterator[Any]:
-    """Open a model's engine, which can change adapters, and close it at the end."""
-    from selfguide_lite.llm import open_engine
-
-    engine = open_engine(model, **options)
-    try:
-        yield engine
-    finally:
-        engine.close()
 
 
 def pairs_key(pairs: Sequence[Pair]) -> str:
@@ -83,7 +70,9 @@ class ExperimentContext:
 
     def opened(self, model: Path | None = None) -> Any:
         """Open the model's engine, or another model's in the same way, as a context."""
-        return opened(model or self.model, **self.engine_options)
+        from selfguide_lite.llm import open_engine
+
+        return open_engine(model or self.model, **self.engine_options)
 
     def set_for(self, task: Task, changes: Mapping[str, Any] | None = None) -> Task:
         """Return a task with the job's settings over its own, and further ones over these."""

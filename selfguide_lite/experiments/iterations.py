@@ -178,8 +178,7 @@ def _finetuned(
     only: tuple[AnswerForm, ...] | None = None,
 ) -> dict[str, Evaluation]:
     with Store.open(db) as store, tools.opened(model) as engine:
-        task_id = store.only_task_id(task.name)
-        known = store.latest_adapter(task_id)
-        settings = tools.set_for(task).settings
-        tuned = Finetuned.of(store, task_id, settings, adapter, known.id if known else None)
-        return Battery(tools.of_task(store, task_id, settings), engine, rows).finetuned(tuned, only)
+        context = tools.of_task(store, store.only_task_id(task.name), tools.set_for(task).settings)
+        known = store.latest_adapter(context.task_id)
+        tuned = Finetuned.of(context, adapter, known.id if known else None)
+        return Battery(context, engine, rows).finetuned(tuned, only)

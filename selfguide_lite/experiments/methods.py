@@ -17,8 +17,6 @@ from selfguide_lite.methods.asking import Ask
 from selfguide_lite.methods.names import FEW_SHOT, FEW_SHOT_FINETUNING, FINETUNED, SELF_ICL, ZERO_SHOT, names_of
 from selfguide_lite.prompts import Prompts
 from selfguide_lite.store import Pair, Store
-from selfguide_lite.store.copies import unanswered_copy as unanswered_copy
-from selfguide_lite.store.overlay import SettingsOverlay as SettingsOverlay
 from selfguide_lite.task import Example, Kind, Task
 
 

@@ -267,13 +267,12 @@ class _Search:
             for task in tasks:
                 if task.name not in adapters:
                     continue
-                settings = self.tools.set_for(task, candidate.changes).settings
+                changed = self.tools.set_for(task, candidate.changes)
                 trained = [pair.input for pair in pairs[task.name]]
                 with Store.open(self._db(candidate, task)) as store:
-                    battery = self._battery(self._view(store, settings, task), task, rows[task.name], engine)
-                    adapter = Finetuned.of(
-                        store, battery.context.task_id, settings, adapters[task.name], trained=trained
-                    )
+                    view = self._view(store, changed.settings, task)
+                    battery = self._battery(view, changed, rows[task.name], engine)
+                    adapter = Finetuned.of(battery.context, adapters[task.name], trained=trained)
                     usual = usual_form(task.kind)
                     after = battery.finetuned(adapter, None if last else (usual,))
                 done = before[task.name]

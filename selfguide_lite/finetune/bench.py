@@ -16,11 +16,12 @@ from typing import Any
 
 from selfguide_lite.core.errors import SelfguideError
 from selfguide_lite.core.progress import TrainStep
+from selfguide_lite.finetune.collator import Collator
+from selfguide_lite.finetune.job import FitJob
 from selfguide_lite.finetune.lora import _prepare_environment, check_installed, fit
 from selfguide_lite.finetune.options import TrainOptions, rate_for
 from selfguide_lite.finetune.order import EvenOrder
 from selfguide_lite.finetune.rows import Row, make_rows
-from selfguide_lite.finetune.trainer_parts import Collator
 from selfguide_lite.finetune.training import _shape
 from selfguide_lite.gguf.reader import GgufFile
 from selfguide_lite.gguf.to_hf import hf_folder
@@ -151,10 +152,7 @@ def _run(name: str, model: Path, pairs: int) -> Result:
             def on_step(step: TrainStep) -> None:
                 clock.tick(step.loss, step.memory)
 
-            fit(
-                hf_folder(model), rows, options, Path(out),
-                shape=shape, pad=pad, on_step=on_step, note=lambda _: None,
-            )  # fmt: skip
+            fit(FitJob(hf_folder(model), rows, options, Path(out), shape, pad), on_step, note=lambda _: None)
         else:
             _plain(model, rows, options, Path(out), clock)
     return clock.result(sum(len(row.ids) for row in rows[options.batch_size :]))

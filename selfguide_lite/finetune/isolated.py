@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
@@ -19,44 +19,21 @@ from typing import IO, Any
 from selfguide_lite.core.errors import SelfguideError, in_plain_words
 from selfguide_lite.core.progress import TrainStep
 from selfguide_lite.core.resources import child_environment
-from selfguide_lite.finetune.lora import Fit, fit
-from selfguide_lite.finetune.memory import Shape
-from selfguide_lite.finetune.options import TrainOptions
-from selfguide_lite.finetune.rows import Row
+from selfguide_lite.finetune.job import LOG, Fit, FitJob
+from selfguide_lite.finetune.lora import fit
 
-LOG = "train.log"
 _PARENT_DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG
 
 
-def fit_apart(
-    base: Path,
-    rows: Sequence[Row],
-    options: TrainOptions,
-    out: Path,
-    *,
-    shape: Shape,
-    pad: int,
-    on_step: Callable[[TrainStep], None],
-    note: Callable[[str], None],
-    resume: bool = True,
-) -> Fit:
-    """Do what `fit` does, in a child process. What it prints goes into `train.log` in `out`.
+def fit_apart(job: FitJob, on_step: Callable[[TrainStep], None], note: Callable[[str], None]) -> Fit:
+    """Do what `fit` does, in a child process. What it prints goes into the log in the job's folder.
 
     :raises SelfguideError: as `fit`; also where the process is killed or fails in any other way
     """
-    out.mkdir(parents=True, exist_ok=True)
-    job = {
-        "parent": os.getpid(),
-        "base": str(base),
-        "rows": [[row.answer_start, *row.ids] for row in rows],
-        "options": options.as_dict(),
-        "out": str(out),
-        "shape": asdict(shape),
-        "pad": pad,
-        "resume": resume,
-    }
+    job.out.mkdir(parents=True, exist_ok=True)
+    log_path = job.out / LOG
     receive, send = os.pipe()
-    with os.fdopen(receive, encoding="utf-8") as events, (out / LOG).open("ab") as log:
+    with os.fdopen(receive, encoding="utf-8") as events, log_path.open("ab") as log:
         try:
             child = subprocess.Popen(
                 [sys.executable, "-P", "-m", __name__, str(send)],
@@ -73,12 +50,12 @@ def fit_apart(
         try:
             assert child.stdin is not None
             with suppress(BrokenPipeError):  # it died at once: why is said below
-                json.dump(job, child.stdin)
+                json.dump({"parent": os.getpid(), **job.as_json()}, child.stdin)
                 child.stdin.write("\n")
                 child.stdin.flush()
             done = _follow(events, on_step, note)
             if done is None:
-                raise SelfguideError(_epitaph(child.wait(), out / LOG))
+                raise SelfguideError(_epitaph(child.wait(), log_path))
             return done
         finally:
             child.kill()
@@ -128,10 +105,10 @@ def _epitaph(status: int, log: Path) -> str:
 
 def main() -> None:
     """Do the job on standard input; tell what happens on the descriptor that was given."""
-    job: dict[str, Any] = json.loads(sys.stdin.readline())
+    sent: dict[str, Any] = json.loads(sys.stdin.readline())
     with suppress(AttributeError, OSError):  # elsewhere than on Linux the broken pipe ends it at the next step
         ctypes.CDLL(None).prctl(_PARENT_DEATH_SIGNAL, signal.SIGKILL)
-    if os.getppid() != job["parent"]:
+    if os.getppid() != sent["parent"]:
         return
     with os.fdopen(int(sys.argv[1]), "w", encoding="utf-8") as events:
 
@@ -141,20 +118,14 @@ def main() -> None:
 
         try:
             done = fit(
-                Path(job["base"]),
-                [Row(tuple(ids), answer_start) for answer_start, *ids in job["rows"]],
-                TrainOptions(**job["options"] | {"target_modules": tuple(job["options"]["target_modules"])}),
-                Path(job["out"]),
-                shape=Shape(**job["shape"]),
-                pad=job["pad"],
+                FitJob.of_json(sent),
                 on_step=lambda step: tell("step", asdict(step)),
                 note=lambda message: tell("note", message),
-                resume=job["resume"],
             )
         except SelfguideError as error:
             tell("error", str(error))
         except Exception as error:
-            tell("error", in_one_line(error, Path(job["out"])))
+            tell("error", in_one_line(error, Path(sent["out"])))
         else:
             tell("done", asdict(done))
 

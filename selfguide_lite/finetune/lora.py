@@ -9,8 +9,8 @@ import math
 import os
 import shutil
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -20,62 +20,33 @@ from selfguide_lite.core.errors import SelfguideError
 from selfguide_lite.core.machine import cores
 from selfguide_lite.core.progress import TrainStep
 from selfguide_lite.finetune.average import WeightAverage
-from selfguide_lite.finetune.memory import Shape, check_memory, choose_bits
+from selfguide_lite.finetune.collator import Collator
+from selfguide_lite.finetune.job import LOG, Fit, FitJob
+from selfguide_lite.finetune.memory import check_memory, choose_bits
+from selfguide_lite.finetune.muted import Muted
 from selfguide_lite.finetune.options import Bits, TrainOptions, rate_for
 from selfguide_lite.finetune.order import EvenOrder
 from selfguide_lite.finetune.precision import LARGE, half_on_cpu
 from selfguide_lite.finetune.prefix import share_prefix
-from selfguide_lite.finetune.rows import Row
-from selfguide_lite.finetune.trainer_parts import Collator, Muted
 from selfguide_lite.gguf.to_hf import hf_folder
 
 _CHECKPOINT = "checkpoint-"
 _WARMUP_SHARE = 0.05
 
 
-@dataclass(frozen=True, slots=True)
-class Fit:
-    """What a training was.
+def fit(job: FitJob, on_step: Callable[[TrainStep], None], note: Callable[[str], None]) -> Fit:
+    """Train a LoRA and leave it as a PEFT folder in the job's folder, its checkpoints beside it.
 
-    :param loss: mean over the last tenth of the steps
-    :param resumed_at: the step of the checkpoint it went on from, 0 for a fresh start
-    """
+    Goes on from the last whole checkpoint there, with the result that an uninterrupted training would have had.
 
-    steps: int
-    loss: float
-    learning_rate: float
-    seconds: float
-    resumed_at: int
-    device: str
-
-
-def fit(
-    base: Path,
-    rows: Sequence[Row],
-    options: TrainOptions,
-    out: Path,
-    *,
-    shape: Shape,
-    pad: int,
-    on_step: Callable[[TrainStep], None],
-    note: Callable[[str], None],
-    resume: bool = True,
-) -> Fit:
-    """Train a LoRA and leave it as a PEFT folder in `out`, its checkpoints beside it.
-
-    Goes on from the last whole checkpoint in `out`, with the result that an uninterrupted training would have had.
-
-    :param base: Hugging Face folder, or a GGUF, which is turned into one
-    :param shape: of the base, to choose what fits into memory
-    :param pad: token that fills up rows
     :param on_step: called after every optimizer step, in the main process alone
     :param note: told what is worth a line
-    :param resume: whether the checkpoints in `out` are of this very training
     :raises SelfguideError: where a package is missing or memory does not suffice
     """
+    base, rows, options, out, shape = job.base, job.rows, job.options, job.out, job.shape
     check_installed()
     _prepare_environment()
-    muted = Muted(out / "train.log")
+    muted = Muted(out / LOG)
     with muted:
         import torch
         import unsloth
@@ -219,13 +190,13 @@ def fit(
             model=model,
             args=config,
             train_dataset=Dataset.from_list([{"input_ids": list(row.ids), "labels": row.labels} for row in rows]),
-            data_collator=Collator(pad),
+            data_collator=Collator(job.pad),
             processing_class=tokenizer,
             callbacks=[reporter],
         )
         for callback in (PrinterCallback, ProgressCallback):
             trainer.remove_callback(callback)
-        checkpoint = last_checkpoint(out) if resume else None
+        checkpoint = last_checkpoint(out) if job.resume else None
         resumed_at = _step_of(checkpoint)
         if checkpoint:
             average.load(checkpoint)

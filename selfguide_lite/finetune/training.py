@@ -79,8 +79,8 @@ def train(
     """
     from selfguide_lite.core.hashing import file_sha256
     from selfguide_lite.finetune.isolated import fit_apart, in_one_line
+    from selfguide_lite.finetune.job import Fit, FitJob
     from selfguide_lite.finetune.lora import (
-        Fit,
         check_installed,
         checkpoint_step,
         fit,
@@ -119,11 +119,11 @@ def train(
     keep = _read(out / _PLAN) == plan  # checkpoints of another training are of no use
 
     def run(on_step: Callable[[TrainStep], None]) -> Fit:
-        more: Any = {"shape": shape, "pad": pad, "on_step": on_step, "note": listener.note, "resume": keep}
+        job = FitJob(weights or model, rows.rows, options, out, shape, pad, resume=keep)
         if apart and world_size() == 1:
-            return fit_apart(weights or model, rows.rows, options, out, **more)
+            return fit_apart(job, on_step, listener.note)
         try:
-            return fit(weights or model, rows.rows, options, out, **more)
+            return fit(job, on_step, listener.note)
         except SelfguideError:
             raise
         except Exception as error:

@@ -5,7 +5,7 @@ An engine knows nothing of tasks, prompts or stores.
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal, Protocol, Self
 
 from selfguide_lite.core.messages import Message
 from selfguide_lite.core.model_info import ModelInfo
@@ -97,3 +97,9 @@ class Engine(Protocol):
     def close(self) -> None:
         """Free the model."""
         ...
+
+    def __enter__(self) -> Self:
+        """Return the engine itself; leaving the block closes it."""
+        ...
+
+    def __exit__(self, *_: object) -> None: ...

@@ -20,7 +20,8 @@ from selfguide_lite.store.rows import (
     VerdictRow,
     WayRow,
 )
-from selfguide_lite.store.store import FILTER_SETTINGS, Store
+from selfguide_lite.store.store import Store
+from selfguide_lite.store.tasks import FILTER_SETTINGS
 
 __all__ = [
     "FILTER_SETTINGS",

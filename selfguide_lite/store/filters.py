@@ -18,7 +18,9 @@ from selfguide_lite.core.errors import SelfguideError
 from selfguide_lite.core.settings import Settings
 from selfguide_lite.store.connection import clear_errors
 from selfguide_lite.store.filter_views import STAGES, problem_of, quoted_name, shipped_filters, user_filters, view_files
-from selfguide_lite.store.store import FILTER_SETTINGS, Store, clean_term
+from selfguide_lite.store.store import Store
+from selfguide_lite.store.stored_values import clean_term
+from selfguide_lite.store.tasks import FILTER_SETTINGS
 from selfguide_lite.store.view_building import refresh_views
 
 Stage = Literal["input", "output", "answer"]

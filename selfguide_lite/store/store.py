@@ -4,14 +4,10 @@ Each subject has a small class of its own; all of them use one connection. Which
 alone (`views/*.sql`); nothing here filters.
 """
 
-from selfguide_lite.store.dataset import FUNNEL_STAGES, DatasetStore
+from selfguide_lite.store.dataset import DatasetStore
 from selfguide_lite.store.evaluations import EvaluationStore
-from selfguide_lite.store.stored_values import clean, clean_term, settings_json
-from selfguide_lite.store.tasks import FILTER_SETTINGS
 from selfguide_lite.store.texts import TextStore
 from selfguide_lite.store.training import TrainingStore
-
-__all__ = ["FILTER_SETTINGS", "FUNNEL_STAGES", "Store", "clean", "clean_term", "settings_json"]
 
 
 class Store(TextStore, DatasetStore, TrainingStore, EvaluationStore):

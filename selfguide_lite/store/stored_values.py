@@ -16,7 +16,7 @@ def clean(text: str) -> str:
 
     SQLite's text functions end at a NUL, and a lone surrogate has no UTF-8 form.
     """
-    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace").replace("\0", "\ufffd").strip()
+    return clean_term(text).strip()
 
 
 def clean_term(term: str) -> str:

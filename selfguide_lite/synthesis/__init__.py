@@ -19,8 +19,10 @@ def synthesize(context: RunContext, engine: Engine) -> None:
     :raises SelfguideError: as `generate` and `annotate`
     """
 
+    quiet = replace(context, listener=NullListener())
+
     def answer() -> None:
-        annotate(replace(context, listener=NullListener()), engine)
+        annotate(quiet, engine)
 
     generate(context, engine, answer if context.settings.annotate_each_round else None)
     annotate(context, engine)

@@ -11,9 +11,10 @@ from selfguide_lite.cli.common import given_settings
 from selfguide_lite.core.resources import resource
 from selfguide_lite.core.settings import Settings
 from selfguide_lite.evaluate import Gain
-from selfguide_lite.experiments.methods import SettingsOverlay, unanswered_copy
 from selfguide_lite.experiments.search import Found, Trial, grid, write_settings
 from selfguide_lite.store import NewInput, NewOutput, Store
+from selfguide_lite.store.copies import unanswered_copy
+from selfguide_lite.store.overlay import SettingsOverlay
 from selfguide_lite.task import Task, load_task
 
 TASK = """\

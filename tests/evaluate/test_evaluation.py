@@ -16,7 +16,7 @@ from selfguide_lite.evaluate.asked import Asked
 from selfguide_lite.evaluate.evaluation import clean_rows
 from selfguide_lite.experiments.comparison import compare, methods_for
 from selfguide_lite.experiments.iterations import run_rounds
-from selfguide_lite.experiments.methods import Chosen, LeaveOneOut, SettingsOverlay, icl_examples, in_turn, seed_pairs
+from selfguide_lite.experiments.methods import Chosen, LeaveOneOut, icl_examples, in_turn, seed_pairs
 from selfguide_lite.experiments.search import Candidate, grid, within_budget
 from selfguide_lite.gguf.random_model import Geometry, write_random_llama
 from selfguide_lite.llm import open_engine
@@ -24,6 +24,7 @@ from selfguide_lite.methods.asking import answer_prompt
 from selfguide_lite.prompts import Prompts
 from selfguide_lite.run_context import RunContext
 from selfguide_lite.store import NewInput, NewOutput, Pair, Prediction, Store
+from selfguide_lite.store.overlay import SettingsOverlay
 from selfguide_lite.task import Example, Task, load_task
 from selfguide_lite.task.eval_rows import EvalRow
 from selfguide_lite.task.natural_instructions import eval_jsonl, task_yaml

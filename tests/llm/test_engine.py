@@ -8,7 +8,6 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
 import pytest
 from asking import SMALL, ask, leave_early, next_logprobs, texts
 from llamas import random_lora
@@ -72,7 +71,9 @@ def test_samples_follow_the_models_own_distribution(engine: LlamaEngine) -> None
     shares = {value: math.exp(value) * count for value in seen}
     often = [value for value in seen if shares[value] >= 8]
     tokens_with = Counter(
-        round(float(value), 4) for value in _logprobs(engine, prompt) if round(float(value), 4) in set(often)
+        round(float(value), 4)
+        for value in next_logprobs(engine, engine.prompt_tokens(prompt))
+        if round(float(value), 4) in set(often)
     )
     observed = [seen[value] for value in often]
     wanted = [shares[value] * tokens_with[value] for value in often]
@@ -80,22 +81,6 @@ def test_samples_follow_the_models_own_distribution(engine: LlamaEngine) -> None
     wanted.append(count - sum(wanted))
     assert len(often) > 5
     assert chisquare(observed, wanted).pvalue > 1e-4
-
-
-def _logprobs(engine: LlamaEngine, prompt: str) -> np.ndarray:
-    """Log-probabilities of the next token, computed with bare calls."""
-    ids = engine.prompt_tokens(prompt)
-    context = engine._workers[0].context
-    engine.forget()
-    context.token[: len(ids)] = ids
-    context.pos[: len(ids)] = np.arange(len(ids))
-    context.seq[: len(ids)] = 0
-    context.output[: len(ids)] = 0
-    context.output[len(ids) - 1] = 1
-    assert context.decode(len(ids))
-    row = context.logits(1)[0].astype(np.float64)
-    context.clear()
-    return row - row.max() - np.log(np.exp(row - row.max()).sum())
 
 
 def test_greedy_is_what_bare_calls_give(engine: LlamaEngine) -> None:

@@ -17,7 +17,7 @@ from selfguide_lite.cli import main
 from selfguide_lite.core.progress import FunnelRow, Listener
 from selfguide_lite.report.progress import RUN_STAGES, LiveDisplay, PlainLines
 from selfguide_lite.store import Store
-from selfguide_lite.store.store import clean
+from selfguide_lite.store.stored_values import clean
 from selfguide_lite.task import load_task
 from selfguide_lite.task.eval_rows import EvalRow
 from selfguide_lite.task.natural_instructions import eval_jsonl, task_yaml

@@ -19,7 +19,7 @@ from hostile_texts import CONTROL, STORABLE, TEXTS, hostile_store
 from robustness_counts import count
 
 from selfguide_lite.cli import main
-from selfguide_lite.store.store import clean
+from selfguide_lite.store.stored_values import clean
 
 pytestmark = pytest.mark.slow
 

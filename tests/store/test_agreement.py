@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from selfguide_lite.core.settings import Settings
 from selfguide_lite.store import NewInput, NewOutput, Store
-from selfguide_lite.store.store import FUNNEL_STAGES, clean
+from selfguide_lite.store.dataset import FUNNEL_STAGES
+from selfguide_lite.store.stored_values import clean
 from selfguide_lite.task import Example, Task, fold
 
 pytestmark = pytest.mark.slow

@@ -1,4 +1,4 @@
-"""What the trainer is given: rows put together to a batch, and a log for what its libraries print."""
+"""Keeps what the training libraries print away from standard output."""
 
 import contextlib
 import logging
@@ -6,22 +6,7 @@ import sys
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, TextIO
-
-from selfguide_lite.finetune.rows import Row, padded
-
-
-class Collator:
-    """Makes padded batches of examples."""
-
-    def __init__(self, pad: int):
-        self._pad = pad
-
-    def __call__(self, features: list[dict[str, list[int]]]) -> dict[str, Any]:
-        import torch
-
-        rows = [Row(tuple(feature["input_ids"]), feature["labels"].count(-100)) for feature in features]
-        return {name: torch.tensor(values) for name, values in padded(rows, self._pad).items()}
+from typing import TextIO
 
 
 class Muted(contextlib.AbstractContextManager["Muted"]):

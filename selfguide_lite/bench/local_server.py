@@ -1,4 +1,4 @@
-"""What several contenders need: a server that is waited for, and how much prompts have in common."""
+"""A local server of another program: waited for, and asked."""
 
 import json
 import subprocess
@@ -8,6 +8,10 @@ from typing import Any
 
 
 def wait_for(server: "subprocess.Popen[bytes]", url: str) -> None:
+    """Wait until an address answers.
+
+    :raises RuntimeError: where the process ends, or two minutes pass
+    """
     until = time.monotonic() + 120
     while time.monotonic() < until and server.poll() is None:
         try:
@@ -19,25 +23,8 @@ def wait_for(server: "subprocess.Popen[bytes]", url: str) -> None:
 
 
 def post(url: str, body: dict[str, Any]) -> dict[str, Any]:
+    """Send JSON to an address and return the JSON that comes back."""
     request = urllib.request.Request(url, json.dumps(body).encode(), {"Content-Type": "application/json"})
     with urllib.request.urlopen(request, timeout=600) as reply:
         data: dict[str, Any] = json.load(reply)
         return data
-
-
-def distinct_tokens(prompts: list[list[int]]) -> int:
-    """Number of different prompt beginnings: what has to be computed when nothing is computed twice."""
-    total, before = 0, []  # type: ignore[var-annotated]
-    for prompt in sorted(prompts):
-        total += len(prompt) - common_length(prompt, before)
-        before = prompt
-    return total
-
-
-def common_length(one: list[int], other: list[int]) -> int:
-    same = 0
-    for a, b in zip(one, other, strict=False):
-        if a != b:
-            break
-        same += 1
-    return same

@@ -36,13 +36,9 @@ def finetune(context: RunContext, model: Path, engine_options: Mapping[str, Any]
         else:
             with open_engine(model, adapter=Path(adapter.path), **engine_options) as engine:
                 relabel(context, engine, adapter.id)
-        pairs = context.store.pairs(context.task_id)
-        if len({pair.output for pair in pairs}) < 2:
+        if len({pair.output for pair in context.store.pairs(context.task_id)}) < 2:
             context.store.set_setting(context.task_id, "self_training", False)
             context.listener.note("the finetuned model gives all inputs one label: self_training is off for this task")
-            return adapter
-        if pairs == plain.store.pairs(context.task_id):
-            return adapter  # a second training would learn from the very same pairs
     return _trained(context, model, lora_dir(db, name), adapter_path(db, name))
 
 

@@ -28,14 +28,16 @@ def export_adapter(
     :param out: the adapter's file, written whole or not at all
     """
     listener = listener or NullListener()
-    known = store.adapter_of_run(trained.run_id)
-    if known is not None and Path(known.path) == out and out.is_file() and file_sha256(out) == known.sha256:
-        listener.done("export", f"{out} was there")
-        return known
+    latest = store.latest_adapter(task_id)
+    if latest is not None and latest.run_id == trained.run_id:
+        path = Path(latest.path)
+        if path == out and path.is_file() and file_sha256(path) == latest.sha256:
+            listener.done("export", f"{path} was there")
+            return latest
     listener.start("export", 1)
     write_adapter(trained.folder, model, out)
     store.add_adapter(task_id, trained.run_id, trained.model_id, out, file_sha256(out))
-    made = store.adapter_of_run(trained.run_id)
+    made = store.latest_adapter(task_id)
     assert made is not None
     listener.done("export", str(out))
     return made

@@ -111,15 +111,6 @@ class TrainingStore(RunStore):
         )
         return Adapter(*rows[0]) if rows else None
 
-    def adapter_of_run(self, run_id: int) -> Adapter | None:
-        """Return the adapter of a training run, or None."""
-        rows = self._rows(
-            "SELECT id, task_id, run_id, model_id, path, sha256, created_at FROM adapter WHERE run_id = ?"
-            " ORDER BY id DESC LIMIT 1",
-            run_id,
-        )
-        return Adapter(*rows[0]) if rows else None
-
     def is_trained(self, run_id: int, task_id: int, model_sha256: str, dataset_sha256: str) -> bool:
         """Tell whether a training run of a task is done, with that model and those pairs."""
         found = self._value(

@@ -1,6 +1,6 @@
 """The main job: the stages in order, each skipped when its work is in the store.
 
-    task -> generate -> annotate -> train (-> relabel -> train) -> export -> evaluate prompting and the finetuned model
+    task -> generate -> annotate -> train -> export -> evaluate prompting and the finetuned model
 
 Everything lies in one database and, beside it, a folder of the files made on the way (checkpoints, the adapter).
 """
@@ -14,10 +14,11 @@ from typing import Any
 
 from selfguide_lite.core.errors import SelfguideError, in_plain_words
 from selfguide_lite.core.lock import exclusive
+from selfguide_lite.core.paths import adapter_path, lora_dir
 from selfguide_lite.core.progress import FunnelRow, Listener, NullListener
 from selfguide_lite.evaluate import Gain, Measurement, measure
-from selfguide_lite.finetune import check_installed, training_pairs
-from selfguide_lite.finetuning import finetune, self_trains
+from selfguide_lite.export.adapter import export_adapter
+from selfguide_lite.finetune import TrainOptions, check_installed, train, training_pairs
 from selfguide_lite.llm import model_path, open_engine
 from selfguide_lite.prompts import Prompts
 from selfguide_lite.run_context import RunContext
@@ -126,11 +127,18 @@ def run(
             if local is None:
                 listener.note("the dataset is ready; name the same model's GGUF file with -m to finetune it")
                 return RunResult(task.name, db, pairs, funnel)
-            adapter = finetune(context, local, engine_options)
-            if self_trains(context):
-                listener.note(f"after self-training: {store.agreement(task_id).sentence}")
+            trained = train(
+                store,
+                task_id,
+                model=local,
+                prompts=prompts,
+                options=TrainOptions.from_settings(wanted, seed=seed),
+                out=lora_dir(db, task.name),
+                listener=listener,
+                apart=True,
+            )
+            adapter = export_adapter(store, task_id, trained, local, adapter_path(db, task.name), listener)
             measured = _measured(context, rows, local, adapter, engine_options)
-            pairs, funnel = len(store.pairs(task_id)), tuple(store.funnel(task_id))
             return RunResult(task.name, db, pairs, funnel, Path(adapter.path), measured)
 
 

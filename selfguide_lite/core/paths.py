@@ -24,11 +24,6 @@ def lora_dir(db: Path, task_name: str) -> Path:
     return files_dir(db) / slug(task_name) / "lora"
 
 
-def first_training_dir(db: Path, task_name: str) -> Path:
-    """Return the folder of self-training's first training: `lora` as above, and its adapter."""
-    return files_dir(db) / slug(task_name) / "first-training"
-
-
 def adapter_path(db: Path, task_name: str) -> Path:
     """Return the default path of a task's GGUF adapter."""
     return files_dir(db) / slug(task_name) / "adapter.gguf"

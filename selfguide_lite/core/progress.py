@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
-Stage = Literal["generate", "annotate", "train", "relabel", "export", "evaluate"]
+Stage = Literal["generate", "annotate", "train", "export", "evaluate"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -97,9 +97,6 @@ class Settings(BaseModel):
     """Reject a pair whose answer is not the label that was asked for. On for classification with `label_condition`."""
     agreement_min_pairs: Annotated[int, Field(ge=0, le=_MOST)] = 10
     """Do without `agreement_filter` where the rarest label would keep fewer pairs than this."""
-    self_training: bool | None = None
-    """Finetune, score the labels of all kept inputs with the finetuned model, and finetune anew on what agrees now. On
-    for classification with `agreement_filter` and the method `score`."""
     min_confidence: Share = 0.0
     """Smallest calibrated share of the winning label; 0: no limit."""
     balance: bool | None = None
@@ -149,15 +146,13 @@ class Settings(BaseModel):
         def default(value: bool | None, otherwise: bool) -> bool:
             return otherwise if value is None else value
 
-        agreement = default(self.agreement_filter, conditioned)
         filled = {
             "method": method,
             "annotate_each_round": default(self.annotate_each_round, conditioned and method == "score"),
             "output_length_filter": default(self.output_length_filter, not classification),
             "label_named_filter": default(self.label_named_filter, classification),
             "calibrate": default(self.calibrate, method == "score"),
-            "agreement_filter": agreement,
-            "self_training": default(self.self_training, conditioned and agreement and method == "score"),
+            "agreement_filter": default(self.agreement_filter, conditioned),
             "balance": default(self.balance, classification),
         }
         return self.model_copy(update=filled)

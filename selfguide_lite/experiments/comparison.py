@@ -14,7 +14,7 @@ from typing import Any
 
 from selfguide_lite.core.errors import SelfguideError
 from selfguide_lite.core.lock import exclusive
-from selfguide_lite.core.paths import files_dir
+from selfguide_lite.core.paths import adapter_path, files_dir, lora_dir
 from selfguide_lite.core.progress import Listener
 from selfguide_lite.core.settings import Settings
 from selfguide_lite.evaluate.asked import Asked
@@ -54,7 +54,6 @@ from selfguide_lite.store.overlay import SettingsOverlay
 from selfguide_lite.task import Task
 from selfguide_lite.task.eval_rows import EvalRow, eval_rows, without_leaks
 
-_PLAIN_LABELS = {"self_training": False}
 _PROMPTING = (ZERO_SHOT, FEW_SHOT, SELF_ICL)
 
 
@@ -150,9 +149,8 @@ class _Job:
             }
             rows = self._unseen(rows)
             self._prompting(engine, methods, rows, done)
-        own = self._own_adapter() if FINETUNED in methods else None  # first: self-training changes the dataset
         plans = list(self._plans(methods, curve, variants))
-        adapters = self._train(plans, own)
+        adapters = self._train(plans)
         same: dict[str, str] = {}
         if plans:
             with self.tools.opened() as engine:
@@ -210,7 +208,7 @@ class _Job:
         if ablation.samples and self.settings.method == "score":
             with Store.open(unanswered_copy(self.store, self.folder)) as other:
                 return self._seen(other, filters, engine, settings.model_copy(update={"method": "sample"}))
-        return self._seen(self.store, {**_PLAIN_LABELS, **filters}, engine, settings)
+        return self._seen(self.store, filters, engine, settings)
 
     def _same_filters(self, other: Store, task_id: int) -> None:
         """Give another database the thresholds and noise terms that are in force in the run's, edited ones too."""
@@ -246,8 +244,7 @@ class _Job:
         battery = self._battery(engine, rows)
         done |= battery.prompting()
         if SELF_ICL in methods:
-            # Prompting is what can be had without training, so its pairs are those of the plain model's labels.
-            pairs = SettingsOverlay(self.store, _PLAIN_LABELS).pairs(self.task_id)
+            pairs = self.store.pairs(self.task_id)
             try:
                 inputs = [row.input for row in rows]
                 examples = icl_examples(self.task, pairs, engine, self.tools.prompts, inputs, self.tools.seed)
@@ -295,12 +292,10 @@ class _Job:
             else:
                 self._skip(curve_name(count), f"the dataset has {len(pairs)} pairs")
 
-    def _train(self, plans: list[_Plan], own: Adapter | None) -> dict[str, tuple[Path, int | None]]:
+    def _train(self, plans: list[_Plan]) -> dict[str, tuple[Path, int | None]]:
         """Return each plan's adapter file and, for SELF-GUIDE's own, its id in the store.
 
         The other trainings are written down in a database beside, so that the run's own adapter stays its latest.
-
-        :param own: SELF-GUIDE's own adapter, trained already
         """
         adapters: dict[str, tuple[Path, int | None]] = {}
         trained: dict[str, tuple[Path, int | None]] = {}
@@ -311,7 +306,8 @@ class _Job:
                     raise SelfguideError("no pair survived its filters")
                 if key not in trained:
                     self.tools.listener.note(f"{plan.method}: {len(plan.pairs)} pairs")
-                    if own is not None and plan.method == FINETUNED:
+                    if plan.method == FINETUNED:
+                        own = self._own_adapter()
                         trained[key] = Path(own.path), own.id
                     else:
                         place = self.folder / key[:16]
@@ -330,10 +326,18 @@ class _Job:
 
     def _own_adapter(self) -> Adapter:
         """Train and export as `run` does, or find what it made."""
-        from selfguide_lite.finetuning import finetune
+        from selfguide_lite.export.adapter import export_adapter
+        from selfguide_lite.finetune import TrainOptions, train
 
-        context = self.tools.of_task(self.store, self.task_id, self.settings)
-        return finetune(context, self.tools.model, self.tools.engine_options)
+        name, tools = self.task.name, self.tools
+        result = train(
+            self.store, self.task_id, model=tools.model, prompts=tools.prompts,
+            options=TrainOptions.from_settings(self.settings, seed=tools.seed), out=lora_dir(self.db, name),
+            listener=tools.listener,
+        )  # fmt: skip
+        return export_adapter(
+            self.store, self.task_id, result, tools.model, adapter_path(self.db, name), tools.listener
+        )
 
     def _finetuned(
         self,

@@ -22,7 +22,7 @@ from selfguide_lite.task import Example, Kind, Task
 
 @dataclass(frozen=True, slots=True)
 class Ablation:
-    """SELF-GUIDE without one of its parts, and without self-training: each has one training.
+    """SELF-GUIDE without one of its parts.
 
     :param changes: settings that leave the part out
     :param regenerates: whether its inputs must be written anew; otherwise they are seen through other filters
@@ -44,7 +44,6 @@ ABLATIONS: tuple[Ablation, ...] = (
     Ablation("sampled answers", samples=True, kinds=("classification",)),
     Ablation("no self-consistency", {"consistency_filter": False}, samples=True),
     Ablation("no label condition", {"label_condition": False}, regenerates=True, kinds=("classification",)),
-    Ablation("no self-training", {"self_training": False}, kinds=("classification",)),
     Ablation("random labels", {"random_labels": True}, kinds=("classification",)),
 )
 

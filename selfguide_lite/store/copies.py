@@ -29,7 +29,6 @@ def unanswered_copy(store: Store, folder: Path) -> Path:
     if not path.exists():
         with atomic_write(path) as temporary, closing(sqlite3.connect(temporary)) as copy:
             store.connection.backup(copy)
-            copy.execute("DELETE FROM relabel")
             copy.execute("DELETE FROM output")
             copy.commit()
             copy.execute("PRAGMA wal_checkpoint(TRUNCATE)")

@@ -3,7 +3,7 @@
 from sqlite3 import complete_statement
 from typing import TYPE_CHECKING
 
-from selfguide_lite.store.tables import CALIBRATION_2026_11_24, SELF_TRAINING_2026_11_24, TABLES_2026_11_21
+from selfguide_lite.store.tables import CALIBRATION_2026_11_24, TABLES_2026_11_21
 from selfguide_lite.store.triggers import (
     FORMAT_1_KEPT_2026_11_24,
     LABEL_TRIGGERS_2026_11_24,
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from sqlite_utils import Database, Migrations
 
 # Raised with every change of tables or views: an older program refuses a newer file.
-FORMAT = 3
+FORMAT = 2
 APPLICATION_ID = 0x53474C54  # "SGLT", in the header of every file of ours
 MIGRATION_SET = "selfguide-lite"
 
@@ -46,11 +46,6 @@ def migrations() -> "Migrations":
         for name, trigger in noise_triggers(contains_or_begins).items():
             db.execute(f"DROP TRIGGER {name}")
             db.execute(trigger)
-
-    @steps(name="2026-11-24-self-training")
-    def self_training(db: "Database") -> None:
-        for statement in _statements(SELF_TRAINING_2026_11_24):
-            db.execute(statement)
 
     return steps
 

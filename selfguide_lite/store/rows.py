@@ -60,34 +60,6 @@ class NewOutput:
 
 
 @dataclass(frozen=True, slots=True)
-class Relabel:
-    """What the finetuned model makes of a label that the plain model has scored.
-
-    :param output_id: the row of `output` with the plain model's score
-    :param share: of the labels' probabilities
-    :param logprob: natural log-probability of the whole label; None where the prompt did not fit
-    """
-
-    output_id: int
-    share: float
-    logprob: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class ScoredInput:
-    """A kept input whose labels were scored, with the row and share of each label.
-
-    :param outputs: the id in `output`, by label
-    :param shares: as the plain model gave them, by label
-    """
-
-    id: int
-    text: str
-    outputs: dict[str, int]
-    shares: dict[str, float]
-
-
-@dataclass(frozen=True, slots=True)
 class PoolInput:
     """An input that passed every input filter.
 
@@ -111,6 +83,15 @@ class LabelledInput(PoolInput):
     label: str | None = None
     answer: str | None = None
     agrees: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LabelShares:
+    """A kept input with the share that the model gave each label, as it was scored."""
+
+    id: int
+    text: str
+    shares: dict[str, float]
 
 
 @dataclass(frozen=True, slots=True)

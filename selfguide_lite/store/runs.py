@@ -17,7 +17,6 @@ class NewRun:
     """A run about to be written down.
 
     :param dataset_sha256: hash of the pairs that a training uses
-    :param adapter_id: the adapter that the model has on
     """
 
     task_id: int
@@ -27,7 +26,6 @@ class NewRun:
     seed: int
     template: PromptTemplate | None
     dataset_sha256: str | None = None
-    adapter_id: int | None = None
 
 
 class RunStore(StoreFile):
@@ -63,7 +61,7 @@ class RunStore(StoreFile):
         with self._writing() as connection:
             cursor = connection.execute(
                 "INSERT INTO run(task_id, stage, model_id, seed, settings, template, template_sha256, dataset_sha256,"
-                " adapter_id, program_version) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                " program_version) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 (
                     new.task_id,
                     new.stage,
@@ -73,7 +71,6 @@ class RunStore(StoreFile):
                     new.template.source if new.template else None,
                     new.template.sha256 if new.template else None,
                     new.dataset_sha256,
-                    new.adapter_id,
                     __version__,
                 ),
             )

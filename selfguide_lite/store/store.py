@@ -6,10 +6,9 @@ alone (`views/*.sql`); nothing here filters.
 
 from selfguide_lite.store.dataset import DatasetStore
 from selfguide_lite.store.evaluations import EvaluationStore
-from selfguide_lite.store.relabels import RelabelStore
 from selfguide_lite.store.texts import TextStore
 from selfguide_lite.store.training import TrainingStore
 
 
-class Store(TextStore, DatasetStore, TrainingStore, RelabelStore, EvaluationStore):
+class Store(TextStore, DatasetStore, TrainingStore, EvaluationStore):
     """One run's database, with everything that is kept in it. Use `Store.open`, as a context manager."""

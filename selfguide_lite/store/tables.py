@@ -226,14 +226,3 @@ CREATE TABLE verdict (
   created_at TEXT NOT NULL DEFAULT (strftime('%Y-%m-%dT%H:%M:%fZ', 'now'))
 );
 """
-
-# What the finetuned model makes of each label: self-training counts its shares in place of the plain model's.
-SELF_TRAINING_2026_11_24 = """
-ALTER TABLE run ADD COLUMN adapter_id INTEGER REFERENCES adapter(id);
-CREATE TABLE relabel (
-  output_id INTEGER PRIMARY KEY REFERENCES output(id) ON DELETE CASCADE,
-  run_id INTEGER NOT NULL REFERENCES run(id),
-  share REAL NOT NULL CHECK (share >= 0),
-  logprob REAL
-);
-"""

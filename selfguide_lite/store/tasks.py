@@ -30,7 +30,6 @@ FILTER_SETTINGS: tuple[str, ...] = (
     "calibrate_min_inputs",
     "agreement_filter",
     "agreement_min_pairs",
-    "self_training",
     "min_confidence",
     "balance",
     "random_labels",

@@ -8,10 +8,10 @@ import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 
 from selfguide_lite.core.errors import SelfguideError
-from selfguide_lite.core.messages import Message
 from selfguide_lite.core.settings import Settings
 from selfguide_lite.llm.base import Completion, Engine, Request, ScoreRequest, Scores
 from selfguide_lite.llm.shares import shares
+from selfguide_lite.prompts import Prompts
 from selfguide_lite.run_context import RunContext
 from selfguide_lite.store import Method, NewOutput, PoolInput
 from selfguide_lite.synthesis.runs import recorded_run
@@ -95,7 +95,7 @@ def _sampled(
             continue  # a further sample of a prompt that failed
         shown = asked[completion.key]
         if completion.finish_reason == "error":
-            check_too_long(engine, prompts.annotate(task, shown.text), shown.id, completion.error)
+            _check_too_long(engine, prompts, task, shown, completion.error)
             asked.pop(completion.key)
             open_answers.pop(completion.key, None)
             yield 0, [_unanswerable(shown, run_id, sample, method) for sample in range(samples_of(settings))]
@@ -140,7 +140,7 @@ def _scored(
     for scores in engine.score(requests()):
         shown = asked.pop(scores.key)
         if scores.error is not None:
-            check_too_long(engine, prompts.annotate(task, shown.text), shown.id, scores.error)
+            _check_too_long(engine, prompts, task, shown, scores.error)
             yield 0, [_unanswerable(shown, run_id, 0, "score")]
             continue
         yield len(task.labels), _label_rows(task, shown, scores, run_id)
@@ -177,13 +177,13 @@ def _unanswerable(shown: PoolInput, run_id: int, sample: int, method: Method) ->
     )
 
 
-def check_too_long(engine: Engine, prompt: Sequence[Message], input_id: int, error: str | None) -> None:
-    """Pass where a prompt does not fit the context; any other failure of the engine ends the run.
+def _check_too_long(engine: Engine, prompts: Prompts, task: Task, shown: PoolInput, error: str | None) -> None:
+    """Pass where the prompt does not fit the context; any other failure of the engine ends the run.
 
     :raises SelfguideError: with the engine's own words
     """
-    if engine.count_tokens(prompt) < engine.n_ctx - 1:
-        raise SelfguideError(f"answer to input {input_id}: {error}")
+    if engine.count_tokens(prompts.annotate(task, shown.text)) < engine.n_ctx - 1:
+        raise SelfguideError(f"answer to input {shown.id}: {error}")
 
 
 def _best(outputs: Sequence[NewOutput]) -> str:

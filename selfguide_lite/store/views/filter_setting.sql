@@ -25,7 +25,6 @@ SELECT
   ifnull(max(CASE WHEN s.key = 'agreement_filter' THEN s.value IN (1, 'true', 'on', 'yes') END),
          t.kind = 'classification') AS agreement_filter,
   ifnull(max(CASE WHEN s.key = 'agreement_min_pairs' THEN s.value END), 10) AS agreement_min_pairs,
-  ifnull(max(CASE WHEN s.key = 'self_training' THEN s.value IN (1, 'true', 'on', 'yes') END), 0) AS self_training,
   ifnull(max(CASE WHEN s.key = 'min_confidence' THEN s.value END), 0.0) AS min_confidence,
   ifnull(max(CASE WHEN s.key = 'balance' THEN s.value IN (1, 'true', 'on', 'yes') END), t.kind = 'classification')
     AS balance,

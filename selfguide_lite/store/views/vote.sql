@@ -1,8 +1,7 @@
 -- Every distinct answer to an input with its share of the votes of all outputs that were made for the input, rejected
 -- ones too; place 1 is the answer that won: the largest share, the shortest of those tied, the earliest of those equally
 -- short. For classification the answer is the label found in the text. With consistency_filter off the samples do not
--- vote: the first (for scores the likeliest) one is the answer. With self_training on, a label that the finetuned model
--- has scored (table relabel) weighs what that model gives it.
+-- vote: the first (for scores the likeliest) one is the answer.
 WITH
   tally AS (
     SELECT o.input_id, o.answer_id, sum(o.weight) AS drawn,
@@ -10,32 +9,23 @@ WITH
            count(*) - count(r.id) AS n,
            sum(CASE WHEN r.id IS NULL THEN o.weight ELSE 0.0 END) AS weight,
            max(CASE WHEN r.id IS NULL THEN o.weight ELSE -1.0 END) AS heaviest,
-           min(CASE WHEN r.id IS NULL THEN o.answer_length END) AS length,
-           sum(l.share) AS relabelled
+           min(CASE WHEN r.id IS NULL THEN o.answer_length END) AS length
     FROM output AS o
     LEFT JOIN output_rejected AS r ON r.id = o.id
-    LEFT JOIN relabel AS l ON l.output_id = o.id
     GROUP BY o.input_id, o.answer_id
   ),
-  weighed AS (
-    SELECT i.task_id, t.input_id, t.output_id, t.n, t.length, s.consistency_filter, s.share_over_survivors,
-           CASE WHEN s.self_training THEN ifnull(t.relabelled, t.drawn) ELSE t.drawn END AS drawn,
-           CASE WHEN s.self_training AND t.n > 0 THEN ifnull(t.relabelled, t.weight) ELSE t.weight END AS weight,
-           CASE WHEN s.self_training AND t.n > 0 THEN ifnull(t.relabelled, t.heaviest) ELSE t.heaviest END AS heaviest
+  placed AS (
+    SELECT i.task_id, t.input_id, t.output_id, t.n, t.weight,
+           t.weight / sum(CASE WHEN s.share_over_survivors THEN t.weight ELSE t.drawn END) OVER w AS share,
+           row_number() OVER w AS place
     FROM tally AS t
     JOIN input AS i ON i.id = t.input_id
     JOIN filter_setting AS s ON s.task_id = i.task_id
-  ),
-  placed AS (
-    SELECT t.task_id, t.input_id, t.output_id, t.n, t.weight,
-           t.weight / sum(CASE WHEN t.share_over_survivors THEN t.weight ELSE t.drawn END) OVER w AS share,
-           row_number() OVER w AS place
-    FROM weighed AS t
     WINDOW w AS (
       PARTITION BY t.input_id
       ORDER BY t.n > 0 DESC,
-               CASE WHEN t.consistency_filter THEN t.weight ELSE t.heaviest END DESC,
-               CASE WHEN t.consistency_filter THEN t.length ELSE 0 END, t.output_id
+               CASE WHEN s.consistency_filter THEN t.weight ELSE t.heaviest END DESC,
+               CASE WHEN s.consistency_filter THEN t.length ELSE 0 END, t.output_id
       ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING
     )
   )

@@ -27,7 +27,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
         "input_max_tokens",
         "max_pool_inputs",
         "prompt_budget",
-        "fruitless_rounds",
+        "patience_rounds",
         "label_condition",
         "label_order",
     ),
@@ -49,8 +49,8 @@ GROUPS: dict[str, tuple[str, ...]] = {
         "weight_decay",
         "learning_rate",
         "batch_size",
-        "accumulation",
-        "max_length",
+        "gradient_accumulation_steps",
+        "max_seq_length",
         "lora_rank",
         "lora_alpha",
         "lora_dropout",
@@ -214,7 +214,7 @@ def memory_table() -> str:
 
     def need(shape: Shape, bits: Bits, batch: int, length: int) -> str:
         options = TrainOptions(batch_size=batch)
-        total = training_memory(options, shape, length, bits=bits, checkpointing=True, cuda=True).total
+        total = training_memory(options, shape, length, bits=bits, gradient_checkpointing=True, cuda=True).total
         return f"{total / 2**30:.1f} GiB"
 
     return markdown_table(

@@ -8,6 +8,7 @@ from typing import Literal, Protocol
 
 from selfguide_lite.core.errors import SelfguideError
 from selfguide_lite.core.messages import Message
+from selfguide_lite.core.renamed import RENAMED_SETTINGS
 from selfguide_lite.core.settings import Settings
 from selfguide_lite.core.yaml_file import Places
 from selfguide_lite.prompts import Prompts
@@ -60,7 +61,11 @@ def check_file(
     task, places, problems = read_task(path)
     if task is None:
         return None, [Finding("error", p.line, p.column, p.field, p.message) for p in problems]
-    findings = []
+    findings = [
+        Finding("warning", *places["settings", old], f"settings.{old}", f"is now called {new}")
+        for old, new in RENAMED_SETTINGS.items()
+        if ("settings", old) in places
+    ]
     for level, field, message in _look(task, prompts or Prompts(), counter):
         line, column = _place(places, field)
         findings.append(Finding(level, line, column, field, message))
@@ -217,11 +222,12 @@ def _prompts(task: Task, settings: Settings, prompts: Prompts, counter: TokenCou
         yield "error", "examples", f"a prompt of {tokens} tokens and an answer of {answer} do not fit {room}"
     elif tokens + answer > _NEAR_CONTEXT * counter.n_ctx:
         yield "warning", "examples", f"a prompt of {tokens} tokens leaves little of {room}; shorten the examples"
-    if tokens + answer > settings.max_length:
+    if tokens + answer > settings.max_seq_length:
         yield (
             "warning",
             "examples",
-            f"a training text of {tokens + answer} tokens is over the setting max_length ({settings.max_length})",
+            f"a training text of {tokens + answer} tokens is over the setting max_seq_length "
+            f"({settings.max_seq_length})",
         )
     # The very prompt of a first round: no input made so far is shown.
     messages = PromptSampler(task, prompts, settings, 0, lambda _: 0, 0).prompt(0, 0, []).messages

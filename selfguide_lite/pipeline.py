@@ -16,6 +16,7 @@ from selfguide_lite.core.errors import SelfguideError, in_plain_words
 from selfguide_lite.core.lock import exclusive
 from selfguide_lite.core.paths import adapter_path, lora_dir
 from selfguide_lite.core.progress import FunnelRow, Listener, NullListener
+from selfguide_lite.core.renamed import renamed_notes
 from selfguide_lite.evaluate import Gain, Measurement, measure
 from selfguide_lite.export.adapter import export_adapter
 from selfguide_lite.finetune import TrainOptions, check_installed, train, training_pairs
@@ -97,6 +98,8 @@ def run(
     prompts = prompts or Prompts()
     db = Path(store_path)
     model = None if model is None else Path(model)
+    for line in renamed_notes(settings or {}):
+        listener.note(line)
     task = task.model_copy(update={"settings": task.settings.changed(settings or {})})
     wanted = task.settings.resolve(task.kind)
     # What can be wrong is looked at before anything is made, and before hours of work.
@@ -191,7 +194,7 @@ _ADVICE = {
     "duplicate": "a higher --set input_temperature, or more examples",
     "label": "clearer labels, --set method=score, or a larger model",
     "label_named": "examples that name the labels too, or --set label_named_filter=false",
-    "share": "a lower --set min_share, or a larger model",
+    "share": "a lower --set min_vote_share, or a larger model",
     "disagreement": "what each label means (labels in the task file), --set agreement_filter=false, or a larger model",
     "confidence": "a lower --set min_confidence, or a larger model",
 }

@@ -70,7 +70,7 @@ def hostile_task(kind: str = "generation") -> Task:
             for number, text in enumerate(shown)
         ),
         noise_terms=("\x1b]52", "[blink] never", "<never>\x9b", "{{ never }}", "=never"),
-        settings=Settings(input_length_filter=False, output_length_filter=False, min_share=0.0, balance=False),
+        settings=Settings(input_length_filter=False, output_length_filter=False, min_vote_share=0.0, balance=False),
     )
 
 
@@ -86,8 +86,8 @@ def hostile_store(path: Path, kind: str = "generation") -> Store:
     texts = list(TEXTS.values())
     for number, text in enumerate(texts):
         label = task.labels[number % len(task.labels)] if task.labels else None
-        flawed = (number,) if number else ()
-        store.add_input(NewInput(task_id, run_id, number // 10, number % 10, text, label, (0, 1), flawed))
+        pool = (number,) if number else ()
+        store.add_input(NewInput(task_id, run_id, number // 10, number % 10, text, label, (0, 1), pool))
     store.finish_run(run_id, "done")
     run_id = store.start_run(task_id, "annotate", model_id, settings, 42, prompts.template("annotate"))
     for shown in store.pool(task_id):

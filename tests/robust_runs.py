@@ -32,7 +32,7 @@ SETTINGS = {
     "samples": 2,
     "near_duplicate_threshold": None,
     "min_steps": 1,
-    "min_share": 0.0,
+    "min_vote_share": 0.0,
     "input_length_filter": False,
     "output_length_filter": False,
     "epochs": 2,

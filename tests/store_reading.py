@@ -191,7 +191,7 @@ def answer_reasons(texts: Sequence[Text], task: Task, settings: Settings) -> dic
     for i, answer in taken.items():
         if kept[i] is not None:
             continue
-        if settings.consistency_filter and answer.confidence < settings.min_share:
+        if settings.consistency_filter and answer.confidence < settings.min_vote_share:
             reasons[i] = "share"
         elif answer.confidence < settings.min_confidence:
             reasons[i] = "confidence"

@@ -3,11 +3,11 @@
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 import click
 
@@ -125,6 +125,7 @@ def given_settings(settings_file: Path | None, assignments: Sequence[str]) -> di
     :raises SelfguideError: where the file is wrong, naming it and the setting
     :raises click.BadParameter: where an assignment is wrong
     """
+    from selfguide_lite.core.renamed import renamed_notes, with_current_names
     from selfguide_lite.core.settings import Settings
     from selfguide_lite.core.yaml_file import parse_yaml, read_yaml
 
@@ -140,6 +141,9 @@ def given_settings(settings_file: Path | None, assignments: Sequence[str]) -> di
         given.update({str(key): value for key, value in document.data.items()})
         if problem := _problem(given):
             raise SelfguideError(f"{settings_file}: {problem}")
+        say_renamed(renamed_notes(given))
+        given = with_current_names(given)
+    written: dict[str, Any] = {}
     for assignment in assignments:
         key, equals, text = assignment.partition("=")
         if not equals:
@@ -148,9 +152,11 @@ def given_settings(settings_file: Path | None, assignments: Sequence[str]) -> di
             value = parse_yaml(text, f"{assignment!r}: ", "setting").data
         except SelfguideError as error:
             raise click.BadParameter(str(error), param_hint="--set") from error
-        if problem := _problem({key.strip(): value}):
+        written[key.strip()] = value
+        if problem := _problem(written):
             raise click.BadParameter(problem, param_hint="--set")
-        given[key.strip()] = value
+    say_renamed(renamed_notes(written))
+    given |= with_current_names(written)
     return Settings.model_validate(given).model_dump(exclude_unset=True)
 
 
@@ -166,7 +172,9 @@ def _problem(given: Mapping[str, Any]) -> str | None:
         Settings.model_validate(dict(given))
     except ValidationError as error:
         first = error.errors()[0]
-        name = str(first["loc"][0]) if first["loc"] else "settings"
+        if not first["loc"]:
+            return first["msg"].removeprefix("Value error, ")
+        name = str(first["loc"][0])
         if first["type"] != "extra_forbidden":
             return f"{short(name)}: {first['msg']}"
         near = get_close_matches(name, Settings.model_fields, n=1)
@@ -174,6 +182,51 @@ def _problem(given: Mapping[str, Any]) -> str | None:
             f"; did you mean {near[0]}?" if near else f"; there are {', '.join(Settings.model_fields)}"
         )
     return None
+
+
+def say_renamed(notes: Iterable[str]) -> None:
+    """Say on standard error that settings or options have new names: each once a command, none where it is quiet."""
+    context = click.get_current_context(silent=True)
+    said: set[str] = set() if context is None else context.meta.setdefault(f"{__name__}.renamed", set())
+    for note in notes:
+        if note not in said and not (context is not None and context.params.get("quiet")):
+            click.echo(note, err=True)
+        said.add(note)
+
+
+class RenamedOptions(click.Command):
+    """A command that still accepts its options' old names, which its help does not list.
+
+    Set `old_names`: old name to new one, dashes included.
+    """
+
+    old_names: ClassVar[Mapping[str, str]] = {}
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Read the words given, the old names as the new ones.
+
+        :raises click.UsageError: where an option is given under both names
+        """
+        end = args.index("--") if "--" in args else len(args)
+        names = [word.partition("=")[0] for word in args[:end]]
+        old = [name for name in dict.fromkeys(names) if name in self.old_names]
+        for name in old:
+            if self.old_names[name] in names:
+                raise click.UsageError(f"{name} and {self.old_names[name]} are the same option; remove {name}", ctx)
+        words = [self.old_names.get(name, name) + word[len(name) :] for name, word in zip(names, args, strict=False)]
+        left = super().parse_args(ctx, words + args[end:])
+        say_renamed(f"option {name} is now called {self.old_names[name]}" for name in old)
+        return left
+
+
+def given_task(task_file: Path) -> "Task":
+    """Return the task of a file or of the demo task of that name, saying which settings in it have new names.
+
+    :raises SelfguideError: naming the file, the line and the field
+    """
+    from selfguide_lite.task import load_task
+
+    return load_task(find_task_file(task_file), lambda note: say_renamed([note]))
 
 
 def find_task_file(given: Path) -> Path:

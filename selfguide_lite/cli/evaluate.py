@@ -8,7 +8,7 @@ import click
 from selfguide_lite.cli.common import (
     db_option,
     find_db,
-    find_task_file,
+    given_task,
     json_option,
     model_option,
     print_json,
@@ -65,9 +65,8 @@ def evaluate_command(
     from selfguide_lite.experiments.before_after import measured
     from selfguide_lite.prompts import Prompts
     from selfguide_lite.report.progress import listener_for
-    from selfguide_lite.task import load_task
 
-    task = load_task(find_task_file(task_file))
+    task = given_task(task_file)
     place = find_db(db, task)
     with stoppable(place), listener_for(quiet or as_json, ("evaluate",)) as listener:
         found = measured(
@@ -175,10 +174,9 @@ def compare_command(
     from selfguide_lite.experiments.methods import methods_of
     from selfguide_lite.experiments.tables import comparison_text
     from selfguide_lite.report.progress import listener_for
-    from selfguide_lite.task import load_task
     from selfguide_lite.task.eval_rows import eval_rows
 
-    task = load_task(find_task_file(task_file))
+    task = given_task(task_file)
     rows = eval_rows(task, eval_file)
     place = find_db(db, task)
     with stoppable(place), listener_for(how.quiet or as_json) as listener:
@@ -252,9 +250,8 @@ def search_command(
     from selfguide_lite.experiments.search import EPOCHS, FILTERS, TEMPERATURES, grid, search, write_settings
     from selfguide_lite.experiments.tables import found_text
     from selfguide_lite.report.progress import listener_for
-    from selfguide_lite.task import load_task
 
-    tasks = [load_task(find_task_file(path)) for path in task_files]
+    tasks = [given_task(path) for path in task_files]
     candidates = grid(tasks, temperatures or TEMPERATURES, epochs or EPOCHS, FILTERS[:1] if no_filters else FILTERS)
     target = output or folder / "settings.yaml"
     with stoppable(folder / "trainings.db"), listener_for(how.quiet or as_json) as listener:

@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from selfguide_lite.cli.common import db_option, find_db, json_option, print_json, task_option
+from selfguide_lite.cli.common import db_option, find_db, json_option, print_json, say_renamed, task_option
 from selfguide_lite.cli.tables import opened_task, print_table, whole_pipe
 from selfguide_lite.core.text import neutral
 
@@ -107,12 +107,15 @@ def filter_set_command(key: str, value: str, db: Path | None, task_name: str | N
 
     \b
     Examples:
-      selfguide filter set min_share 0.5
+      selfguide filter set min_vote_share 0.5
       selfguide filter set near_duplicate_threshold 0.8
       selfguide filter set input_length_filter false
     """
+    from selfguide_lite.core.renamed import current_name, renamed_notes
     from selfguide_lite.store.filters import set_filter
 
+    say_renamed(renamed_notes([key]))
+    key = current_name(key)
     with opened_task(db, task_name, write=True) as (store, task_id):
         before = len(store.pairs(task_id))
         now = set_filter(store, task_id, key, value)

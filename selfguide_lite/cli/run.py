@@ -8,7 +8,7 @@ import click
 from selfguide_lite.cli.common import (
     db_option,
     find_db,
-    find_task_file,
+    given_task,
     json_option,
     print_json,
     stoppable,
@@ -58,9 +58,8 @@ def run_command(task_file: Path, db: Path | None, how: RunOptions, only_plan: bo
     """
     from selfguide_lite.pipeline import run
     from selfguide_lite.report.progress import RUN_STAGES, listener_for
-    from selfguide_lite.task import load_task
 
-    task = load_task(find_task_file(task_file))
+    task = given_task(task_file)
     if only_plan:
         _show_plan(how.set_for(task), how, as_json)
         return
@@ -166,9 +165,8 @@ def generate_command(task_file: Path, db: Path | None, how: RunOptions) -> None:
     from selfguide_lite.run_context import RunContext
     from selfguide_lite.store import Store
     from selfguide_lite.synthesis import generate
-    from selfguide_lite.task import load_task
 
-    task = how.set_for(load_task(find_task_file(task_file)))
+    task = how.set_for(given_task(task_file))
     place = find_db(db, task)
     if how.server is None:
         model_path(how.model)  # where there is none, that is said before anything is made

@@ -208,9 +208,9 @@ def _prompt(store: "Store", found: "Life") -> list[tuple[str, str]]:
     def shown(text: str, label: str | None) -> ShownInput:
         return ShownInput(text, label, task.label_meanings.get(label or ""))
 
-    examples = [task.examples[number] for number in found.good if number < len(task.examples)]
+    examples = [task.examples[number] for number in found.seed_inputs if number < len(task.examples)]
     seeds = tuple(shown(example.input, last_label(example.output, task.labels)) for example in examples)
-    pool = tuple(shown(text, label) for (_, text), label in zip(found.flawed, found.flawed_labels, strict=True))
+    pool = tuple(shown(text, label) for (_, text), label in zip(found.pool_inputs, found.pool_labels, strict=True))
     variables: dict[str, Any] = {}
     for style in ("paper", "chat-turns"):  # the template says itself which of their variables it needs
         variables |= input_style(style).variables(task, seeds, pool, found.label)

@@ -1,14 +1,15 @@
 """Finetuning by itself, the way back to GGUF, answers from the result, and the models on this machine."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from io import TextIOWrapper
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import click
 
 from selfguide_lite.cli.common import (
+    RenamedOptions,
     db_option,
     find_db,
     given_settings,
@@ -34,15 +35,24 @@ _SETTINGS = {
     "epochs": "epochs",
     "learning_rate": "learning_rate",
     "batch_size": "batch_size",
-    "accumulation": "accumulation",
-    "max_length": "max_length",
+    "gradient_accumulation_steps": "gradient_accumulation_steps",
+    "max_seq_length": "max_seq_length",
     "rank": "lora_rank",
     "alpha": "lora_alpha",
     "dropout": "lora_dropout",
 }
 
 
-@click.command("train")
+class _TrainCommand(RenamedOptions):
+    old_names: ClassVar[Mapping[str, str]] = {
+        "--accumulation": "--gradient-accumulation-steps",
+        "--max-length": "--max-seq-length",
+        "--checkpointing": "--gradient-checkpointing",
+        "--no-checkpointing": "--no-gradient-checkpointing",
+    }
+
+
+@click.command("train", cls=_TrainCommand)
 @db_option
 @task_option
 @model_option
@@ -50,14 +60,20 @@ _SETTINGS = {
 @click.option("--epochs", type=float, help="Passes over the dataset.  [default: 3]")
 @click.option("--learning-rate", type=float, help="At its peak.  [default: by the model's size, 2e-4 from 1B on]")
 @click.option("--batch-size", type=int, help="Rows a step.  [default: 8]")
-@click.option("--accumulation", type=int, help="Steps whose gradients are summed.  [default: 1]")
-@click.option("--max-length", type=int, help="Tokens of prompt and answer; longer rows are left out.  [default: 2048]")
+@click.option("--gradient-accumulation-steps", type=int, help="Steps whose gradients are summed.  [default: 1]")
+@click.option(
+    "--max-seq-length", type=int, help="Tokens of prompt and answer; longer rows are left out.  [default: 2048]"
+)
 @click.option("--rank", type=int, help="Of the LoRA.  [default: 16]")
 @click.option("--alpha", type=float, help="The LoRA is scaled by alpha / rank.  [default: 32]")
 @click.option("--dropout", type=float, help="On the LoRA's input.  [default: 0]")
 @click.option("--target-modules", metavar="LIST", help="Projections to adapt, with commas.  [default: all seven]")
 @click.option("--bits", type=click.Choice(["4", "8", "16"]), help="Of the base on a GPU.  [default: what fits]")
-@click.option("--checkpointing/--no-checkpointing", default=None, help="Less memory, a third slower.  [default: large]")
+@click.option(
+    "--gradient-checkpointing/--no-gradient-checkpointing",
+    default=None,
+    help="Less memory, a third slower.  [default: large]",
+)
 @click.option("--save-steps", type=click.IntRange(1), help="Steps between checkpoints.  [default: an epoch]")
 @click.option("-o", "--out", type=_PATH, metavar="ADAPTER", help="The GGUF adapter.  [default: beside the database]")
 @settings_options
@@ -72,7 +88,7 @@ def train_command(
     base: str | None,
     target_modules: str | None,
     bits: str | None,
-    checkpointing: bool | None,
+    gradient_checkpointing: bool | None,
     save_steps: int | None,
     out: Path | None,
     settings_file: Path | None,
@@ -91,7 +107,8 @@ def train_command(
     \b
     Examples:
       selfguide train -d people.db
-      selfguide train -d people.db -m vicuna-7b-v1.5.Q4_K_M.gguf --bits 4 --batch-size 1 --accumulation 8
+      selfguide train -d people.db --batch-size 1 --gradient-accumulation-steps 8
+      selfguide train -d people.db -m vicuna-7b-v1.5.Q4_K_M.gguf --bits 4 --batch-size 1
       selfguide train -d people.db --epochs 5 --learning-rate 1e-4
     """
     from contextlib import nullcontext
@@ -125,7 +142,7 @@ def train_command(
             settings,
             seed=seed,
             bits=int(bits) if bits else None,
-            checkpointing=checkpointing,
+            gradient_checkpointing=gradient_checkpointing,
             save_steps=save_steps,
             target_modules=modules,
         )

@@ -7,7 +7,9 @@ The defaults were chosen by measurement on small real models (docs/results.md). 
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from selfguide_lite.core.renamed import with_current_names
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Temperature = Annotated[float, Field(ge=0, le=5)]
@@ -40,7 +42,7 @@ class Settings(BaseModel):
     """Earlier inputs that a prompt shows at most, beside the seed examples."""
     prompt_budget: Count = 3000
     """Tokens of a prompt for an input at most; over it, fewer earlier inputs are shown."""
-    fruitless_rounds: Count = 10
+    patience_rounds: Count = 10
     """Stop writing after so many rounds in a row in which no input was kept."""
     label_condition: bool = True
     """Ask for the input of a given label. Classification only."""
@@ -86,8 +88,8 @@ class Settings(BaseModel):
     label_named_filter: bool | None = None
     """Reject inputs that name a label which no example's input names."""
     consistency_filter: bool = True
-    """Let the samples vote, and require `min_share`. Off: the first answer counts."""
-    min_share: Share = 0.3
+    """Let the samples vote, and require `min_vote_share`. Off: the first answer counts."""
+    min_vote_share: Share = 0.3
     """Smallest share of the votes that the winning answer needs, calibrated where `calibrate` is on."""
     calibrate: bool | None = None
     """Divide every label's share by its mean over the kept inputs. On where the method is `score`."""
@@ -122,9 +124,9 @@ class Settings(BaseModel):
     """Learning rate at its peak; `null`: by the model's size, 2e-4 from 135 million parameters on."""
     batch_size: Count = 8
     """Rows of a step."""
-    accumulation: Count = 1
+    gradient_accumulation_steps: Count = 1
     """Steps whose gradients are summed before the weights change."""
-    max_length: Count = 2048
+    max_seq_length: Count = 2048
     """Tokens of prompt and answer at most; longer rows are left out."""
     lora_rank: Annotated[int, Field(ge=1, le=1024)] = 16
     """Rank of the LoRA."""
@@ -133,9 +135,14 @@ class Settings(BaseModel):
     lora_dropout: Share = 0.0
     """Dropout on the LoRA's input."""
 
+    @model_validator(mode="before")
+    @classmethod
+    def _old_names(cls, data: Any) -> Any:
+        return with_current_names(data) if isinstance(data, Mapping) else data
+
     def changed(self, given: Mapping[str, Any]) -> "Settings":
         """Return settings with the given fields changed and checked; only what was ever given counts as set."""
-        return Settings.model_validate({**self.model_dump(exclude_unset=True), **given})
+        return Settings.model_validate({**self.model_dump(exclude_unset=True), **with_current_names(given)})
 
     def resolve(self, kind: str) -> "Settings":
         """Return settings with the defaults of a kind of task filled in."""

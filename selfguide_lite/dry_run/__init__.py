@@ -88,7 +88,7 @@ def dry_run(
     first = sampler.prompt(0, 0, [])
     later = max(
         (sampler.prompt(1, number, stand_ins) for number in range(settings.prompts_per_round)),
-        key=lambda prompt: len(prompt.flawed),
+        key=lambda prompt: len(prompt.pool_inputs),
     )
     total = settings.rounds * settings.prompts_per_round
     per_input, texts = _measure_inputs(sampler, engine, stand_ins)

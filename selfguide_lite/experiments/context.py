@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from selfguide_lite.core.progress import Listener, NullListener
+from selfguide_lite.core.renamed import renamed_notes, with_current_names
 from selfguide_lite.core.settings import Settings
 from selfguide_lite.experiments.methods import Chosen
 from selfguide_lite.llm.base import Engine
@@ -59,12 +60,15 @@ class ExperimentContext:
         """
         from selfguide_lite.llm import model_path
 
+        listener = listener or NullListener()
+        for line in renamed_notes(settings or {}):
+            listener.note(line)
         return cls(
             model_path(model),
-            dict(settings or {}),
+            with_current_names(settings or {}),
             prompts or Prompts(),
             seed,
-            listener or NullListener(),
+            listener,
             engine_options,
         )
 

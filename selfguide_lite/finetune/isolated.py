@@ -97,7 +97,7 @@ def _epitaph(status: int, log: Path) -> str:
     if status == -signal.SIGKILL:
         return (
             "the training was killed (SIGKILL), most likely because memory ran out: close other programs, or lower "
-            f"--set batch_size or --set max_length; {again}"
+            f"--set batch_size or --set max_seq_length; {again}"
         )
     how = f"was ended by {signal.Signals(-status).name}" if status < 0 else f"ended with status {status}"
     return f"the training {how}; {log} has its last words; {again}"

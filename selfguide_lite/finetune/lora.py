@@ -66,11 +66,11 @@ def fit(job: FitJob, on_step: Callable[[TrainStep], None], note: Callable[[str],
         if not cuda and options.bits in (4, 8):
             with muted.lifted():
                 note(f"--bits {options.bits} is for a GPU; it changes nothing here")
-        checkpointing = options.checkpointing
-        if checkpointing is None:
-            checkpointing = shape.parameters >= LARGE
+        gradient_checkpointing = options.gradient_checkpointing
+        if gradient_checkpointing is None:
+            gradient_checkpointing = shape.parameters >= LARGE
         asked = replace(options, batch_size=min(options.batch_size, len(rows)))
-        check_memory(asked, shape, longest, bits=bits, checkpointing=checkpointing, cuda=cuda)
+        check_memory(asked, shape, longest, bits=bits, gradient_checkpointing=gradient_checkpointing, cuda=cuda)
         folder = base if base.is_dir() else hf_folder(base)
         dtype = _dtype(cuda, shape.parameters)
         try:
@@ -94,7 +94,7 @@ def fit(job: FitJob, on_step: Callable[[TrainStep], None], note: Callable[[str],
             lora_dropout=options.dropout,
             target_modules=list(options.target_modules),
             bias="none",
-            use_gradient_checkpointing=("unsloth" if cuda else True) if checkpointing else False,
+            use_gradient_checkpointing=("unsloth" if cuda else True) if gradient_checkpointing else False,
             random_state=options.seed,
             max_seq_length=max(longest, 64),
         )
@@ -106,7 +106,7 @@ def fit(job: FitJob, on_step: Callable[[TrainStep], None], note: Callable[[str],
         config = SFTConfig(
             output_dir=str(out),
             per_device_train_batch_size=options.batch_size,
-            gradient_accumulation_steps=options.accumulation,
+            gradient_accumulation_steps=options.gradient_accumulation_steps,
             max_steps=total,
             learning_rate=rate,
             lr_scheduler_type="linear",
@@ -122,7 +122,7 @@ def fit(job: FitJob, on_step: Callable[[TrainStep], None], note: Callable[[str],
             fp16=dtype == torch.float16,
             use_cpu=not cuda,
             gradient_checkpointing=False,
-            max_length=options.max_length,
+            max_length=options.max_seq_length,
             packing=False,
             dataset_kwargs={"skip_prepare_dataset": True},
             remove_unused_columns=False,
@@ -208,7 +208,7 @@ def fit(job: FitJob, on_step: Callable[[TrainStep], None], note: Callable[[str],
             trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
         except torch.OutOfMemoryError as error:
             raise SelfguideError(
-                "the card's memory did not suffice for this training; lower --batch-size or --max-length, "
+                "the card's memory did not suffice for this training; lower --batch-size or --max-seq-length, "
                 "or load the base in 4 bits with --bits 4"
             ) from error
         seconds = time.perf_counter() - started
@@ -264,7 +264,7 @@ def _step_of(checkpoint: Path | None) -> int:
 def total_steps(rows: int, options: TrainOptions) -> int:
     """Return the number of optimizer steps of a whole training: as the epochs have, within the bounds on steps."""
     batches = math.ceil(math.ceil(rows / world_size()) / options.batch_size)
-    steps = math.ceil(math.ceil(batches / options.accumulation) * options.epochs)
+    steps = math.ceil(math.ceil(batches / options.gradient_accumulation_steps) * options.epochs)
     return max(1, min(max(steps, options.min_steps), options.max_steps))
 
 

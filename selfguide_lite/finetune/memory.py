@@ -54,7 +54,7 @@ class Need:
 
 
 def training_memory(
-    options: TrainOptions, shape: Shape, length: int, *, bits: Bits, checkpointing: bool, cuda: bool
+    options: TrainOptions, shape: Shape, length: int, *, bits: Bits, gradient_checkpointing: bool, cuda: bool
 ) -> Need:
     """Return the bytes needed at the peak, by parts.
 
@@ -80,8 +80,8 @@ def training_memory(
     lora = shape.layers * options.rank * sum(sides.get(name, 0) for name in options.target_modules) * 16
     tokens = options.batch_size * length
     layer = tokens * value * (8 * shape.width + 3 * shape.attention + 4 * shape.kv + 5 * shape.feed_forward)
-    kept = tokens * value * shape.width if checkpointing else layer
-    activations = shape.layers * kept + (2 * layer if checkpointing else layer)
+    kept = tokens * value * shape.width if gradient_checkpointing else layer
+    activations = shape.layers * kept + (2 * layer if gradient_checkpointing else layer)
     if bits < 16:  # one layer's largest matrix is unpacked at a time
         activations += shape.width * shape.feed_forward * value
     logits = min(tokens, _CHUNK_TOKENS) * shape.vocabulary * (4 + 4 + value)
@@ -111,35 +111,36 @@ def choose_bits(options: TrainOptions, shape: Shape, length: int) -> Bits:
     """Return the bits for the base's weights on a card: those given, else 16 where they fit, else 4."""
     if options.bits is not None:
         return options.bits
-    need = training_memory(options, shape, length, bits=16, checkpointing=True, cuda=True)
+    need = training_memory(options, shape, length, bits=16, gradient_checkpointing=True, cuda=True)
     return 16 if need.total < 0.9 * free_memory(cuda=True) else 4
 
 
 def check_memory(
-    options: TrainOptions, shape: Shape, length: int, *, bits: Bits, checkpointing: bool, cuda: bool
+    options: TrainOptions, shape: Shape, length: int, *, bits: Bits, gradient_checkpointing: bool, cuda: bool
 ) -> Need:
     """Refuse a training that cannot fit.
 
     :raises SelfguideError: how much is missing, and which option lowers it
     """
-    need = training_memory(options, shape, length, bits=bits, checkpointing=checkpointing, cuda=cuda)
+    need = training_memory(options, shape, length, bits=bits, gradient_checkpointing=gradient_checkpointing, cuda=cuda)
     free = free_memory(cuda)
     if need.total > free:
         where = "the card" if cuda else "this machine"
         raise SelfguideError(
             f"training needs about {need.total / _GIB:.1f} GiB and {where} has {free / _GIB:.1f} GiB free, "
-            f"{(need.total - free) / _GIB:.1f} GiB too little; {_advice(options, need, bits, checkpointing, cuda)}"
+            f"{(need.total - free) / _GIB:.1f} GiB too little; "
+            + _advice(options, need, bits, gradient_checkpointing, cuda)
         )
     return need
 
 
-def _advice(options: TrainOptions, need: Need, bits: Bits, checkpointing: bool, cuda: bool) -> str:
+def _advice(options: TrainOptions, need: Need, bits: Bits, gradient_checkpointing: bool, cuda: bool) -> str:
     if cuda and bits > 4 and need.weights > need.activations:
         return "load the base in 4 bits with --bits 4"
     if need.weights > need.activations:
         return "free memory, or take a smaller model" + ("" if cuda else ", or a machine with an NVIDIA card")
     if options.batch_size > 1:
-        return f"lower --batch-size {options.batch_size} and raise --accumulation instead"
-    if not checkpointing:
-        return "turn on --checkpointing"
-    return f"lower --max-length {options.max_length}"
+        return f"lower --batch-size {options.batch_size} and raise --gradient-accumulation-steps instead"
+    if not gradient_checkpointing:
+        return "turn on --gradient-checkpointing"
+    return f"lower --max-seq-length {options.max_seq_length}"

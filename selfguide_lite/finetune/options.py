@@ -19,12 +19,12 @@ class TrainOptions:
     :param average_weights: share of the steps, at the end, over which the weights are averaged; 0: the last step's
     :param learning_rate: at its peak; None: see `rate_for`
     :param batch_size: rows a step and process
-    :param accumulation: steps whose gradients are summed before the weights move
+    :param gradient_accumulation_steps: steps whose gradients are summed before the weights move
     :param answer_style: how the answers that are learnt are asked for
-    :param max_length: tokens of prompt and answer; a longer row is left out
+    :param max_seq_length: tokens of prompt and answer; a longer row is left out
     :param alpha: the LoRA is scaled by alpha / rank
     :param bits: of the base's weights while training, on CUDA; None: by the card's free memory
-    :param checkpointing: compute activations twice in place of keeping them; None: where the model is large
+    :param gradient_checkpointing: compute activations twice in place of keeping them; None: where the model is large
     :param save_steps: optimizer steps between two checkpoints; None: one an epoch
     """
 
@@ -35,15 +35,15 @@ class TrainOptions:
     weight_decay: float = 0.0
     learning_rate: float | None = None
     batch_size: int = 8
-    accumulation: int = 1
-    max_length: int = 2048
+    gradient_accumulation_steps: int = 1
+    max_seq_length: int = 2048
     answer_style: str = "few-shot"
     rank: int = 16
     alpha: float = 32
     dropout: float = 0.0
     target_modules: tuple[str, ...] = PROJECTIONS
     bits: Bits | None = None
-    checkpointing: bool | None = None
+    gradient_checkpointing: bool | None = None
     save_steps: int | None = None
     seed: int = 42
 
@@ -61,8 +61,8 @@ class TrainOptions:
             weight_decay=settings.weight_decay,
             learning_rate=settings.learning_rate,
             batch_size=settings.batch_size,
-            accumulation=settings.accumulation,
-            max_length=settings.max_length,
+            gradient_accumulation_steps=settings.gradient_accumulation_steps,
+            max_seq_length=settings.max_seq_length,
             answer_style=settings.answer_style,
             rank=settings.lora_rank,
             alpha=settings.lora_alpha,

@@ -52,12 +52,12 @@ class Rows:
 
 
 def make_rows(
-    pairs: Iterable[Pair], task: Task, prompts: Prompts, chat: ChatFormat, max_length: int, style: str = "few-shot"
+    pairs: Iterable[Pair], task: Task, prompts: Prompts, chat: ChatFormat, max_seq_length: int, style: str = "few-shot"
 ) -> Rows:
     """Render and tokenize pairs.
 
     :param style: how an answer is asked for
-    :param max_length: tokens of prompt, answer and end token together
+    :param max_seq_length: tokens of prompt, answer and end token together
     """
     rows: list[Row] = []
     left_out = longest = 0
@@ -66,7 +66,7 @@ def make_rows(
         prompt = chat.prompt(messages)
         ids = (*prompt, *chat.answer(messages, pair.output))
         longest = max(longest, len(ids))
-        if len(ids) > max_length:
+        if len(ids) > max_seq_length:
             left_out += 1
         else:
             rows.append(Row(ids, len(prompt)))

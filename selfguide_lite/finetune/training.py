@@ -23,6 +23,8 @@ from selfguide_lite.task import Task
 
 MARKER = "selfguide.json"
 _PLAN = "plan.json"
+# Under these names the options were hashed first: a training that was finished then is not done again.
+_NAMES_IN_PLAN = {"gradient_accumulation_steps": "accumulation", "max_seq_length": "max_length"}
 _ENOUGH_UNSEEN = 40  # kept inputs that were not trained on, from which on none is held back
 _HELD_BACK = 10
 
@@ -108,7 +110,7 @@ def train(
         weights = base_folder(base, gguf) if base is not None else None
     vocabulary = Model(model, vocab_only=True)
     try:
-        rows = make_rows(pairs, task, prompts, ChatFormat.of(vocabulary), options.max_length, options.answer_style)
+        rows = make_rows(pairs, task, prompts, ChatFormat.of(vocabulary), options.max_seq_length, options.answer_style)
     finally:
         vocabulary.close()
     _check_rows(rows, options, listener)
@@ -229,19 +231,23 @@ def _check_pairs(store: Store, task_id: int, task: Task, pairs: Sequence[Pair]) 
 def _check_rows(rows: Rows, options: TrainOptions, listener: Listener) -> None:
     if not rows.rows:
         raise SelfguideError(
-            f"all {rows.left_out} pairs are longer than {options.max_length} tokens (the longest has {rows.longest}); "
-            f"raise --max-length"
+            f"all {rows.left_out} pairs are longer than {options.max_seq_length} tokens (the longest has "
+            f"{rows.longest}); raise --max-seq-length"
         )
     if rows.left_out:
         listener.note(
-            f"{rows.left_out} of {rows.left_out + len(rows.rows)} pairs are longer than {options.max_length} tokens "
-            f"(the longest has {rows.longest}) and are left out; --max-length raises the limit"
+            f"{rows.left_out} of {rows.left_out + len(rows.rows)} pairs are longer than {options.max_seq_length} "
+            f"tokens (the longest has {rows.longest}) and are left out; --max-seq-length raises the limit"
         )
 
 
 def _plan(rows: Rows, options: TrainOptions, model_hash: str, base: str | None) -> dict[str, Any]:
     """What decides a training's result: checkpoints of another plan are of no use."""
-    decided = {name: value for name, value in options.as_dict().items() if name not in ("save_steps", "checkpointing")}
+    decided = {
+        _NAMES_IN_PLAN.get(name, name): value
+        for name, value in options.as_dict().items()
+        if name not in ("save_steps", "gradient_checkpointing")
+    }
     decided["target_modules"] = list(options.target_modules)
     text = json.dumps([decided, base], sort_keys=True)
     return {

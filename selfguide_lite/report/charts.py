@@ -253,13 +253,13 @@ def _lengths(go: Any, lengths: Lengths) -> Chart | None:
 def _votes(go: Any, facts: Facts) -> Chart | None:
     if not facts.shares:
         return None
-    lost = sum(share < facts.min_share for share in facts.shares)
+    lost = sum(share < facts.min_vote_share for share in facts.shares)
     bins = {"start": 0, "end": 100, "size": 5}
     trace = go.Histogram(
         x=[min(99.9, 100 * share) for share in facts.shares], xbins=bins, marker={"color": KEPT}, name="inputs"
     )
     line = {"dash": "dash", "color": SEED}
-    x = 100 * facts.min_share
+    x = 100 * facts.min_vote_share
     sure = sum(share > 0.9 for share in facts.shares)
     counts = [sum(low <= 100 * share < low + 20 + (low == 80) for share in facts.shares) for low in range(0, 100, 20)]
     return Chart(
@@ -267,7 +267,7 @@ def _votes(go: Any, facts: Facts) -> Chart | None:
         "How sure the answers are",
         f"Share of the votes (calibrated where that is on) that each input's answer has: over 90 % for {sure:,} of "
         f"{len(facts.shares):,} "
-        f"inputs; {lost:,} stay under the least share of {facts.min_share:.0%} (the dashed line).",
+        f"inputs; {lost:,} stay under the least share of {facts.min_vote_share:.0%} (the dashed line).",
         _figure(
             go,
             [trace],

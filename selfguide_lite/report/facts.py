@@ -110,7 +110,7 @@ class Facts:
     """Everything a report shows of one task.
 
     :param shares: that each input's answer has of the votes, calibrated where calibration is on
-    :param min_share: that an answer needs
+    :param min_vote_share: that an answer needs
     :param evaluations: the newest of every method
     :param macro_f1: of these, by their ids, for classification
     :param gain: over the best prompting
@@ -125,7 +125,7 @@ class Facts:
     funnel: list[FunnelRow]
     lengths: list[Lengths]
     shares: list[float]
-    min_share: float
+    min_vote_share: float
     labels: Labels | None
     twins: list[Twin]
     texts: int
@@ -183,7 +183,7 @@ def collect(store: Store, task_id: int) -> Facts:
         funnel=store.funnel(task_id),
         lengths=_lengths(store, task, task_id),
         shares=shares,
-        min_share=float(store.settings(task_id).get("min_share", 0)),
+        min_vote_share=float(store.settings(task_id).get("min_vote_share", 0)),
         labels=_labels(store, task, task_id),
         twins=_twins(store, task_id),
         texts=texts,

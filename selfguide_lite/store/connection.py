@@ -63,6 +63,7 @@ def connect(path: Path, *, read_only: bool, create: bool) -> sqlite3.Connection:
             connection.execute("PRAGMA foreign_keys = ON")
             connection.execute("PRAGMA temp_store = MEMORY")
             if read_only:
+                connection = _up_to_date_copy(connection)
                 connection.execute("PRAGMA query_only = ON")
             else:
                 _bring_up_to_date(connection)
@@ -88,6 +89,23 @@ def _open(path: Path, mode: str) -> sqlite3.Connection:
         connection = sqlite3.connect(f"{uri}?mode=ro&immutable=1", uri=True, isolation_level=None)
         connection.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone()
     return connection
+
+
+def _up_to_date_copy(connection: sqlite3.Connection) -> sqlite3.Connection:
+    """Return the connection, or where its file has an older format and may not be written, one to a copy in memory.
+
+    The copy is brought up to date.
+    """
+    version = connection.execute("PRAGMA user_version").fetchone()[0]
+    if not 0 < version < FORMAT:
+        return connection
+    copy = sqlite3.connect(":memory:", isolation_level=None)
+    connection.backup(copy)
+    connection.close()
+    copy.execute("PRAGMA foreign_keys = ON")
+    copy.execute("PRAGMA temp_store = MEMORY")
+    _bring_up_to_date(copy)
+    return copy
 
 
 def _check_ours(connection: sqlite3.Connection, path: Path) -> None:

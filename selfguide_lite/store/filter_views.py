@@ -174,12 +174,28 @@ def _reads(connection: "sqlite3.Connection", statement: str, by: str | None = No
     :param by: only what this view reads directly
     """
     found: set[str] = set()
-
-    def note(action: int, name: str | None, _column: str | None, _database: str | None, view: str | None) -> int:
-        if action == SQLITE_READ and name and by in (None, view):
+    for name, _, view in columns_read(connection, statement):
+        if name and by in (None, view):
             found.add(name)
-        if action in (SQLITE_READ, SQLITE_SELECT) and view and by is None:
+        if view and by is None:
             found.add(view)
+    return found
+
+
+def columns_read(connection: "sqlite3.Connection", statement: str) -> set[tuple[str, str, str | None]]:
+    """Return what a statement reads, as SQLite itself sees it: table or view, column, and the view that reads it.
+
+    Both names are empty where a view reads without naming a column. A common table expression counts as a view.
+
+    :raises sqlite3.Error: where the statement is wrong
+    """
+    found: set[tuple[str, str, str | None]] = set()
+
+    def note(action: int, name: str | None, column: str | None, _database: str | None, view: str | None) -> int:
+        if action == SQLITE_READ:
+            found.add((name or "", column or "", view))
+        elif action == SQLITE_SELECT:
+            found.add(("", "", view))
         return SQLITE_OK
 
     connection.set_authorizer(note)

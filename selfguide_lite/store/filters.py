@@ -15,6 +15,7 @@ from typing import Any, Literal
 from pydantic import ValidationError
 
 from selfguide_lite.core.errors import SelfguideError
+from selfguide_lite.core.renamed import current_name
 from selfguide_lite.core.settings import Settings
 from selfguide_lite.store.connection import clear_errors
 from selfguide_lite.store.filter_views import STAGES, problem_of, quoted_name, shipped_filters, user_filters, view_files
@@ -154,9 +155,11 @@ def drop_filter(store: Store, name: str, stage: Stage | None = None) -> None:
 def set_filter(store: Store, task_id: int, key: str, text: str) -> Any:
     """Change a threshold or switch of the filters, checked, and return the value as it is stored.
 
+    :param key: of the setting; an old name of it does too
     :param text: the value as it is typed: a number, true or false, or none
     :raises SelfguideError: where there is no such setting or the value does not fit
     """
+    key = current_name(key)
     if key not in FILTER_SETTINGS:
         raise SelfguideError(f"{key}: no filter setting; there are: {', '.join(FILTER_SETTINGS)}")
     try:

@@ -53,9 +53,9 @@ class Life:
     """Everything about one input.
 
     :param label: the label that was asked for
-    :param good: the order in which the seed examples were shown
-    :param flawed: the pool inputs that were shown, with their ids
-    :param flawed_labels: for classification, the labels that these were asked for
+    :param seed_inputs: the order in which the seed examples were shown
+    :param pool_inputs: the pool inputs that were shown, with their ids
+    :param pool_labels: for classification, the labels that these were asked for
     :param reason: of the first filter that rejects it, None where it is in the pool
     :param output: the pair's output, None where it is not in the dataset
     :param why_not: why it is not in the dataset, None where it is
@@ -69,9 +69,9 @@ class Life:
     text: str
     finish_reason: str | None
     created_at: str
-    good: tuple[int, ...]
-    flawed: tuple[tuple[int, str], ...]
-    flawed_labels: tuple[str | None, ...]
+    seed_inputs: tuple[int, ...]
+    pool_inputs: tuple[tuple[int, str], ...]
+    pool_labels: tuple[str | None, ...]
     reason: str | None
     detail: str | None
     samples: tuple[Sample, ...]
@@ -90,19 +90,21 @@ def life(store: Store, input_id: int) -> Life:
     with clear_errors(store.path, "read"):
         connection = store.connection
         row = connection.execute(
-            "SELECT i.task_id, i.round, i.prompt, i.label, i.text, i.finish_reason, i.created_at, i.good, i.flawed,"
-            " i.run_id, v.reason, v.detail FROM input AS i JOIN input_verdict AS v ON v.id = i.id WHERE i.id = ?",
+            "SELECT i.task_id, i.round, i.prompt, i.label, i.text, i.finish_reason, i.created_at, i.seed_inputs,"
+            " i.pool_inputs, i.run_id, v.reason, v.detail FROM input AS i JOIN input_verdict AS v ON v.id = i.id"
+            " WHERE i.id = ?",
             (input_id,),
         ).fetchone()
         if row is None:
             last = connection.execute("SELECT max(id) FROM input").fetchone()[0]
             there = f"the ids go from 1 to {last}" if last else "there is none yet"
             raise SelfguideError(f"{store.path}: has no input {input_id}; {there}")
-        task_id, round_, prompt, label, text, finish_reason, created_at, good, flawed, run_id, reason, detail = row
+        task_id, round_, prompt, label, text, finish_reason, created_at, *others = row
+        seed_inputs, pool_inputs, run_id, reason, detail = others
         of_input = "SELECT text, label FROM input WHERE id = ?"
         shown = [
             (shown_id, *(connection.execute(of_input, (shown_id,)).fetchone() or ("", None)))
-            for shown_id in json.loads(flawed or "[]")
+            for shown_id in json.loads(pool_inputs or "[]")
         ]
         samples = [
             Sample(*sample)
@@ -147,9 +149,9 @@ def life(store: Store, input_id: int) -> Life:
         text=text,
         finish_reason=finish_reason,
         created_at=created_at,
-        good=tuple(json.loads(good or "[]")),
-        flawed=tuple((shown_id, shown_text) for shown_id, shown_text, _ in shown),
-        flawed_labels=tuple(shown_label for _, _, shown_label in shown),
+        seed_inputs=tuple(json.loads(seed_inputs or "[]")),
+        pool_inputs=tuple((shown_id, shown_text) for shown_id, shown_text, _ in shown),
+        pool_labels=tuple(shown_label for _, _, shown_label in shown),
         reason=reason,
         detail=detail,
         samples=tuple(samples),

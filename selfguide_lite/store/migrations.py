@@ -3,6 +3,7 @@
 from sqlite3 import complete_statement
 from typing import TYPE_CHECKING
 
+from selfguide_lite.store.renaming import rename_2026_11_24
 from selfguide_lite.store.tables import CALIBRATION_2026_11_24, TABLES_2026_11_21
 from selfguide_lite.store.triggers import (
     FORMAT_1_KEPT_2026_11_24,
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from sqlite_utils import Database, Migrations
 
 # Raised with every change of tables or views: an older program refuses a newer file.
-FORMAT = 2
+FORMAT = 3
 APPLICATION_ID = 0x53474C54  # "SGLT", in the header of every file of ours
 MIGRATION_SET = "selfguide-lite"
 
@@ -46,6 +47,10 @@ def migrations() -> "Migrations":
         for name, trigger in noise_triggers(contains_or_begins).items():
             db.execute(f"DROP TRIGGER {name}")
             db.execute(trigger)
+
+    @steps(name="2026-11-24-standard-names")
+    def names(db: "Database") -> None:
+        rename_2026_11_24(db.conn)
 
     return steps
 

@@ -19,8 +19,8 @@ class NewInput:
     :param round: counted from 0
     :param prompt: number of the prompt in its round, counted from 0
     :param label: for classification, the label that was asked for
-    :param good: the order in which the seed examples were shown, as their numbers
-    :param flawed: ids of the pool inputs that were shown
+    :param seed_inputs: the order in which the seed examples were shown, as their numbers
+    :param pool_inputs: ids of the pool inputs that were shown
     :param mean_logprob: mean natural-log probability of the drawn tokens, NaN where unknown
     """
 
@@ -30,8 +30,8 @@ class NewInput:
     prompt: int
     text: str
     label: str | None = None
-    good: tuple[int, ...] = ()
-    flawed: tuple[int, ...] = ()
+    seed_inputs: tuple[int, ...] = ()
+    pool_inputs: tuple[int, ...] = ()
     finish_reason: str = "stop"
     prompt_tokens: int = 0
     completion_tokens: int = 0

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from selfguide_lite.core.errors import SelfguideError
+from selfguide_lite.core.renamed import current_name
 from selfguide_lite.core.settings import Settings
 from selfguide_lite.store.connection import clear_errors
 from selfguide_lite.store.similar import sketch_pending
@@ -25,7 +26,7 @@ FILTER_SETTINGS: tuple[str, ...] = (
     "near_duplicate_threshold",
     "label_named_filter",
     "consistency_filter",
-    "min_share",
+    "min_vote_share",
     "calibrate",
     "calibrate_min_inputs",
     "agreement_filter",
@@ -189,7 +190,8 @@ class TaskStore(StoreFile):
         return {column[0]: value for column, value in zip(cursor.description, row, strict=True)} if row else {}
 
     def set_setting(self, task_id: int, key: str, value: Any) -> None:
-        """Change one of the filters' settings: the views follow at once."""
+        """Change one of the filters' settings, by its name or an old name of it: the views follow at once."""
+        key = current_name(key)
         with self._writing() as connection:
             connection.execute("INSERT OR REPLACE INTO setting VALUES (?, ?, ?)", (task_id, key, value))
             if key == "near_duplicate_threshold" and value is not None:

@@ -25,8 +25,8 @@ class TextStore(TaskStore):
         folded = fold(text)
         with self._writing() as connection:
             cursor = connection.execute(
-                "INSERT INTO input(task_id, run_id, round, prompt, label, text, length, folded, good, flawed,"
-                " finish_reason, prompt_tokens, completion_tokens, mean_logprob, sketched)"
+                "INSERT INTO input(task_id, run_id, round, prompt, label, text, length, folded, seed_inputs,"
+                " pool_inputs, finish_reason, prompt_tokens, completion_tokens, mean_logprob, sketched)"
                 " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 1)"
                 " ON CONFLICT(task_id, round, prompt) DO NOTHING",
                 (
@@ -38,8 +38,8 @@ class TextStore(TaskStore):
                     text,
                     len(text),
                     folded,
-                    json.dumps(new.good),
-                    json.dumps(new.flawed),
+                    json.dumps(new.seed_inputs),
+                    json.dumps(new.pool_inputs),
                     new.finish_reason,
                     new.prompt_tokens,
                     new.completion_tokens,

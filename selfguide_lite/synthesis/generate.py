@@ -30,15 +30,15 @@ _FEWEST_TOKENS = 32
 class InputPrompt:
     """One prompt for one new input, with all that is needed to render it again.
 
-    :param good: positions of the seed examples in the order in which they are shown
-    :param flawed: the pool inputs that are shown
+    :param seed_inputs: positions of the seed examples in the order in which they are shown
+    :param pool_inputs: the pool inputs that are shown
     """
 
     round: int
     prompt: int
     label: str | None
-    good: tuple[int, ...]
-    flawed: tuple[LabelledInput, ...]
+    seed_inputs: tuple[int, ...]
+    pool_inputs: tuple[LabelledInput, ...]
     messages: tuple[Message, ...]
 
 
@@ -71,10 +71,10 @@ def generate(context: RunContext, engine: Engine, after_round: Callable[[], None
         since = min(left) if (first := store.first_round_like(run.id)) is None else first
         for round_, todo in left.items():
             earlier = [one for one in everything if one.round is None or one.round < round_]
-            idle = fruitless_rounds(earlier, round_, since)
-            if idle >= settings.fruitless_rounds:
+            idle = rounds_without_input(earlier, round_, since)
+            if idle >= settings.patience_rounds:
                 run.reason = "fruitless"
-                listener.note(fruitless_advice(idle, len(everything)))
+                listener.note(patience_advice(idle, len(everything)))
                 break
             if round_ and after_round is not None:
                 after_round()
@@ -150,20 +150,20 @@ class PromptSampler:
         task, settings = self.task, self.settings
         first = number - number % settings.prompts_per_draw
         rng = random.Random(f"{self.seed}/{task.name}/{round_}/{first}")
-        good = list(range(len(task.examples)))
-        rng.shuffle(good)
+        seed_inputs = list(range(len(task.examples)))
+        rng.shuffle(seed_inputs)
         label = self._label(round_, number, rng if number == first else None)
         style = input_style(settings.input_style)
         most = min(settings.max_pool_inputs, len(pool))
         count = rng.randint(1, most) if most and style.shows_few else most
-        seeds = [_seed_input(task, at) for at in good]
+        seeds = [_seed_input(task, at) for at in seed_inputs]
         while True:
-            flawed = tuple(rng.sample(pool, count) if style.shows_few else _labels_in_turn(rng, pool, count))
-            shown = [_pool_input(task, one) for one in flawed]
+            pool_inputs = tuple(rng.sample(pool, count) if style.shows_few else _labels_in_turn(rng, pool, count))
+            shown = [_pool_input(task, one) for one in pool_inputs]
             messages = self.prompts.new_input(task, seeds, shown, label, settings.input_style)
             length = self.count_tokens(messages)
             if length <= self.budget:
-                return InputPrompt(round_, number, label, tuple(good), flawed, messages)
+                return InputPrompt(round_, number, label, tuple(seed_inputs), pool_inputs, messages)
             if not count:
                 raise SelfguideError(
                     f"task {task.name}: the instruction and the examples alone make a prompt of {length} tokens, "
@@ -218,7 +218,7 @@ def _most_tokens(store: Store, task_id: int, settings: Settings) -> int:
     return settings.input_max_tokens
 
 
-def fruitless_rounds(pool: Sequence[PoolInput], round_: int, since: int = 0) -> int:
+def rounds_without_input(pool: Sequence[PoolInput], round_: int, since: int = 0) -> int:
     """Return how many rounds just before this one have added nothing to the pool.
 
     :param since: the first round that counts: those before it were asked of another model, or with other settings
@@ -227,12 +227,12 @@ def fruitless_rounds(pool: Sequence[PoolInput], round_: int, since: int = 0) -> 
     return max(0, round_ - 1 - max(fruitful, since - 1))
 
 
-def fruitless_advice(rounds: int, kept: int) -> str:
+def patience_advice(rounds: int, kept: int) -> str:
     """Say why writing stopped early and what may help."""
     return (
         f"the last {rounds} rounds added nothing, so no more inputs are asked for ({kept} are kept); "
         "`selfguide show` tells why texts were dropped. More varied examples, a higher --set input_temperature, "
-        "fewer noise terms or a larger model may help; --set fruitless_rounds tries for longer"
+        "fewer noise terms or a larger model may help; --set patience_rounds tries for longer"
     )
 
 
@@ -260,6 +260,6 @@ def _new_input(task_id: int, run_id: int, prompt: InputPrompt, completion: Compl
         prompt_tokens=completion.prompt_tokens,
         completion_tokens=completion.completion_tokens,
         mean_logprob=completion.mean_logprob,
-        good=prompt.good,
-        flawed=tuple(shown.id for shown in prompt.flawed),
+        seed_inputs=prompt.seed_inputs,
+        pool_inputs=tuple(shown.id for shown in prompt.pool_inputs),
     )

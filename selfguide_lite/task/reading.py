@@ -1,7 +1,8 @@
 """Reads a task file and says what is wrong with it, and where."""
 
 import difflib
-from collections.abc import Sequence
+import warnings
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from selfguide_lite.core.errors import SelfguideError, short
+from selfguide_lite.core.renamed import RENAMED_SETTINGS, renamed_notes
 from selfguide_lite.core.settings import Settings
 from selfguide_lite.core.yaml_file import Places, read_yaml
 from selfguide_lite.task.model import Example, Task
@@ -32,15 +34,21 @@ class Problem:
         return f"line {self.line}, column {self.column}: {self.field or 'task'}: {self.message}"
 
 
-def load_task(path: Path) -> Task:
+def load_task(path: Path, note: Callable[[str], None] | None = None) -> Task:
     """Read and check a task file.
 
+    :param note: is given a line for each setting under an old name; None: a `FutureWarning` says it
     :raises SelfguideError: naming the file, the line and the field
     """
-    task, _, problems = read_task(path)
+    task, places, problems = read_task(path)
     if task is None:
         more = f" (and {len(problems) - 1} more, see `selfguide check {path}`)" if len(problems) > 1 else ""
         raise SelfguideError(f"{path}: {problems[0]}{more}")
+    for line in renamed_notes(place[1] for place in places if place[:1] == ("settings",) and len(place) == 2):
+        if note is None:
+            warnings.warn(f"{path}: {line}", FutureWarning, stacklevel=2)
+        else:
+            note(line)
     return task
 
 
@@ -83,6 +91,7 @@ def _problem(details: dict[str, Any], places: Places) -> Problem:
     if not location and ": " in message:
         field, message = message.split(": ", 1)
         location = tuple(field.split("."))
+    location = _as_written(location, places)
     parent = location[:-1]
     if details["type"] == "missing":
         message = "is missing"
@@ -97,6 +106,12 @@ def _problem(details: dict[str, Any], places: Places) -> Problem:
         message = message[0].lower() + message[1:]
     line, column = next(places[location[:n]] for n in range(len(location), -1, -1) if location[:n] in places)
     return Problem(line, column, _field(location), message)
+
+
+def _as_written(location: tuple[str, ...], places: Places) -> tuple[str, ...]:
+    """Return where a setting stands that the file gives under its old name."""
+    written = [("settings", old) for old, new in RENAMED_SETTINGS.items() if location == ("settings", new)]
+    return written[0] if location not in places and written and written[0] in places else location
 
 
 def _field(location: Sequence[str]) -> str:

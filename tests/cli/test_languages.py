@@ -18,7 +18,7 @@ pytestmark = pytest.mark.slow
 
 QUICK = {
     "rounds": 2, "prompts_per_round": 4, "input_max_tokens": 12, "output_max_tokens": 8, "samples": 2, "epochs": 1,
-    "input_length_filter": False, "output_length_filter": False, "balance": False, "min_share": 0.0,
+    "input_length_filter": False, "output_length_filter": False, "balance": False, "min_vote_share": 0.0,
     "random_labels": True,  # a model of random weights may give all inputs the same label, which cannot be trained on
 }  # fmt: skip
 CHINESE = Task.model_validate(

@@ -31,7 +31,7 @@ pytestmark = pytest.mark.slow
 
 SETTINGS = Settings(
     input_length_filter=False, near_duplicate_threshold=None, label_named_filter=False, noise_filter=False,
-    calibrate=False, agreement_filter=False, balance=False, min_share=0.0, output_max_tokens=8, method="score",
+    calibrate=False, agreement_filter=False, balance=False, min_vote_share=0.0, output_max_tokens=8, method="score",
 )  # fmt: skip
 LABEL = load_task(resource("tests/tiny_tasks/cheer-or-grumble.yaml"))
 TASK = LABEL.model_copy(update={"settings": SETTINGS})

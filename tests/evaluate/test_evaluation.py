@@ -178,7 +178,7 @@ def test_what_if_leaves_no_trace(store):
     task_id = filled(store)
     usual = store.pairs(task_id)
     settings = store.connection.execute("SELECT * FROM setting ORDER BY key").fetchall()
-    seen = SettingsOverlay(store, {"noise_filter": False, "min_share": 0.85})
+    seen = SettingsOverlay(store, {"noise_filter": False, "min_vote_share": 0.85})
     assert len(seen.pool(task_id)) == len(store.pool(task_id)) + 2
     assert {pair.output for pair in seen.pairs(task_id)} == {"good"}
     assert SettingsOverlay(store, {"random_labels": True}).pairs(task_id) != usual

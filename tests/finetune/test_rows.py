@@ -75,8 +75,8 @@ SEVEN_B = Shape(6_738_415_616, 32, 4096, 11008, 4096, 4096, 32_000, tied=False)
 
 
 def test_a_7b_model_in_4_bits_fits_a_12_gb_card() -> None:
-    options = TrainOptions(batch_size=1, max_length=2048)
-    need = training_memory(options, SEVEN_B, 2048, bits=4, checkpointing=True, cuda=True)
+    options = TrainOptions(batch_size=1, max_seq_length=2048)
+    need = training_memory(options, SEVEN_B, 2048, bits=4, gradient_checkpointing=True, cuda=True)
     assert 5e9 < need.total < 12e9
     # rank 16 on seven projections of 32 layers: 40.0 million weights with gradient and two moments
     assert need.lora == 39_976_960 * 16
@@ -86,18 +86,18 @@ def test_a_7b_model_in_4_bits_fits_a_12_gb_card() -> None:
     ("options", "advice"),
     [
         (TrainOptions(batch_size=10_000), "--batch-size"),
-        (TrainOptions(batch_size=1, max_length=10**9), "--max-length"),
+        (TrainOptions(batch_size=1, max_seq_length=10**9), "--max-seq-length"),
     ],
 )
 def test_too_little_memory_is_said_with_the_way_out(options: TrainOptions, advice: str) -> None:
     with pytest.raises(SelfguideError, match=f"GiB too little; .*{advice}"):
-        check_memory(options, SEVEN_B, options.max_length, bits=4, checkpointing=True, cuda=False)
+        check_memory(options, SEVEN_B, options.max_seq_length, bits=4, gradient_checkpointing=True, cuda=False)
 
 
 def test_too_large_a_model_is_said() -> None:
     huge = Shape(10**13, 100, 10**5, 10**5, 10**5, 10**5, 32_000, tied=True)
     with pytest.raises(SelfguideError, match="take a smaller model"):
-        check_memory(TrainOptions(batch_size=1), huge, 10, bits=16, checkpointing=True, cuda=False)
+        check_memory(TrainOptions(batch_size=1), huge, 10, bits=16, gradient_checkpointing=True, cuda=False)
 
 
 def test_learning_rate_follows_the_size() -> None:

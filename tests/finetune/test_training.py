@@ -187,7 +187,8 @@ def test_a_sharded_folder_in_16_bits_goes_all_the_way(tmp_path: Path, monkeypatc
     assert len(list(folder.glob("*.safetensors"))) > 2
     assert json.loads((folder / "config.json").read_text())["dtype"] == "bfloat16"
     db, out = filled(tmp_path / "colours.db", n=8), tmp_path / "made.gguf"
-    words = ["train", "-d", db, "-m", base, "--base", folder, "--epochs", 2, "--batch-size", 4, "--checkpointing"]
+    words = ["train", "-d", db, "-m", base, "--base", folder, "--epochs", 2, "--batch-size", 4]
+    words.append("--gradient-checkpointing")
     done = subprocess.run(command(*words, "--learning-rate", 0.01, "--json"), capture_output=True, text=True, cwd=ROOT)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["steps"] == 4

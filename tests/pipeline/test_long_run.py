@@ -90,7 +90,8 @@ def long_run(folder: Path, inputs: int) -> None:
     settings = Settings(
         rounds=-(-inputs // _PROMPTS), prompts_per_round=_PROMPTS, samples=SAMPLES, method="sample",
         input_max_tokens=8, output_max_tokens=4, input_temperature=1.0, output_temperature=1.0, output_top_k=4,
-        max_pool_inputs=1, noise_filter=False, input_length_filter=False, output_length_filter=False, min_share=0.0,
+        max_pool_inputs=1, noise_filter=False, input_length_filter=False, output_length_filter=False,
+        min_vote_share=0.0,
     )  # fmt: skip
     model = write_random_llama(
         folder / "smallest.gguf", Geometry(32, 1, 1, 1, 32, context=2048), vocabulary="bpe", quantization="f32"

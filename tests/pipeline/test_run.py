@@ -34,7 +34,7 @@ QUICK = {
     "input_length_filter": False,
     "output_length_filter": False,
     "balance": False,
-    "min_share": 0.0,
+    "min_vote_share": 0.0,
 }
 TINY = resource("data/tiny-vicuna.gguf")
 
@@ -203,7 +203,7 @@ def test_labels_are_scored_in_shares(random_model: Path, tmp_path: Path) -> None
 
 def test_nothing_survives_ends_with_the_reason_and_advice(random_model: Path, tmp_path: Path) -> None:
     task = write_task(tmp_path, noise_terms=["e", "a", "o", "i", "u", "t", "n"])
-    command = ["run", str(task), "-d", str(tmp_path / "a.db"), "-m", str(random_model), "--set", "fruitless_rounds=2"]
+    command = ["run", str(task), "-d", str(tmp_path / "a.db"), "-m", str(random_model), "--set", "patience_rounds=2"]
     result = CliRunner().invoke(main, [*command, "-q", "--json"])
     assert result.exit_code == 1
     assert isinstance(result.exception, SystemExit)

@@ -272,7 +272,7 @@ def test_sql_recipes_run(filled: Path, tmp_path: Path) -> None:
     with Store.open(path) as store:  # the filter of the last recipe counts from now on
         (own,) = filter_views.user_filters(store.connection, filter_views.view_files())
         assert (own.stage, own.name, own.problem) == ("input", "question", None)
-        assert store.connection.execute("SELECT value FROM setting WHERE key = 'min_share'").fetchone() == (0.6,)
+        assert store.connection.execute("SELECT value FROM setting WHERE key = 'min_vote_share'").fetchone() == (0.6,)
 
 
 def test_every_setting_is_described() -> None:

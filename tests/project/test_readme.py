@@ -43,7 +43,7 @@ def test_sql_runs(tmp_path: Path) -> None:
     connection = sqlite3.connect(tmp_path / "readme.db")
     for statement in statements:
         connection.execute(statement)
-    changed = connection.execute("select value from setting where key = 'min_share'").fetchone()
+    changed = connection.execute("select value from setting where key = 'min_vote_share'").fetchone()
     assert float(changed[0]) == 0.6
     connection.close()
 

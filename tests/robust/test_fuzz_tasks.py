@@ -206,7 +206,7 @@ HEAD = "name: shop\nkind: generation\ninstruction: x\nexamples: [{input: a, outp
         (HEAD + "settings: {rounds: 99999999999999999999}", "settings.rounds"),
         (HEAD + "settings: {length_slack_min: 99999999999999999999}", "settings.length_slack_min"),
         (HEAD + "settings: {length_deviations: inf}", "settings.length_deviations"),
-        (HEAD + "settings: {min_share: nan}", "settings.min_share"),
+        (HEAD + "settings: {min_vote_share: nan}", "settings.min_vote_share"),
         (HEAD.replace("[{", "[" + "{input: a, output: b}, " * 1000 + "{"), "at most 1000"),
         (HEAD.replace("name: shop", "name: '" + "n" * 201 + "'"), "name"),
         (HEAD.replace("name: shop", "name: '   '"), "name"),
@@ -249,7 +249,7 @@ def test_files_from_other_editors_are_the_same_task(change: Callable[[str], byte
 def test_settings_of_a_file_from_another_editor(folder: Path) -> None:
     path = folder / "settings.yaml"
     path.write_bytes(b"\xef\xbb\xbfrounds: 7\r\nbalance: no\r\nlearning_rate: 1e-4\r\nmin_share: 0.5\r\n")
-    assert given_settings(path, []) == {"rounds": 7, "balance": False, "learning_rate": 1e-4, "min_share": 0.5}
+    assert given_settings(path, []) == {"rounds": 7, "balance": False, "learning_rate": 1e-4, "min_vote_share": 0.5}
 
 
 @given(raw=st.builds(written, SETTINGS | VALUES, st.sampled_from(["json", "flow", "block"])) | st.binary(max_size=60))

@@ -29,7 +29,7 @@ from selfguide_lite.synthesis.generate import PromptSampler
 pytestmark = pytest.mark.slow
 
 KILLS = {"generate": 9, "annotate": 7, "train": 6, "export": 2, "evaluate": 6}
-INPUTS = "SELECT round, prompt, label, good, text, finish_reason, mean_logprob FROM input ORDER BY round, prompt"
+INPUTS = "SELECT round, prompt, label, seed_inputs, text, finish_reason, mean_logprob FROM input ORDER BY round, prompt"
 OUTPUTS = (
     "SELECT i.round, i.prompt, o.method, o.sample, o.text, o.label, o.weight, o.logprob, o.finish_reason"
     " FROM output AS o JOIN input AS i ON i.id = o.input_id ORDER BY i.round, i.prompt, o.method, o.sample"
@@ -41,7 +41,7 @@ PREDICTIONS = (
 STEPS = "SELECT step, total, epoch, loss, learning_rate, grad_norm FROM train_step ORDER BY step"
 # What is committed must stay; a training step alone may be made again, from the last checkpoint on.
 KEPT = (
-    "SELECT id, round, prompt, text, finish_reason, good, flawed FROM input",
+    "SELECT id, round, prompt, text, finish_reason, seed_inputs, pool_inputs FROM input",
     "SELECT id, input_id, method, sample, text, weight FROM output",
     "SELECT run_id, step, total FROM train_step",
     "SELECT evaluation_id, number, text, score FROM prediction",
@@ -82,7 +82,7 @@ def check_after_a_kill(db: Path, before: list[set[tuple[Any, ...]]]) -> None:
     for had, has in zip(before, after, strict=True):
         assert had <= has
     if any(after):
-        assert not rows_of(db, "SELECT 1 FROM input WHERE text IS NULL OR good IS NULL OR finish_reason IS NULL")
+        assert not rows_of(db, "SELECT 1 FROM input WHERE text IS NULL OR seed_inputs IS NULL OR finish_reason IS NULL")
         assert not rows_of(db, "SELECT 1 FROM input GROUP BY task_id, round, prompt HAVING count(*) > 1")
         # the answers to an input come together or not at all
         assert not rows_of(db, "SELECT 1 FROM output GROUP BY input_id, method HAVING count(*) <> 2")
@@ -168,14 +168,14 @@ def check_prompts(place: Place, db: Path) -> None:
     """Every prompt is the one that seed and pool demand."""
     task = load_task(place.task)
     settings = task.settings.resolve(task.kind)
-    drawn = rows_of(db, "SELECT round, prompt, label, good, flawed FROM input ORDER BY round, prompt")
+    drawn = rows_of(db, "SELECT round, prompt, label, seed_inputs, pool_inputs FROM input ORDER BY round, prompt")
     assert len(drawn) == settings.rounds * settings.prompts_per_round
     with Store.open(db, read_only=True) as store:
-        for round_, number, label, good, flawed in drawn:
+        for round_, number, label, seed_inputs, pool_inputs in drawn:
             pool = [one for one in store.agreeing_pool(1) if one.round is None or one.round < round_]
             prompt = PromptSampler(task, Prompts(), settings, 42, lambda messages: 0, 1).prompt(round_, number, pool)
-            assert (label, json.loads(good)) == (prompt.label, list(prompt.good))
-            assert json.loads(flawed) == [shown.id for shown in prompt.flawed]
+            assert (label, json.loads(seed_inputs)) == (prompt.label, list(prompt.seed_inputs))
+            assert json.loads(pool_inputs) == [shown.id for shown in prompt.pool_inputs]
 
 
 def test_the_same_seed_makes_the_same_rows_byte_for_byte(place: Place) -> None:

@@ -222,7 +222,7 @@ def test_a_model_that_writes_nothing_of_use_is_asked_no_longer(
     model = one_track(place, tmp_path / "one-track.gguf", word)
     task, db = tmp_path / "task.yaml", tmp_path / "run.db"
     task.write_text(place.task.read_text(encoding="utf-8") + "noise_terms: ['_']\n", encoding="utf-8")
-    given = ["--set", "rounds=100000", "--set", "fruitless_rounds=3"]
+    given = ["--set", "rounds=100000", "--set", "patience_rounds=3"]
     given += ["--set", "input_length_filter=true"] if reason == "length" else []
     status, said = ended(begin("run", task, "-d", db, "-m", model, *given))
     assert status == 1
@@ -242,7 +242,7 @@ def test_advice_to_change_a_setting_can_be_followed(place: Place, tmp_path: Path
     """The rounds that other settings wasted do not count against new ones; the same settings stay at their end."""
     model = one_track(place, tmp_path / "one-track.gguf", "</s>")
     db = tmp_path / "run.db"
-    words = ["generate", place.task, "-d", db, "-m", model, "-q", "--set", "rounds=20", "--set", "fruitless_rounds=3"]
+    words = ["generate", place.task, "-d", db, "-m", model, "-q", "--set", "rounds=20", "--set", "patience_rounds=3"]
     for more, rounds in (([], 3), ([], 3), (["--set", "input_temperature=1.5"], 6)):
         status, said = ended(begin(*words, *more))
         assert status == 0, said

@@ -61,7 +61,7 @@ def test_status_and_the_filters(db: Path) -> None:
             continue  # no argument of a program can hold these
         for command, arguments in (
             (("status",), (f"--task={wrong}",)),
-            (("filter", "set"), ("--", "min_share", wrong)),
+            (("filter", "set"), ("--", "min_vote_share", wrong)),
             (("filter", "set"), ("--", wrong, "1")),
             (("filter", "noise", "--drop"), ("--", wrong)),
             (("filter", "drop"), ("--", wrong)),

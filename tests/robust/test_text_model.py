@@ -51,7 +51,8 @@ def task_file(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathF
     folder = tmp_path_factory.mktemp(request.param)
     settings = Settings(
         rounds=1, prompts_per_round=3, samples=2, input_max_tokens=24, output_max_tokens=12, prompt_budget=30_000,
-        max_pool_inputs=1, noise_filter=False, input_length_filter=False, output_length_filter=False, min_share=0.0,
+        max_pool_inputs=1, noise_filter=False, input_length_filter=False, output_length_filter=False,
+        min_vote_share=0.0,
     )  # fmt: skip
     whole = hostile_task(request.param)
     short = "\n".join(text for text in STORABLE.values() if len(text) < 200)

@@ -66,7 +66,7 @@ def tasks(draw: st.DrawFn) -> Task:
         length_slack_share=draw(st.sampled_from([0.0, 0.25, 3.0])),
         length_slack_min=draw(st.integers(0, 40)),
         consistency_filter=draw(st.booleans()),
-        min_share=draw(st.sampled_from([0.0, 0.3, 0.5, 1.0])),
+        min_vote_share=draw(st.sampled_from([0.0, 0.3, 0.5, 1.0])),
         near_duplicate_threshold=None,
         label_named_filter=draw(st.none() | st.booleans()),
         calibrate=draw(st.none() | st.booleans()),
@@ -156,7 +156,7 @@ def compare(store: Store, task_id: int, texts: list[reading.Text]) -> None:
     assert priors.keys() == means.keys()
     assert all(close(priors[label][0], means[label]) and priors[label][1] == n for label in means)
     taken = reading.answers(texts, task, chosen)
-    edges = [chosen.min_share, chosen.min_confidence]
+    edges = [chosen.min_vote_share, chosen.min_confidence]
     if any(
         a.unclear or (a.confidence != a.share and any(close(a.confidence, e) for e in edges)) for a in taken.values()
     ):

@@ -82,11 +82,11 @@ def test_an_answer_that_breaks_the_rules_takes_its_whole_batch_back(tmp_path: Pa
 def test_what_changed_in_the_task_file_is_carried_over_and_what_was_set_by_hand_stays(tmp_path: Path) -> None:
     with Store.open(tmp_path / "a.db") as store:
         task_id = store.add_task(TASK)
-        store.set_setting(task_id, "min_share", 0.9)
+        store.set_setting(task_id, "min_vote_share", 0.9)
         store.change_noise_terms(task_id, add=["mine"])
         changed = TASK.model_copy(update={"settings": Settings(length_deviations=3), "noise_terms": ("sure", "\n\n")})
         assert store.add_task(changed) == task_id
-        assert store.settings(task_id)["min_share"] == 0.9 and store.settings(task_id)["length_deviations"] == 3
+        assert store.settings(task_id)["min_vote_share"] == 0.9 and store.settings(task_id)["length_deviations"] == 3
         assert store.noise_terms(task_id) == ["\n\n", "mine", "sure"]
         assert store.add_task(changed) == task_id
 

@@ -57,8 +57,8 @@ def db(tmp_path: Path) -> Path:
         run = store.start_run(task_id, "generate", model, MOOD.settings, 17, template)
         texts = ["sun in May", "cold wind", "SUN  in may", "sure, here it is", "rain again", "", "never answered"]
         for number, text in enumerate(texts):
-            flawed = (1,) if number else ()
-            store.add_input(NewInput(task_id, run, 0, number, text, label="good", good=(1, 0), flawed=flawed))
+            pool = (1,) if number else ()
+            store.add_input(NewInput(task_id, run, 0, number, text, label="good", seed_inputs=(1, 0), pool_inputs=pool))
         for shown, answers in ((1, ["Good.", "good", "bad"]), (2, ["bad", "bad", "no idea"])):
             store.add_outputs([NewOutput(shown, run, n, answer) for n, answer in enumerate(answers)])
     return path
@@ -186,7 +186,7 @@ def test_hostile_texts_are_only_texts(selfguide: Run, db: Path, tmp_path: Path) 
         store.set_setting(1, "noise_filter", 0)
         store.set_setting(1, "balance", 0)
         for number, text in enumerate(HOSTILE):
-            shown = store.add_input(NewInput(1, 1, 1, number, text, flawed=(1,), good=(0, 1)))
+            shown = store.add_input(NewInput(1, 1, 1, number, text, pool_inputs=(1,), seed_inputs=(0, 1)))
             store.add_outputs([NewOutput(shown, 1, 0, f"{text} good")])
     for path in (tmp_path / "a.jsonl", tmp_path / "a.parquet"):
         selfguide("dataset", "-o", str(path))
@@ -307,11 +307,11 @@ def test_a_wrong_filter_is_one_line_and_the_file_is_as_it_was(
 
 
 def test_filter_set_and_noise_change_the_dataset(selfguide: Run) -> None:
-    assert "min_share is 0.7: 2 pairs before, 0 now" in selfguide("filter", "set", "min_share", "0.7").output
-    assert "min_share is 0.3: 0 pairs before, 2 now" in selfguide("filter", "set", "min_share", "0.3").output
+    assert "min_vote_share is 0.7: 2 pairs before, 0 now" in selfguide("filter", "set", "min_vote_share", "0.7").output
+    assert "min_vote_share is 0.3: 0 pairs before, 2 now" in selfguide("filter", "set", "min_vote_share", "0.3").output
     assert "is false" in selfguide("filter", "set", "noise_filter", "off").output
     assert "is none" in selfguide("filter", "set", "near_duplicate_threshold", "off").output
-    assert "does not fit" in selfguide("filter", "set", "min_share", "2", fails=True).output
+    assert "does not fit" in selfguide("filter", "set", "min_vote_share", "2", fails=True).output
     assert "no filter setting; there are" in selfguide("filter", "set", "epochs", "2", fails=True).output
     selfguide("filter", "set", "noise_filter", "on")
     assert "2 pairs before, 1 now" in selfguide("filter", "noise", "WIND").output

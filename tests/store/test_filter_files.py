@@ -16,7 +16,7 @@ COPY = Task(
     kind="generation",
     instruction="Copy it.",
     examples=(Example(input="abcdefghij", output="abcdefghij"), Example(input="klmnopqrst", output="klmnopqrst")),
-    settings=Settings(min_share=0.7),
+    settings=Settings(min_vote_share=0.7),
 )
 
 

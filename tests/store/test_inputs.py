@@ -155,7 +155,12 @@ def old_file(path: Path) -> None:
     run("INSERT INTO example VALUES (1, 0, 'win a prize', 'spam', NULL), (1, 1, 'see you', 'ham', NULL)")
     run("INSERT INTO label VALUES (1, 0, 'spam'), (1, 1, 'ham')")
     database.conn.executemany("INSERT INTO noise_term VALUES (1, ?)", [(term,) for term in PAPER_NOISE_TERMS])
-    settings = {"near_duplicate_threshold": None, "length_deviations": 2.0, "min_share": 0.3, "consistency_filter": 1}
+    settings = {
+        "near_duplicate_threshold": None,
+        "length_deviations": 2.0,
+        "min_share": 0.3,
+        "consistency_filter": 1,
+    }
     database.conn.executemany("INSERT INTO setting VALUES (1, ?, ?)", list(settings.items()))
     texts = {
         1: ("win it now", "spam"),

@@ -45,8 +45,8 @@ def fill(path: Path, inputs: int, kind: str) -> None:
         for _ in range(inputs):
             texts.append(dice.choice(texts).upper() if texts and dice.random() < 0.1 else sentence(dice))
         store.connection.executemany(
-            "INSERT INTO input(task_id, run_id, round, prompt, text, length, folded, good, flawed, finish_reason,"
-            " prompt_tokens, completion_tokens, mean_logprob, sketched)"
+            "INSERT INTO input(task_id, run_id, round, prompt, text, length, folded, seed_inputs, pool_inputs,"
+            " finish_reason, prompt_tokens, completion_tokens, mean_logprob, sketched)"
             " VALUES (?, ?, ?, ?, ?, ?, ?, '[0, 1, 2]', '[1, 2, 3]', 'stop', 300, 20, -1.5, 1)",
             ((task_id, run, n // 10, n % 10, text, len(text), fold(text)) for n, text in enumerate(texts)),
         )

@@ -109,10 +109,10 @@ def test_plain_sql_on_settings_and_noise_terms_changes_the_dataset_at_once(store
     task_id = fill(store, COPY, ["0123456789", "9876543210"], ["aaaaaaaaaa", "aaaaaaaaaa", "bbbbbbbbbb"])
     other = sqlite3.connect(store.path, isolation_level=None)
     for statement, pairs in (
-        ("UPDATE setting SET value = 0.7 WHERE key = 'min_share'", 0),
+        ("UPDATE setting SET value = 0.7 WHERE key = 'min_vote_share'", 0),
         ("UPDATE setting SET value = 0 WHERE key = 'consistency_filter'", 2),
         ("UPDATE setting SET value = 'true' WHERE key = 'consistency_filter'", 0),
-        ("UPDATE setting SET value = 0.3 WHERE key = 'min_share'", 2),
+        ("UPDATE setting SET value = 0.3 WHERE key = 'min_vote_share'", 2),
         ("INSERT INTO noise_term VALUES (1, '789')", 1),
         ("UPDATE noise_term SET term = 'BBB' WHERE term = '789'", 2),
         ("INSERT OR REPLACE INTO noise_term VALUES (1, 'aaa')", 0),
@@ -248,9 +248,9 @@ def test_one_join_leads_from_a_pair_to_what_made_it(store: Store) -> None:
     template = Prompts().input_template(COPY)
     model = store.add_model(ModelInfo("m", "/m.gguf", "ab" * 32, "llama", 7))
     run = store.start_run(task_id, "generate", model, COPY.settings, 17, template)
-    store.add_input(NewInput(task_id, run, 0, 0, "0123456789", good=(1, 0), flawed=()))
+    store.add_input(NewInput(task_id, run, 0, 0, "0123456789", seed_inputs=(1, 0), pool_inputs=()))
     store.add_outputs([NewOutput(1, run, 0, "0123456789")])
     assert store.connection.execute(
-        "SELECT input_template_sha256, input_seed, input_model_sha256, output_program_version, good,"
+        "SELECT input_template_sha256, input_seed, input_model_sha256, output_program_version, seed_inputs,"
         " input_settings ->> 'rounds', output_created_at > '2020' FROM dataset JOIN provenance USING (input_id)"
     ).fetchall() == [(template.sha256, 17, "ab" * 32, __version__, "[1, 0]", COPY.settings.rounds, 1)]

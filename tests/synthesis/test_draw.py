@@ -13,7 +13,7 @@ from selfguide_lite.core.settings import Settings
 from selfguide_lite.core.yaml_file import read_yaml
 from selfguide_lite.prompts import Prompts
 from selfguide_lite.store import LabelledInput, PoolInput
-from selfguide_lite.synthesis.generate import InputPrompt, PromptSampler, fruitless_rounds
+from selfguide_lite.synthesis.generate import InputPrompt, PromptSampler, rounds_without_input
 from selfguide_lite.task import Task
 
 PROMPTS = Prompts()
@@ -76,8 +76,8 @@ def test_a_prompt_is_fixed_by_seed_task_round_and_number() -> None:
 
 def test_the_first_round_shows_every_seed_and_nothing_else() -> None:
     prompt = draw(CLASSIFY, [], round_=0)
-    assert prompt.flawed == ()
-    assert sorted(prompt.good) == [0, 1, 2]
+    assert prompt.pool_inputs == ()
+    assert sorted(prompt.seed_inputs) == [0, 1, 2]
     for example in CLASSIFY.examples:
         assert example.input in prompt.messages[0].content
     assert "flawed" not in prompt.messages[0].content
@@ -85,11 +85,11 @@ def test_the_first_round_shows_every_seed_and_nothing_else() -> None:
 
 def test_seeds_come_in_all_orders_labels_evenly_and_one_to_ten_pool_inputs() -> None:
     drawn = [draw(CLASSIFY, POOL, round_, number) for round_ in range(40) for number in range(10)]
-    assert len({prompt.good for prompt in drawn}) == 6
+    assert len({prompt.seed_inputs for prompt in drawn}) == 6
     glad = sum(prompt.label == "glad" for prompt in drawn)
     assert 150 < glad < 250
-    assert {len(prompt.flawed) for prompt in drawn} == set(range(1, 11))
-    assert len({shown.id for prompt in drawn for shown in prompt.flawed}) == len(POOL)
+    assert {len(prompt.pool_inputs) for prompt in drawn} == set(range(1, 11))
+    assert len({shown.id for prompt in drawn for shown in prompt.pool_inputs}) == len(POOL)
 
 
 def test_no_label_for_generation_nor_without_label_condition() -> None:
@@ -118,10 +118,10 @@ def test_texts_cannot_become_template_or_a_turn() -> None:
 
 
 def test_fruitless_rounds_are_those_since_the_pool_last_grew() -> None:
-    assert fruitless_rounds([], 0) == 0
-    assert fruitless_rounds([], 4) == 4
-    assert fruitless_rounds([PoolInput(1, "a", 2)], 3) == 0
-    assert fruitless_rounds([PoolInput(1, "a", 2), PoolInput(2, "by hand", None)], 6) == 3
+    assert rounds_without_input([], 0) == 0
+    assert rounds_without_input([], 4) == 4
+    assert rounds_without_input([PoolInput(1, "a", 2)], 3) == 0
+    assert rounds_without_input([PoolInput(1, "a", 2), PoolInput(2, "by hand", None)], 6) == 3
 
 
 def test_prompts_of_one_draw_differ_in_their_last_turn_alone() -> None:
@@ -150,7 +150,7 @@ def test_chat_turns_ask_for_every_shown_input_by_its_own_label() -> None:
         assert asked.content.endswith(f'whose answer is "{label_of[written.content]}".')
     # The seed examples stand last, next to what is asked for; of the pool each label has three.
     assert {turn.content for turn in turns[13::2]} == {example.input for example in CLASSIFY.examples}
-    assert sorted(shown.label or "" for shown in prompt.flawed) == ["glad"] * 3 + ["sad"] * 3
+    assert sorted(shown.label or "" for shown in prompt.pool_inputs) == ["glad"] * 3 + ["sad"] * 3
 
 
 def test_a_label_carries_its_meaning_and_an_answer_takes_the_place_of_what_was_asked_for() -> None:

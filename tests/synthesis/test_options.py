@@ -43,7 +43,7 @@ def test_a_wrong_settings_file_is_one_line(tmp_path: Path, text: str, says: str)
     assert str(file) in str(caught.value) and "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("assignment", ["rounds", "rounds=x", "nothing=1", "min_share=2", "rounds=[", "=1"])
+@pytest.mark.parametrize("assignment", ["rounds", "rounds=x", "nothing=1", "min_vote_share=2", "rounds=[", "=1"])
 def test_a_wrong_assignment_is_wrong_usage(assignment: str) -> None:
     with pytest.raises(click.BadParameter):
         given_settings(None, [assignment])

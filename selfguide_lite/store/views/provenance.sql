@@ -1,7 +1,7 @@
 -- What made each pair: join it to `dataset` on input_id. The input's run and the answer's run: prompt template,
 -- settings, seed, model, program version, time.
 SELECT i.id AS input_id, o.id AS output_id,
-       i.round, i.prompt, i.label AS label_asked_for, i.good, i.flawed, i.created_at AS input_created_at,
+       i.round, i.prompt, i.label AS label_asked_for, i.seed_inputs, i.pool_inputs, i.created_at AS input_created_at,
        ri.id AS input_run_id, ri.template_sha256 AS input_template_sha256, ri.settings AS input_settings,
        ri.seed AS input_seed, mi.name AS input_model, mi.sha256 AS input_model_sha256,
        ri.program_version AS input_program_version,

@@ -43,18 +43,21 @@ def rename_2026_11_24(connection: sqlite3.Connection) -> None:
     """
     _rename_keys(connection)
     views = dict(connection.execute("SELECT name, sql FROM sqlite_master WHERE type = 'view'").fetchall())
-    triggers = [
-        (name, sql)
-        for name, sql in connection.execute("SELECT name, sql FROM sqlite_master WHERE type = 'trigger'").fetchall()
+    # Of triggers only those that name a view have to go; SQLite renames in the others.
+    triggers = {
+        name: _renewed(sql, set(_COLUMNS) if table == "input" else set(), literals=False)
+        for name, table, sql in connection.execute(
+            "SELECT name, tbl_name, sql FROM sqlite_master WHERE type = 'trigger'"
+        )
         if any(re.search(rf"(?<!\w){re.escape(view)}(?!\w)", sql, re.IGNORECASE) for view in views)
-    ]
+    }
     renewed = _with_new_names(connection, views)
-    for kind, names in (("TRIGGER", dict(triggers)), ("VIEW", views)):
+    for kind, names in (("TRIGGER", triggers), ("VIEW", views)):
         for name in names:
             connection.execute(f'DROP {kind} "{quoted_name(name)}"')
     for old, new in _COLUMNS.items():
         connection.execute(f"ALTER TABLE input RENAME COLUMN {old} TO {new}")
-    for sql in (*renewed.values(), *(sql for _, sql in triggers)):
+    for sql in (*renewed.values(), *triggers.values()):
         connection.execute(sql)
 
 

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import llama_cpp
@@ -17,13 +18,17 @@ from click.testing import CliRunner
 from datasets_for_tests import TASK, filled
 from llamas import llama_cpp_logits, random_llama
 from needs import needs
+from old_files import OPTIONS_SHA256, format_2
 
 from selfguide_lite.cli import main
+from selfguide_lite.core.errors import SelfguideError
 from selfguide_lite.core.hashing import file_sha256
 from selfguide_lite.core.paths import adapter_path, lora_dir
 from selfguide_lite.core.resources import resource
 from selfguide_lite.export.runtime_export import write_handover
+from selfguide_lite.finetune.options import TrainOptions
 from selfguide_lite.finetune.rows import make_rows
+from selfguide_lite.finetune.training import train
 from selfguide_lite.gguf import to_hf
 from selfguide_lite.gguf.adapter import read_adapter
 from selfguide_lite.gguf.reader import GgufFile
@@ -134,6 +139,34 @@ def test_killed_and_resumed_is_as_never_killed(
     third = subprocess.run(command("train", "-d", db, "-m", TINY, *OPTIONS), cwd=ROOT, capture_output=True, text=True)
     assert third.returncode == 0
     assert "already trained" in third.stderr
+
+
+def test_a_training_that_an_earlier_version_finished_is_not_done_again(tmp_path: Path) -> None:
+    """Its options were hashed under names that settings had then."""
+    db = format_2(tmp_path / "moods.db")
+    out = lora_dir(db, "moods")
+    out.mkdir(parents=True)
+    (out / "adapter_model.safetensors").touch()
+    with Store.open(db) as store:
+        task, options = store.task(1), TrainOptions.from_settings(store.task(1).settings.resolve("classification"))
+        model = Model(TINY, vocab_only=True)
+        rows = make_rows(store.pairs(1), task, Prompts(), ChatFormat.of(model), options.max_seq_length)
+        model.close()
+        # What hangs on the test model and on the prompt is as it is today.
+        store.connection.execute("UPDATE model SET sha256 = ?", (file_sha256(TINY),))
+        store.connection.execute("UPDATE run SET dataset_sha256 = ? WHERE stage = 'train'", (rows.sha256,))
+        plan = {"rows_sha256": rows.sha256, "model_sha256": file_sha256(TINY), "options_sha256": OPTIONS_SHA256}
+        done = {"examples": 6, "left_out": 0, "steps": 2, "loss": 6.4, "learning_rate": 0.003, "seconds": 6.2}
+        marker = {"plan": plan, "run_id": 3, "model_id": 1, **done}
+        (out / "selfguide.json").write_text(json.dumps(marker), encoding="utf-8")
+
+        def again(options: TrainOptions) -> bool:
+            return train(store, 1, model=TINY, prompts=Prompts(), options=options, out=out).skipped
+
+        assert again(options)
+        assert again(replace(options, gradient_checkpointing=True))
+        with pytest.raises(SelfguideError, match="raise --max-seq-length"):
+            again(replace(options, max_seq_length=8))
 
 
 def test_two_processes_learn_what_one_does(

@@ -16,6 +16,7 @@ from selfguide_lite.methods.names import is_finetuned
 
 Record = Mapping[str, Any]
 _HALVINGS = 50
+_BY_EYE = Path(__file__).parent / "by_eye.md"  # judgements that a person made
 _CLASSIFICATION = (
     ("zero-shot scored", "zero-shot, scored"),
     ("zero-shot calibrated", "calibrated"),
@@ -123,6 +124,7 @@ def page(done: Iterable[Record]) -> str:
             lines += [f"## {title}", "", _summary(chosen, kind), "", _each(chosen), ""]
     lines += _ablations(runs)
     lines += _uneven(runs)
+    lines += [_BY_EYE.read_text(encoding="utf-8")]
     if failed:
         lines += ["## Runs that ended without a model", ""]
         lines += [f"- {one['task']}, seed {one['seed']}, {one['variant']}: {one['error']}" for one in failed] + [""]

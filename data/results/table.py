@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from data.results import stability
 from data.results.plan import DEFAULT, VARIANTS
 from data.results.record import read, scores
 from selfguide_lite.evaluate.metrics import macro_f1
@@ -124,6 +125,7 @@ def page(done: Iterable[Record]) -> str:
             lines += [f"## {title}", "", _summary(chosen, kind), "", _each(chosen), ""]
     lines += _ablations(runs)
     lines += _uneven(runs)
+    lines += stability.section()
     lines += [_BY_EYE.read_text(encoding="utf-8")]
     if failed:
         lines += ["## Runs that ended without a model", ""]

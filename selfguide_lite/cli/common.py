@@ -3,14 +3,15 @@
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from selfguide_lite.cli.renamed import say_renamed
 from selfguide_lite.core.errors import SelfguideError, short
 from selfguide_lite.core.paths import default_db
 from selfguide_lite.core.plain_json import plain_json
@@ -182,41 +183,6 @@ def _problem(given: Mapping[str, Any]) -> str | None:
             f"; did you mean {near[0]}?" if near else f"; there are {', '.join(Settings.model_fields)}"
         )
     return None
-
-
-def say_renamed(notes: Iterable[str]) -> None:
-    """Say on standard error that settings or options have new names: each once a command, none where it is quiet."""
-    context = click.get_current_context(silent=True)
-    said: set[str] = set() if context is None else context.meta.setdefault(f"{__name__}.renamed", set())
-    for note in notes:
-        if note not in said and not (context is not None and context.params.get("quiet")):
-            click.echo(note, err=True)
-        said.add(note)
-
-
-class RenamedOptions(click.Command):
-    """A command that still accepts its options' old names, which its help does not list.
-
-    Set `old_names`: old name to new one, dashes included.
-    """
-
-    old_names: ClassVar[Mapping[str, str]] = {}
-
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Read the words given, the old names as the new ones.
-
-        :raises click.UsageError: where an option is given under both names
-        """
-        end = args.index("--") if "--" in args else len(args)
-        names = [word.partition("=")[0] for word in args[:end]]
-        old = [name for name in dict.fromkeys(names) if name in self.old_names]
-        for name in old:
-            if self.old_names[name] in names:
-                raise click.UsageError(f"{name} and {self.old_names[name]} are the same option; remove {name}", ctx)
-        words = [self.old_names.get(name, name) + word[len(name) :] for name, word in zip(names, args, strict=False)]
-        left = super().parse_args(ctx, words + args[end:])
-        say_renamed(f"option {name} is now called {self.old_names[name]}" for name in old)
-        return left
 
 
 def given_task(task_file: Path) -> "Task":

@@ -5,7 +5,8 @@ from typing import Any
 
 import click
 
-from selfguide_lite.cli.common import db_option, find_db, json_option, print_json, say_renamed, task_option
+from selfguide_lite.cli.common import db_option, find_db, json_option, print_json, task_option
+from selfguide_lite.cli.renamed import say_renamed
 from selfguide_lite.cli.tables import opened_task, print_table, whole_pipe
 from selfguide_lite.core.text import neutral
 

@@ -1,15 +1,14 @@
 """Finetuning by itself, the way back to GGUF, answers from the result, and the models on this machine."""
 
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from io import TextIOWrapper
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from selfguide_lite.cli.common import (
-    RenamedOptions,
     db_option,
     find_db,
     given_settings,
@@ -24,6 +23,7 @@ from selfguide_lite.cli.common import (
     task_option,
     tuning_option,
 )
+from selfguide_lite.cli.renamed import TrainCommand
 from selfguide_lite.core.errors import SelfguideError
 
 if TYPE_CHECKING:
@@ -43,16 +43,7 @@ _SETTINGS = {
 }
 
 
-class _TrainCommand(RenamedOptions):
-    old_names: ClassVar[Mapping[str, str]] = {
-        "--accumulation": "--gradient-accumulation-steps",
-        "--max-length": "--max-seq-length",
-        "--checkpointing": "--gradient-checkpointing",
-        "--no-checkpointing": "--no-gradient-checkpointing",
-    }
-
-
-@click.command("train", cls=_TrainCommand)
+@click.command("train", cls=TrainCommand)
 @db_option
 @task_option
 @model_option

@@ -87,9 +87,9 @@ def section(kept: Path = KEPT) -> list[str]:
     return [
         "## Trainings on the same pairs",
         "",
-        "The pairs of seed 1. Each training has a seed of its own and a length of its own, all else is the default. Exact",
-        "match by label scores on the 300 rows. `python -m data.results.stability` makes it. The goal is a standard",
-        f"deviation of at most {GOAL:.0f} points.",
+        "The pairs of seed 1. Each training has a seed of its own and a length of its own, all else is the default.",
+        "Exact match by label scores on the 300 rows. `python -m data.results.stability` makes it. The goal is a",
+        f"standard deviation of at most {GOAL:.0f} points.",
         "",
         markdown_table(header, rows),
         "",

@@ -45,7 +45,8 @@ class TaskStore(StoreFile):
         """Put a task into the store, or find it there, and return its id.
 
         Noise terms and filter settings become rows the first time. When the task file changes later, only what
-        changed in the file is carried over, so rows edited with SQL stay.
+        changed in the file is carried over, so rows edited with SQL stay. A default that follows from another setting
+        changes with that setting.
 
         :raises SelfguideError: where its kind, instruction, examples or labels are not those it was begun with
         """
@@ -55,11 +56,13 @@ class TaskStore(StoreFile):
         with self._writing() as connection:
             if row:
                 task_id = int(row[0][0])
-                self._check_unchanged(task_id, task)
+                stored = self.task(task_id)
+                self._check_unchanged(stored, task)
                 settings_before, terms_before = json.loads(row[0][1]), json.loads(row[0][2])
                 if task.noise_terms is None and _still_default(task, settings_before, terms_before):
                     terms = terms_before
-                self._carry_over(task_id, task, settings_before, settings, terms_before, terms)
+                self._carry_settings(task_id, stored, task)
+                self._carry_noise_terms(task_id, terms_before, terms)
                 connection.execute(
                     "UPDATE task SET settings = ?, noise_terms = ? WHERE id = ?",
                     (json.dumps(settings), json.dumps(terms), task_id),
@@ -91,8 +94,7 @@ class TaskStore(StoreFile):
             )
         return task_id
 
-    def _check_unchanged(self, task_id: int, task: Task) -> None:
-        stored = self.task(task_id)
+    def _check_unchanged(self, stored: Task, task: Task) -> None:
         changed = [
             what
             for what, before, now in (
@@ -109,22 +111,18 @@ class TaskStore(StoreFile):
                 "undo that change, give the task a new name, or choose a new database with -d"
             )
 
-    def _carry_over(
-        self,
-        task_id: int,
-        task: Task,
-        settings_before: Mapping[str, Any],
-        settings: Mapping[str, Any],
-        terms_before: Sequence[str],
-        terms: Sequence[str],
-    ) -> None:
-        """Bring what changed in the task file since the last time into `setting` and `noise_term`."""
-        resolved = task.settings.resolve(task.kind)
+    def _carry_settings(self, task_id: int, stored: Task, task: Task) -> None:
+        """Bring the filter settings that changed in the task file since the last time into `setting`."""
+        before, after = stored.settings.resolve(stored.kind), task.settings.resolve(task.kind)
+        given_before, given = (one.model_dump(exclude_unset=True) for one in (stored.settings, task.settings))
         for key in FILTER_SETTINGS:
-            if settings_before.get(key) != settings.get(key):
-                self.connection.execute(
-                    "INSERT OR REPLACE INTO setting VALUES (?, ?, ?)", (task_id, key, getattr(resolved, key))
-                )
+            value = getattr(after, key)
+            # What was not given may have changed all the same: some defaults follow from other settings.
+            if given_before.get(key) != given.get(key) or getattr(before, key) != value:
+                self.connection.execute("INSERT OR REPLACE INTO setting VALUES (?, ?, ?)", (task_id, key, value))
+
+    def _carry_noise_terms(self, task_id: int, terms_before: Sequence[str], terms: Sequence[str]) -> None:
+        """Bring the noise terms that changed in the task file since the last time into `noise_term`."""
         for term in set(terms_before) - set(terms):
             self.connection.execute(
                 "DELETE FROM noise_term WHERE task_id = ? AND term = ?", (task_id, clean_term(term))

@@ -125,24 +125,14 @@ class TextStore(TaskStore):
         )
         return [LabelScore(input_id, label, share, json.loads(settings)) for input_id, label, share, settings in rows]
 
-    def pool(self, task_id: int, before_round: int | None = None) -> list[PoolInput]:
-        """Return the inputs that passed every input filter, in the order of round and prompt.
-
-        :param before_round: only those made in earlier rounds
-        """
+    def pool(self, task_id: int) -> list[PoolInput]:
+        """Return the inputs that passed every input filter, in the order of round and prompt."""
         rows = self._rows(
             "SELECT i.id, i.text, i.round FROM input_verdict AS v JOIN input AS i ON i.id = v.id"
-            " WHERE v.task_id = ? AND v.reason IS NULL AND (? IS NULL OR i.round IS NULL OR i.round < ?)"
-            " ORDER BY i.round, i.prompt, i.id",
+            " WHERE v.task_id = ? AND v.reason IS NULL ORDER BY i.round, i.prompt, i.id",
             task_id,
-            before_round,
-            before_round,
         )
         return [PoolInput(*row) for row in rows]
-
-    def rounds_done(self, task_id: int) -> int:
-        """Return the number of rounds of which some prompt was answered."""
-        return int(self._value("SELECT count(DISTINCT round) FROM input WHERE task_id = ?", task_id))
 
     def first_round_like(self, run_id: int) -> int | None:
         """Return the first round asked as this run asks: same model, settings, seed and prompt; None: no round was."""

@@ -42,7 +42,7 @@ def test_the_same_request_is_kept_once(tmp_path: Path) -> None:
         assert store.add_input(NewInput(task_id, run, 0, 3, "two")) == first
         assert store.add_outputs([NewOutput(first, run, 0, "x"), NewOutput(first, run, 1, "y")]) == 2
         assert store.add_outputs([NewOutput(first, run, 1, "z"), NewOutput(first, run, 2, "y")]) == 1
-        assert store.requests_done(task_id) == {(0, 3)} and store.rounds_done(task_id) == 1
+        assert store.requests_done(task_id) == {(0, 3)}
     with Store.open(tmp_path / "a.db") as store:
         assert [shown.text for shown in store.pool(task_id)] == ["one"]
         assert [text for (text,) in store.connection.execute("SELECT text FROM output ORDER BY sample")] == [
@@ -59,7 +59,6 @@ def test_the_pool_is_in_the_order_of_the_prompts_whatever_came_first(tmp_path: P
         for round_, prompt, text in ((1, 0, "late"), (0, 1, "b"), (0, 0, "a"), (1, 1, "A")):
             store.add_input(NewInput(task_id, run, round_, prompt, text))
         assert [shown.text for shown in store.pool(task_id)] == ["a", "b", "late"]
-        assert [shown.text for shown in store.pool(task_id, before_round=1)] == ["a", "b"]
 
 
 def test_texts_that_sqlite_cannot_hold_are_mended(tmp_path: Path) -> None:
@@ -89,6 +88,47 @@ def test_what_changed_in_the_task_file_is_carried_over_and_what_was_set_by_hand_
         assert store.settings(task_id)["min_vote_share"] == 0.9 and store.settings(task_id)["length_deviations"] == 3
         assert store.noise_terms(task_id) == ["\n\n", "mine", "sure"]
         assert store.add_task(changed) == task_id
+
+
+TONE = TASK.model_copy(
+    update={
+        "name": "tone",
+        "kind": "classification",
+        "labels": ("rude", "kind"),
+        "examples": (Example(input="Go away.", output="rude"),),
+        "settings": Settings(),
+    }
+)
+
+
+@pytest.mark.parametrize(
+    ("change", "key"),
+    [({"method": "sample"}, "calibrate"), ({"label_condition": False}, "agreement_filter")],
+)
+def test_a_default_that_follows_from_another_setting_changes_with_it(
+    tmp_path: Path, change: dict[str, object], key: str
+) -> None:
+    changed = TONE.model_copy(update={"settings": TONE.settings.changed(change)})
+    with Store.open(tmp_path / "a.db") as store:
+        task_id = store.add_task(TONE)
+        assert store.settings(task_id)[key] == 1
+        store.add_task(changed)
+        assert store.settings(task_id)[key] == 0
+        store.add_task(TONE)
+        assert store.settings(task_id)[key] == 1
+
+
+def test_another_setting_that_changes_leaves_rows_that_were_set_by_hand(tmp_path: Path) -> None:
+    with Store.open(tmp_path / "a.db") as store:
+        task_id = store.add_task(TONE)
+        store.set_setting(task_id, "balance", False)
+        store.set_setting(task_id, "calibrate", False)
+        store.add_task(TONE.model_copy(update={"settings": Settings(label_condition=False)}))
+        settings = store.settings(task_id)
+        assert (settings["agreement_filter"], settings["calibrate"], settings["balance"]) == (0, 0, 0)
+        store.add_task(TONE.model_copy(update={"settings": Settings(method="sample", calibrate=True)}))
+        settings = store.settings(task_id)
+        assert (settings["agreement_filter"], settings["calibrate"], settings["balance"]) == (1, 1, 0)
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 from selfguide_lite.core.settings import Settings
+from selfguide_lite.diagnosis import ADVICE
 from selfguide_lite.experiments.tables import markdown_table
 from selfguide_lite.finetune.memory import Shape, training_memory
 from selfguide_lite.finetune.options import Bits, TrainOptions
@@ -188,6 +189,22 @@ def _columns(kind: str) -> list[tuple[str, Sequence[str]]]:
             if not name.startswith(("sqlite_", "_sqlite"))
         ]
         return [(name, [row[1] for row in store.connection.execute(f'PRAGMA table_info("{name}")')]) for name in names]
+
+
+def advice_table() -> str:
+    """Return what helps against each reason why texts are lost, in Markdown."""
+    stages: dict[str, list[str]] = {}
+    for stage in filter_views.STAGES:
+        for reason in filter_views.shipped_filters(stage):
+            stages.setdefault(reason, []).append(stage)
+    stages |= {"balance": ["dataset"], "unanswered": ["answer"]}
+    return markdown_table(
+        ("reason", "stage", "what helps"),
+        [
+            (f"`{reason}`", ", ".join(stages[reason]), re.sub(r"(--set \w+(=\w+)?)", r"`\1`", advice))
+            for reason, advice in ADVICE.items()
+        ],
+    )
 
 
 def models_table() -> str:

@@ -5,13 +5,13 @@
 Everything lies in one database and, beside it, a folder of the files made on the way (checkpoints, the adapter).
 """
 
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from selfguide_lite import diagnosis
 from selfguide_lite.core.errors import SelfguideError, in_plain_words
 from selfguide_lite.core.lock import exclusive
 from selfguide_lite.core.paths import adapter_path, lora_dir
@@ -124,7 +124,7 @@ def run(
             listener.funnel(funnel)
             pairs = len(store.pairs(task_id))
             if not pairs:
-                raise SelfguideError(nothing_left(task, funnel))
+                raise SelfguideError(diagnosis.no_pairs(task.name, funnel))
             for line in label_notes(store, task_id, task):
                 listener.note(line)
             if local is None:
@@ -167,37 +167,10 @@ def label_notes(store: Store, task_id: int, task: Task) -> list[str]:
         return notes
     advice = (
         ". That is no more than chance; the comparison at the end tells whether the pairs teach something all the "
-        "same. What would help: what each label means (labels in the task file), more examples, --set "
-        "agreement_filter=false, a larger model"
+        f"same. What may help: {diagnosis.ADVICE['disagreement']}"
     )
     notes.append(agreement.sentence + ("" if agreement.beyond_chance else advice))
     return notes
-
-
-def nothing_left(task: Task, funnel: Sequence[FunnelRow]) -> str:
-    """Say in one line where all texts were lost, and what may help against the commonest reason."""
-    lost = Counter({(row.stage, row.reason): row.n for row in funnel if row.reason not in _NO_LOSS and row.n})
-    if not lost:
-        return f"task {task.name}: nothing was written; is --set rounds large enough?"
-    reasons = ", ".join(f"{n} {stage}s lost to {reason}" for (stage, reason), n in lost.most_common(4))
-    reason = max(lost, key=lambda at: lost[at])[1]
-    advice = _ADVICE.get(reason, "more varied examples, a larger model, or more rounds")
-    return f"task {task.name}: no pair survived the filters ({reasons}). What may help: {advice}"
-
-
-_NO_LOSS = ("kept", "unanswered", "no valid answer")  # the last two only repeat what the outputs' reasons say
-_ADVICE = {
-    "empty": "a model in the chat format of its GGUF file; `selfguide doctor` shows it",
-    "noise": "remove noise terms that your texts need (noise_terms in the task file), or a larger model",
-    "length": "examples of more varied lengths, --set length_factor=5, or --set input_length_filter=false",
-    "echo": "more examples, or a higher --set input_temperature",
-    "duplicate": "a higher --set input_temperature, or more examples",
-    "label": "clearer labels, --set method=score, or a larger model",
-    "label_named": "examples that name the labels too, or --set label_named_filter=false",
-    "share": "a lower --set min_vote_share, or a larger model",
-    "disagreement": "what each label means (labels in the task file), --set agreement_filter=false, or a larger model",
-    "confidence": "a lower --set min_confidence, or a larger model",
-}
 
 
 @contextmanager

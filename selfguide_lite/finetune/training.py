@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from selfguide_lite import diagnosis
 from selfguide_lite.core.errors import SelfguideError
 from selfguide_lite.core.files import atomic_write
 from selfguide_lite.core.model_info import ModelInfo
@@ -214,18 +215,11 @@ def _check_pairs(store: Store, task_id: int, task: Task, pairs: Sequence[Pair]) 
     answers = Counter(pair.output for pair in pairs)
     if pairs and not (task.kind == "classification" and len(answers) == 1):
         return
-    lost = [row for row in store.funnel(task_id) if row.n and row.reason not in ("kept", "sent", "generated", "made")]
-    lost.sort(key=lambda row: -row.n)
-    reasons = ", ".join(f"{row.n} {row.stage} {row.reason}" for row in lost[:4]) or "nothing was generated yet"
+    funnel = store.funnel(task_id)
     if not pairs:
-        raise SelfguideError(
-            f"task {task.name!r} has no pairs to train on ({reasons}); `selfguide status` shows where they were lost"
-        )
+        raise SelfguideError(diagnosis.no_pairs(task.name, funnel))
     (label,) = answers
-    raise SelfguideError(
-        f"task {task.name!r}: all {len(pairs)} pairs have the same answer {label!r}, so there is nothing to tell apart "
-        f"({reasons}); generate more inputs, or look at the answers with `selfguide dataset`"
-    )
+    raise SelfguideError(diagnosis.one_answer(task.name, label, len(pairs), funnel))
 
 
 def _check_rows(rows: Rows, options: TrainOptions, listener: Listener) -> None:

@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from selfguide_lite.core.errors import SelfguideError
 from selfguide_lite.core.progress import FunnelRow, TrainStep
+from selfguide_lite.diagnosis import Loss, losses
 from selfguide_lite.evaluate.evaluation import answered_labels
 from selfguide_lite.evaluate.metrics import macro_f1
 from selfguide_lite.evaluate.statistics import Gain, paired_gain
@@ -109,6 +110,7 @@ class RunFacts:
 class Facts:
     """Everything a report shows of one task.
 
+    :param losses: texts by the reason why they were rejected, the largest number first
     :param shares: that each input's answer has of the votes, calibrated where calibration is on
     :param min_vote_share: that an answer needs
     :param evaluations: the newest of every method
@@ -123,6 +125,7 @@ class Facts:
     task: Task
     database: str
     funnel: list[FunnelRow]
+    losses: list[Loss]
     lengths: list[Lengths]
     shares: list[float]
     min_vote_share: float
@@ -177,10 +180,12 @@ def collect(store: Store, task_id: int) -> Facts:
         (c for c in changed if c.after_score < c.before_score), key=lambda c: c.after_score - c.before_score
     )
     shares = summaries.confidences(store, task_id)
+    funnel = store.funnel(task_id)
     return Facts(
         task=task,
         database=store.path.name,
-        funnel=store.funnel(task_id),
+        funnel=funnel,
+        losses=losses(funnel),
         lengths=_lengths(store, task, task_id),
         shares=shares,
         min_vote_share=float(store.settings(task_id).get("min_vote_share", 0)),

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from selfguide_lite.core.errors import SelfguideError
 from selfguide_lite.core.messages import Message
 from selfguide_lite.core.settings import Settings
+from selfguide_lite.diagnosis import no_new_inputs
 from selfguide_lite.llm.base import Completion, Engine, Request
 from selfguide_lite.prompt_styles import ShownInput, input_style
 from selfguide_lite.prompts import Prompts
@@ -74,7 +75,7 @@ def generate(context: RunContext, engine: Engine, after_round: Callable[[], None
             idle = rounds_without_input(earlier, round_, since)
             if idle >= settings.patience_rounds:
                 run.reason = "fruitless"
-                listener.note(patience_advice(idle, len(everything)))
+                listener.note(no_new_inputs(idle, len(everything), store.funnel(task_id)))
                 break
             if round_ and after_round is not None:
                 after_round()
@@ -225,15 +226,6 @@ def rounds_without_input(pool: Sequence[PoolInput], round_: int, since: int = 0)
     """
     fruitful = max((shown.round for shown in pool if shown.round is not None), default=-1)
     return max(0, round_ - 1 - max(fruitful, since - 1))
-
-
-def patience_advice(rounds: int, kept: int) -> str:
-    """Say why writing stopped early and what may help."""
-    return (
-        f"the last {rounds} rounds added nothing, so no more inputs are asked for ({kept} are kept); "
-        "`selfguide show` tells why texts were dropped. More varied examples, a higher --set input_temperature, "
-        "fewer noise terms or a larger model may help; --set patience_rounds tries for longer"
-    )
 
 
 def _request(key: str, prompt: InputPrompt, context: RunContext, max_tokens: int) -> Request:

@@ -390,4 +390,4 @@ def test_troubleshooting_has_advice_for_every_filter() -> None:
         for stage in stages.split(",")
     }
     shipped = {(stage, name) for stage in filter_views.STAGES for name in filter_views.shipped_filters(stage)}
-    assert advised == shipped | {("dataset", "balance")}
+    assert advised == shipped | {("dataset", "balance"), ("answer", "unanswered")}

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from selfguide_lite.core.errors import SelfguideError
 from selfguide_lite.evaluate.answering import Answering
@@ -19,7 +19,7 @@ from selfguide_lite.llm.base import Engine
 from selfguide_lite.llm.shares import shares
 from selfguide_lite.methods.calibration import calibrated, likeliest, wanted_shares
 from selfguide_lite.run_context import RunContext
-from selfguide_lite.store import NewEvaluation, Prediction, Prior, Store
+from selfguide_lite.store import EvaluationRow, NewEvaluation, Prediction, Prior, Store
 from selfguide_lite.task import Task, last_label
 from selfguide_lite.task.eval_rows import EvalRow, rows_hash, unseen_labels, without_leaks
 
@@ -154,6 +154,27 @@ def calibrate(store: Store, task_id: int, scored: Evaluation, prior: Prior, meth
             ),
         )
     return _finished(store, evaluation_id, method, scored.metric, scored.leaked, scored.data_sha256)
+
+
+def stored_evaluation(store: Store, row: EvaluationRow) -> Evaluation:
+    """Return a finished evaluation as the store has it.
+
+    :raises ValueError: where it is not finished
+    """
+    if row.mean is None or row.low is None or row.high is None:
+        raise ValueError(f"evaluation {row.id} is not finished")
+    predictions = tuple(store.predictions(row.id))
+    return Evaluation(
+        id=row.id,
+        method=row.method,
+        metric=cast(Metric, row.metric),
+        scores=[prediction.score for prediction in predictions],
+        mean=row.mean,
+        low=row.low,
+        high=row.high,
+        predictions=predictions,
+        data_sha256=row.data_sha256,
+    )
 
 
 def _logarithms(shares_: Mapping[str, float]) -> dict[str, float]:

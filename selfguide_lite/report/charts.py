@@ -80,26 +80,24 @@ def _percent(share: float) -> str:
 
 
 def _scores(go: Any, facts: Facts) -> Chart | None:
-    rows = [row for row in facts.evaluations if row.mean is not None and row.low is not None and row.high is not None]
-    if not rows:
+    latest = facts.evaluations
+    if not latest:
         return None
-    latest = rows
-    means = [row.mean or 0.0 for row in latest]
     names = [label_text(row.method) for row in latest]
     bars = go.Bar(
-        x=[100 * mean for mean in means],
+        x=[100 * row.mean for row in latest],
         y=names,
         orientation="h",
         marker={"color": [KEPT if is_finetuned(row.method) else PLAIN for row in latest]},
         error_x={
             "type": "data",
             "symmetric": False,
-            "array": [100 * ((row.high or 0) - mean) for row, mean in zip(latest, means, strict=True)],
-            "arrayminus": [100 * (mean - (row.low or 0)) for row, mean in zip(latest, means, strict=True)],
+            "array": [100 * (row.high - row.mean) for row in latest],
+            "arrayminus": [100 * (row.mean - row.low) for row in latest],
         },
         hovertemplate="%{y}: %{x:.1f} %<extra></extra>",
     )
-    told = "; ".join(f"{row.method} {_percent(mean)}" for row, mean in zip(latest, means, strict=True))
+    told = "; ".join(f"{row.method} {_percent(row.mean)}" for row in latest)
     return Chart(
         "scores",
         "Scores by method",
@@ -118,12 +116,12 @@ def _scores(go: Any, facts: Facts) -> Chart | None:
             (
                 row.method,
                 row.metric,
-                str(row.n),
-                _percent(mean),
-                f"{_percent(row.low or 0)} to {_percent(row.high or 0)}",
-                *([f"{100 * facts.macro_f1[row.id]:.1f}"] if facts.macro_f1 else []),
+                str(len(row.scores)),
+                _percent(row.mean),
+                f"{_percent(row.low)} to {_percent(row.high)}",
+                *([f"{100 * facts.macro_f1[row.method]:.1f}"] if facts.macro_f1 else []),
             )
-            for row, mean in zip(latest, means, strict=True)
+            for row in latest
         ),
     )
 

@@ -4,19 +4,26 @@ import json
 import math
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from selfguide_lite.core.errors import SelfguideError
 from selfguide_lite.core.progress import FunnelRow, TrainStep
 from selfguide_lite.diagnosis import Loss, losses
-from selfguide_lite.evaluate.evaluation import answered_labels
-from selfguide_lite.evaluate.metrics import macro_f1
-from selfguide_lite.evaluate.statistics import Gain, paired_gain
+from selfguide_lite.evaluate.evaluation import (
+    Change,
+    Evaluation,
+    changes,
+    confusion,
+    macro_f1_of,
+    stored_evaluation,
+)
+from selfguide_lite.evaluate.statistics import Gain
 from selfguide_lite.methods.names import FEW_SHOT, SELF_ICL, ZERO_SHOT, is_finetuned, parts
-from selfguide_lite.store import EvaluationRow, LengthBound, Prediction, Store, VerdictRow, summaries
+from selfguide_lite.store import LengthBound, Store, VerdictRow, summaries
 from selfguide_lite.store.verdicts import latest_verdict
-from selfguide_lite.task import Task, fold, last_label
+from selfguide_lite.task import Task, fold
 
 SAMPLES = 600  # rows in the searchable table at most
 _TWINS = 30
@@ -67,18 +74,6 @@ class Twin:
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
-    """An evaluated example whose score the finetune changed."""
-
-    input: str
-    references: tuple[str, ...]
-    before: str
-    after: str
-    before_score: float
-    after_score: float
-
-
-@dataclass(frozen=True, slots=True)
 class Labels:
     """Counts by label: asked for while writing inputs, found by the vote, in the dataset."""
 
@@ -114,12 +109,12 @@ class Facts:
     :param shares: that each input's answer has of the votes, calibrated where calibration is on
     :param min_vote_share: that an answer needs
     :param evaluations: the newest of every method
-    :param macro_f1: of these, by their ids, for classification
+    :param macro_f1: of these, by method, for classification
     :param gain: over the best prompting
     :param verdict: the sentence that says whether it is better; empty where there is none
     :param before: the prompting that is compared with
     :param after: the finetuned variant that is
-    :param confusion: by `after`: right label, answered label (or ``-``), count
+    :param confusion: by `after`: how often a right label was answered with a label, or with none
     """
 
     task: Task
@@ -134,8 +129,8 @@ class Facts:
     texts: int
     samples: list[Sample]
     steps: list[TrainStep]
-    evaluations: list[EvaluationRow]
-    macro_f1: dict[int, float]
+    evaluations: list[Evaluation]
+    macro_f1: dict[str, float]
     gain: Gain | None
     verdict: str
     before: str
@@ -144,7 +139,7 @@ class Facts:
     broken: list[Change]
     n_fixed: int
     n_broken: int
-    confusion: list[tuple[str, str, int]]
+    confusion: dict[tuple[str, str | None], int]
     runs: list[RunFacts]
 
 
@@ -160,25 +155,9 @@ def collect(store: Store, task_id: int) -> Facts:
     verdict = latest_verdict(store, task_id)
     evaluations = _newest(store, task_id, verdict)
     before, after = _compared(evaluations, verdict)
-    changed: list[Change] = []
-    gain = None
-    if before is not None and after is not None:
-        pairs = _matched(store.predictions(before.id), store.predictions(after.id))
-        if pairs:
-            plain = paired_gain(
-                [old.score for old, _ in pairs], [new.score for _, new in pairs], after.metric, before.method
-            )
-            # In old databases nothing was cross-fitted, and there was but one prompting.
-            gain = plain if verdict is None else _gain(verdict)
-            changed = [
-                Change(old.input, old.references, old.text, new.text, old.score, new.score)
-                for old, new in pairs
-                if old.score != new.score
-            ]
-    fixed = sorted((c for c in changed if c.after_score > c.before_score), key=lambda c: c.before_score - c.after_score)
-    broken = sorted(
-        (c for c in changed if c.after_score < c.before_score), key=lambda c: c.after_score - c.before_score
-    )
+    changed = changes(before, after) if before is not None and after is not None else []
+    fixed = [change for change in changed if change.difference > 0]
+    broken = [change for change in reversed(changed) if change.difference < 0]
     shares = summaries.confidences(store, task_id)
     funnel = store.funnel(task_id)
     return Facts(
@@ -195,12 +174,8 @@ def collect(store: Store, task_id: int) -> Facts:
         samples=_samples(store, task_id),
         steps=_steps(store, task_id),
         evaluations=evaluations,
-        macro_f1={
-            row.id: macro_f1(*answered_labels(task, store.predictions(row.id)), task.labels) for row in evaluations
-        }
-        if task.labels
-        else {},
-        gain=gain,
+        macro_f1={one.method: macro_f1_of(task, one) for one in evaluations} if task.labels else {},
+        gain=_gain(before, after, verdict),
         verdict=verdict.sentence if verdict is not None else "",
         before=before.method if before is not None else "",
         after=after.method if after is not None else "",
@@ -208,48 +183,46 @@ def collect(store: Store, task_id: int) -> Facts:
         broken=broken[:_CHANGES],
         n_fixed=len(fixed),
         n_broken=len(broken),
-        confusion=_confusion(task, store.predictions(after.id) if after is not None else []),
+        confusion=confusion(task, after.predictions) if task.labels and after is not None else {},
         runs=_runs(store, task_id),
     )
 
 
-def _newest(store: Store, task_id: int, verdict: VerdictRow | None) -> list[EvaluationRow]:
+def _newest(store: Store, task_id: int, verdict: VerdictRow | None) -> list[Evaluation]:
     """Return the newest finished evaluation of every method, those of the verdict's rows alone where there is one."""
-    of_rows = {
-        number
-        for number, digest in summaries.evaluation_data(store, task_id).items()
-        if verdict is None or not verdict.data_sha256 or digest == verdict.data_sha256
-    }
-    finished = [row for row in store.evaluations(task_id) if row.mean is not None and row.id in of_rows]
-    newest = {(row.method, row.metric): row for row in finished}
-    order = {id(row): place for place, row in enumerate(newest.values())}
-    return sorted(newest.values(), key=lambda row: (is_finetuned(row.method), order[id(row)]))
+    digest = verdict.data_sha256 if verdict is not None else ""
+    finished = [row for row in store.evaluations(task_id) if None not in (row.mean, row.low, row.high)]
+    newest = {(row.method, row.metric): row for row in finished if not digest or row.data_sha256 == digest}
+    # Prompting first; a method stands where its first evaluation stood.
+    return [stored_evaluation(store, row) for row in sorted(newest.values(), key=lambda row: is_finetuned(row.method))]
 
 
 def _compared(
-    evaluations: Sequence[EvaluationRow], verdict: VerdictRow | None
-) -> tuple[EvaluationRow | None, EvaluationRow | None]:
+    evaluations: Sequence[Evaluation], verdict: VerdictRow | None
+) -> tuple[Evaluation | None, Evaluation | None]:
     """Return the best prompting's evaluation and the best one after the finetune, on the same number of rows."""
-    after = max((row for row in evaluations if is_finetuned(row.method)), key=lambda row: row.mean or 0, default=None)
-    others = [row for row in evaluations if parts(row.method)[0] in (ZERO_SHOT, FEW_SHOT, SELF_ICL)]
-    others = [row for row in others if after is None or row.n == after.n]
+    after = max((one for one in evaluations if is_finetuned(one.method)), key=lambda one: one.mean, default=None)
+    others = [one for one in evaluations if parts(one.method)[0] in (ZERO_SHOT, FEW_SHOT, SELF_ICL)]
+    others = [one for one in others if after is None or len(one.scores) == len(after.scores)]
     if verdict is None:  # an old database: the comparison was with few-shot prompting
-        others = [row for row in others if row.method == FEW_SHOT]
+        others = [one for one in others if one.method == FEW_SHOT]
     elif verdict.over is not None:
-        others = [row for row in others if row.method == verdict.over]
-    return max(others, key=lambda row: row.mean or 0, default=None), after
+        others = [one for one in others if one.method == verdict.over]
+    return max(others, key=lambda one: one.mean, default=None), after
 
 
-def _gain(verdict: VerdictRow) -> Gain | None:
+def _gain(before: Evaluation | None, after: Evaluation | None, verdict: VerdictRow | None) -> Gain | None:
+    """Return the gain that the verdict found, or the plain one of an old database, which has no verdict."""
+    if before is None or after is None:
+        return None
+    if verdict is None:
+        with suppress(SelfguideError):  # no row in common
+            return after.gain_over(before)
+        return None
     numbers = (verdict.before, verdict.after, verdict.low, verdict.high)
     if verdict.over is None or None in numbers:
         return None
     return Gain(verdict.metric, verdict.n, verdict.over, *(number or 0.0 for number in numbers))
-
-
-def _matched(before: Sequence[Prediction], after: Sequence[Prediction]) -> list[tuple[Prediction, Prediction]]:
-    there = {(row.input, row.references): row for row in before}
-    return [(there[row.input, row.references], row) for row in after if (row.input, row.references) in there]
 
 
 def _lengths(store: Store, task: Task, task_id: int) -> list[Lengths]:
@@ -298,16 +271,6 @@ def _samples(store: Store, task_id: int) -> list[Sample]:
 def _steps(store: Store, task_id: int) -> list[TrainStep]:
     run_id = summaries.last_training(store, task_id)
     return store.train_steps(run_id) if run_id is not None else []
-
-
-def _confusion(task: Task, predictions: Sequence[Prediction]) -> list[tuple[str, str, int]]:
-    if not task.labels:
-        return []
-    counts = Counter(
-        (last_label(row.references[0], task.labels) or "-", last_label(row.text, task.labels) or "-")
-        for row in predictions
-    )
-    return [(right, given, n) for (right, given), n in counts.items()]
 
 
 def _runs(store: Store, task_id: int) -> list[RunFacts]:

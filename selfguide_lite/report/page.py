@@ -65,6 +65,5 @@ def _confusion_table(facts: Facts) -> list[tuple[str, list[int]]]:
     """Return a row for each right label: how often each label was answered, and no label last."""
     if not facts.confusion:
         return []
-    counts = {(right, given): n for right, given, n in facts.confusion}
-    columns = [*facts.task.labels, "-"]
-    return [(right, [counts.get((right, given), 0) for given in columns]) for right in facts.task.labels]
+    columns = [*facts.task.labels, None]
+    return [(right, [facts.confusion.get((right, given), 0) for given in columns]) for right in facts.task.labels]

@@ -105,8 +105,8 @@ class EvaluationStore(StoreFile):
     def evaluations(self, task_id: int) -> list[EvaluationRow]:
         """Return a task's evaluations, oldest first."""
         rows = self._rows(
-            "SELECT id, task_id, method, metric, adapter_id, n, mean, low, high FROM evaluation WHERE task_id = ?"
-            " ORDER BY id",
+            "SELECT id, task_id, method, metric, adapter_id, n, mean, low, high, data_sha256 FROM evaluation"
+            " WHERE task_id = ? ORDER BY id",
             task_id,
         )
         return [EvaluationRow(*row) for row in rows]

@@ -259,6 +259,7 @@ class EvaluationRow:
     mean: float | None
     low: float | None
     high: float | None
+    data_sha256: str
 
 
 @dataclass(frozen=True, slots=True)

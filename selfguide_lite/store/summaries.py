@@ -34,11 +34,6 @@ def confidences(store: Store, task_id: int) -> list[float]:
     return [share for (share,) in store._rows("SELECT confidence FROM answer WHERE task_id = ?", task_id)]
 
 
-def evaluation_data(store: Store, task_id: int) -> dict[int, str]:
-    """Return for every evaluation of a task, by its id, the hash of the rows that were evaluated."""
-    return dict(store._rows("SELECT id, data_sha256 FROM evaluation WHERE task_id = ?", task_id))
-
-
 def text_lengths(store: Store, task_id: int, part: Literal["input", "output"]) -> list[tuple[int, bool]]:
     """Return the length in characters of every text of a part, and whether no filter rejects it."""
     rows = store._rows(

@@ -15,7 +15,7 @@ from selfguide_lite.cli import main
 from selfguide_lite.core.errors import SelfguideError
 from selfguide_lite.report.facts import collect
 from selfguide_lite.report.page import report_html, write_report
-from selfguide_lite.store import Store
+from selfguide_lite.store import NewEvaluation, Prediction, Store
 from selfguide_lite.task import Task
 
 BROWSER = shutil.which("chromium") or shutil.which("chromium-browser")
@@ -147,3 +147,33 @@ def test_command_writes_beside_the_database(tmp_path: Path) -> None:
     assert done.exit_code == 0 and (tmp_path / "shop.html").exists(), done.output
     done = CliRunner().invoke(main, ["report", "-d", str(tmp_path / "none.db")])
     assert done.exit_code == 1 and "no such database" in done.output
+
+
+def test_changes_and_confusion_are_those_of_the_evaluation(tmp_path: Path) -> None:
+    """Also of a row that occurs twice, and of one with two right answers."""
+    rows = [("open?", ("happy",)), ("open?", ("happy",)), ("both", ("upset", "happy")), ("late", ("upset",))]
+    answers = {
+        "few-shot": ("happy", "upset", "none", "upset"),
+        "finetuned scored": ("happy", "happy", "happy", "happy"),
+    }
+    with told(tmp_path / "a.db", SHOP, 2) as store:
+        for table in ("verdict", "prediction", "evaluation"):
+            store.connection.execute(f"DELETE FROM {table}")
+        for method, texts in answers.items():
+            made = store.add_evaluation(1, NewEvaluation(method=method, metric="exact match", model_id=1, n=4))
+            for number, ((given, right), text) in enumerate(zip(rows, texts, strict=True)):
+                store.add_prediction(made, Prediction(number, given, right, text, float(text in right)))
+            store.finish_evaluation(made, 0.5, 0.0, 1.0)
+        facts = collect(store, 1)
+        page = Page(report_html(facts)).text
+    # The answer counts as right by the label that was given, so nothing upset was answered with happy but "late".
+    assert facts.confusion == {("happy", "happy"): 3, ("upset", "happy"): 1}
+    assert [(one.input, one.before, one.after) for one in facts.fixed] == [
+        ("open?", "upset", "happy"),
+        ("both", "none", "happy"),
+    ]
+    assert [(one.input, one.before, one.after) for one in facts.broken] == [("late", "upset", "happy")]
+    assert (facts.n_fixed, facts.n_broken) == (2, 1)
+    assert facts.gain is not None and (facts.gain.before, facts.gain.after) == (0.5, 0.75)
+    assert facts.macro_f1["finetuned scored"] == pytest.approx(6 / 7 / 2)
+    assert "2 better than by few-shot, 1 worse" in page

@@ -12,7 +12,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
-from selfguide_lite import load_task, run
+from selfguide_lite import RunOptions, load_task, run
 from selfguide_lite.core.resources import resource
 from selfguide_lite.experiments.tables import methods_text
 from selfguide_lite.report.progress import RUN_STAGES, LiveDisplay
@@ -30,7 +30,7 @@ def draw(task_name: str, out: Path) -> None:
     display = LiveDisplay(Console(stderr=True), RUN_STAGES)
     out = out.resolve()
     with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder), display:  # its path is not for the picture
-        result = run(task, Path(f"{task_name}.db"), listener=display)
+        result = run(task, f"{task_name}.db", RunOptions(listener=display))
     console = Console(record=True, width=_WIDTH, file=io.StringIO(), force_terminal=True, color_system="truecolor")
     console.print(Text(f"$ selfguide run data/tasks/{task_name}.yaml", style="bold"))
     console.print(display)

@@ -2,7 +2,7 @@
 
     from selfguide_lite import load_task, run
     result = run(load_task("people.yaml"), "people.db")
-    print(result.gain)
+    print(result.verdict)
 
 The names below are imported when they are first used, so `import selfguide_lite` costs nothing.
 """
@@ -21,18 +21,18 @@ os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 if TYPE_CHECKING:
     from selfguide_lite.core.errors import SelfguideError
     from selfguide_lite.core.settings import Settings
+    from selfguide_lite.llm.options import EngineOptions
     from selfguide_lite.pipeline import RunResult, run
     from selfguide_lite.prompts import Prompts
+    from selfguide_lite.run_options import RunOptions
     from selfguide_lite.store import Store
     from selfguide_lite.task import Example, Task, load_task
 
-__all__ = [
-    "Example", "Prompts", "RunResult", "SelfguideError", "Settings", "Store", "Task", "__version__", "load_task", "run",
-]  # fmt: skip
-
 _MODULES = {
+    "EngineOptions": "llm.options",
     "Example": "task",
     "Prompts": "prompts",
+    "RunOptions": "run_options",
     "RunResult": "pipeline",
     "SelfguideError": "core.errors",
     "Settings": "core.settings",
@@ -41,6 +41,11 @@ _MODULES = {
     "load_task": "task",
     "run": "pipeline",
 }
+
+__all__ = [
+    "EngineOptions", "Example", "Prompts", "RunOptions", "RunResult", "SelfguideError", "Settings", "Store", "Task",
+    "__version__", "load_task", "run",
+]  # fmt: skip
 
 
 def __getattr__(name: str) -> Any:

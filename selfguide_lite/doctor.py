@@ -14,7 +14,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -240,7 +240,7 @@ def _child(*task: str) -> tuple[dict[str, Any], str]:
     return told, "ended" if code == 0 else f"failed with status {code}"
 
 
-def _tell(**facts: Any) -> None:
+def _tell(facts: Mapping[str, Any]) -> None:
     print(json.dumps(facts), flush=True)
 
 
@@ -248,8 +248,10 @@ def _try_llama(model: str | None) -> None:
     import llama_cpp
 
     _tell(
-        system=llama_cpp.llama_print_system_info().decode("utf-8", "replace"),
-        gpu=bool(llama_cpp.llama_supports_gpu_offload()),
+        {
+            "system": llama_cpp.llama_print_system_info().decode("utf-8", "replace"),
+            "gpu": bool(llama_cpp.llama_supports_gpu_offload()),
+        }
     )
     if model is None:
         return
@@ -264,21 +266,22 @@ def _try_llama(model: str | None) -> None:
         weights = found_copy(Path(model)) or Path(model)
         engine = LlamaEngine(Path(model), n_ctx=256, model=Model(weights))
     except SelfguideError as error:
-        _tell(error=str(error))
+        _tell({"error": str(error)})
         return
-    _tell(model=f"{engine.info.architecture}, {engine.info.parameters / 1e6:,.1f}M parameters")
+    _tell({"model": f"{engine.info.architecture}, {engine.info.parameters / 1e6:,.1f}M parameters"})
     prompt = (Message("user", "Say hello."),)
     (completion,) = engine.complete([Request(key="doctor", messages=prompt, max_tokens=4)])
     found = kept(weights, engine._model)
-    _tell(tuning=f"{choose(found)} (measured)" if found else "not measured yet: the first run does that, in seconds")
-    _tell(decoded=completion.prompt_tokens + completion.completion_tokens)
+    unmeasured = "not measured yet: the first run does that, in seconds"
+    _tell({"tuning": f"{choose(found)} (measured)" if found else unmeasured})
+    _tell({"decoded": completion.prompt_tokens + completion.completion_tokens})
 
 
 def _try_torch() -> None:
     import torch
 
     cuda = torch.cuda.get_device_name(0) if torch.cuda.is_available() else ""
-    _tell(torch=str(torch.__version__), cuda=cuda)
+    _tell({"torch": str(torch.__version__), "cuda": cuda})
 
 
 if __name__ == "__main__":

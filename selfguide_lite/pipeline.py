@@ -5,9 +5,9 @@
 Everything lies in one database and, beside it, a folder of the files made on the way (checkpoints, the adapter).
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +15,14 @@ from selfguide_lite import diagnosis
 from selfguide_lite.core.errors import SelfguideError, in_plain_words
 from selfguide_lite.core.lock import exclusive
 from selfguide_lite.core.paths import adapter_path, lora_dir
-from selfguide_lite.core.progress import FunnelRow, Listener, NullListener
+from selfguide_lite.core.progress import FunnelRow
 from selfguide_lite.core.renamed import renamed_notes
 from selfguide_lite.evaluate import Gain, Measurement, measure
 from selfguide_lite.export.adapter import export_adapter
 from selfguide_lite.finetune import TrainOptions, check_installed, train, training_pairs
-from selfguide_lite.llm import model_path, open_engine
-from selfguide_lite.prompts import Prompts
+from selfguide_lite.llm import EngineOptions, model_path, open_engine
 from selfguide_lite.run_context import RunContext
+from selfguide_lite.run_options import RunOptions
 from selfguide_lite.store import Adapter, Store
 from selfguide_lite.synthesis import is_synthesized, synthesize
 from selfguide_lite.task import Task
@@ -70,41 +70,25 @@ class RunResult:
         }
 
 
-def run(
-    task: Task,
-    store_path: Path | str,
-    *,
-    model: Path | str | None = None,
-    server: str | None = None,
-    server_model: str | None = None,
-    settings: Mapping[str, Any] | None = None,
-    prompts: Prompts | None = None,
-    seed: int = 42,
-    listener: Listener | None = None,
-    **engine_options: Any,
-) -> RunResult:
-    """Do the whole job for a task, or what is left of it.
+def run(task: Task, db: Path | str, options: RunOptions | None = None) -> RunResult:
+    """Do the whole job for a task, or what is left of it: write data, finetune, measure the gain over prompting.
 
-    :param store_path: the run's database, made where there is none
-    :param model: GGUF file; None: `$SELFGUIDE_MODEL`, else the default model
-    :param server: base URL of an OpenAI-compatible server that writes the data in the model's place. Without `model`
-        the job ends with the dataset, since only a file can be finetuned
-    :param settings: fields of `Settings` to change for this call, over those of the task
-    :param seed: fixes prompts, samples and the order of training
-    :param engine_options: further arguments of `open_engine`, such as `n_ctx`
+    With a server and no model the job ends with the dataset, since only a file can be finetuned.
+
+    :param db: the run's database, made where there is none; what it holds already is not done again
+    :param options: None: all defaults
     :raises SelfguideError: where something is wrong that the user can mend, in one line
     """
-    listener = listener or NullListener()
-    prompts = prompts or Prompts()
-    db = Path(store_path)
-    model = None if model is None else Path(model)
-    for line in renamed_notes(settings or {}):
+    options = options or RunOptions()
+    db, listener = Path(db), options.listener
+    for line in renamed_notes(options.settings):
         listener.note(line)
-    task = task.model_copy(update={"settings": task.settings.changed(settings or {})})
+    task = options.set_for(task)
     wanted = task.settings.resolve(task.kind)
     # What can be wrong is looked at before anything is made, and before hours of work.
     rows = eval_rows(task) if task.eval is not None else []
-    local = None if server is not None and model is None else model_path(model)
+    engine_options = options.engine
+    local = None if engine_options.server is not None and options.model is None else model_path(options.model)
     with _plainly(), exclusive(db):
         if local is not None:
             try:
@@ -113,12 +97,12 @@ def run(
                 listener.note(f"only the dataset can be made here: {error}")
         with Store.open(db) as store:
             task_id = store.add_task(task)
-            context = RunContext(store, task_id, wanted, prompts, seed, listener)
+            context = RunContext(store, task_id, wanted, options.prompts, options.seed, listener)
             if is_synthesized(store, task_id, wanted):
                 listener.done("generate", f"{len(store.requests_done(task_id))} inputs were in the store")
                 listener.done("annotate", "their answers were in the store")
             else:
-                with open_engine(local, server=server, server_model=server_model, **engine_options) as engine:
+                with open_engine(local, engine_options) as engine:
                     synthesize(context, engine)
             funnel = tuple(store.funnel(task_id))
             listener.funnel(funnel)
@@ -134,24 +118,25 @@ def run(
                 store,
                 task_id,
                 model=local,
-                prompts=prompts,
-                options=TrainOptions.from_settings(wanted, seed=seed),
+                prompts=options.prompts,
+                options=TrainOptions.from_settings(wanted, seed=options.seed),
                 out=lora_dir(db, task.name),
                 listener=listener,
                 apart=True,
             )
             adapter = export_adapter(store, task_id, trained, local, adapter_path(db, task.name), listener)
-            measured = _measured(context, rows, local, adapter, engine_options)
+            # A server only writes the data.
+            measured = _measured(context, rows, local, adapter, replace(engine_options, server=None))
             return RunResult(task.name, db, pairs, funnel, Path(adapter.path), measured)
 
 
 def _measured(
-    context: RunContext, rows: Sequence[EvalRow], model: Path, adapter: Adapter, engine_options: Mapping[str, Any]
+    context: RunContext, rows: Sequence[EvalRow], model: Path, adapter: Adapter, options: EngineOptions
 ) -> Measurement:
     """Compare what was finetuned with prompting; one load of the model serves both. Without rows none is loaded."""
 
     trained = [pair.input for pair in training_pairs(context.store, context.task_id)]
-    with open_engine(model, **engine_options) if rows else nullcontext() as engine:
+    with open_engine(model, options) if rows else nullcontext() as engine:
         return measure(context, engine, rows, adapter, trained)
 
 

@@ -5,10 +5,9 @@ it can start a turn of its own. Templates are rendered in Jinja2's sandbox, with
 """
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import cast
 
 from jinja2 import StrictUndefined, TemplateError
 from jinja2.sandbox import SandboxedEnvironment
@@ -47,7 +46,7 @@ class PromptTemplate:
         """Hash of the template's text, kept with every text it helped to make."""
         return hashlib.sha256(self.source.encode()).hexdigest()
 
-    def render(self, **variables: object) -> tuple[Message, ...]:
+    def render(self, variables: Mapping[str, object]) -> tuple[Message, ...]:
         """Render to chat messages.
 
         :raises SelfguideError: where the template fails or gives no messages
@@ -62,7 +61,7 @@ class PromptTemplate:
             return add
 
         try:
-            self._template.render(**{role: turn(role) for role in _ROLES}, **variables)
+            self._template.render(**variables, **{role: turn(role) for role in _ROLES})
         except TemplateError as error:
             raise SelfguideError(f"{self.path}: {error}") from error
         if not messages:
@@ -110,7 +109,7 @@ class Prompts:
         :param style: name of the input style
         """
         variables = input_style(style).variables(task, tuple(seeds), tuple(pool), label)
-        return self.input_template(task, style).render(**variables)
+        return self.input_template(task, style).render(variables)
 
     def answer(self, task: Task, text: str, style: str = "few-shot") -> tuple[Message, ...]:
         """Messages that ask for the answer to one input in an answer style: `few-shot`, or `bare` without examples."""
@@ -123,5 +122,5 @@ class Prompts:
         """
         shown = task.examples if examples is None else examples
         return self.template("annotate").render(
-            instruction=task.instruction, examples=cast(object, list(shown)), input=text, labels=list(task.labels)
+            {"instruction": task.instruction, "examples": list(shown), "input": text, "labels": list(task.labels)}
         )

@@ -12,7 +12,7 @@ import llama_cpp
 import numpy as np
 import numpy.typing as npt
 
-from selfguide_lite.gguf.random_model import Geometry, Quantization, VocabularyKind, write_random_llama
+from selfguide_lite.gguf.random_model import Geometry, Quantization, RandomWeights, VocabularyKind, write_random_llama
 from selfguide_lite.gguf.reader import GgufFile
 
 SHAPES = {
@@ -34,7 +34,9 @@ def random_llama(
     """Write a random llama, or find it where another test wrote it."""
     path = folder / f"{shape}-{quantization}-{vocabulary}.gguf".replace(" ", "-")
     if not path.exists():
-        write_random_llama(path, SHAPES[shape], quantization=quantization, vocabulary=vocabulary, sharpness=4)
+        write_random_llama(
+            path, SHAPES[shape], RandomWeights(quantization=quantization, sharpness=4), vocabulary=vocabulary
+        )
     return path
 
 

@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 import yaml
 
-from selfguide_lite.gguf.random_model import Geometry, write_random_llama
+from selfguide_lite.gguf.random_model import Geometry, RandomWeights, write_random_llama
 from selfguide_lite.llm import tuning
 from selfguide_lite.llm.llama import Tuning
 from selfguide_lite.llm.native import Model
@@ -79,7 +79,9 @@ def prepare(folder: Path, evaluated: int = 8, **settings: Any) -> Place:
 
 def random_model(path: Path, seed: int = 0) -> Path:
     """Write a small model and keep settings for it as if they had been measured: every process takes the same."""
-    write_random_llama(path, Geometry(64, 2, 4, 2, 128), vocabulary="bpe", quantization="f32", sharpness=4.0, seed=seed)
+    write_random_llama(
+        path, Geometry(64, 2, 4, 2, 128), RandomWeights(quantization="f32", sharpness=4.0, seed=seed), vocabulary="bpe"
+    )
     tuned(path)
     return path
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from data.results.plan import VARIANTS, Planned
-from selfguide_lite import SelfguideError, load_task, run
+from selfguide_lite import RunOptions, SelfguideError, load_task, run
 from selfguide_lite.core.files import atomic_write
 from selfguide_lite.core.hashing import file_sha256
 from selfguide_lite.core.resources import resource
@@ -75,7 +75,8 @@ def record(planned: Planned, folder: Path, kept: Path) -> dict[str, Any]:
     try:
         task = load(planned, folder)
         with listener_for(False, RUN_STAGES) as listener:
-            result = run(task, db, settings=VARIANTS[planned.variant], seed=planned.seed, listener=listener)
+            options = RunOptions(settings=VARIANTS[planned.variant], seed=planned.seed, listener=listener)
+            result = run(task, db, options)
         found = _facts(task, result)
     except SelfguideError as error:
         found = {"error": str(error).replace(str(folder), "").strip(": ")}

@@ -134,7 +134,7 @@ class Documents:
         good = [example.input for example in task.examples]
         if label is None:
             template = self.prompts.template("input-paper-generation")
-            messages = template.render(instruction=made.instruction, good=good, flawed=flawed)
+            messages = template.render({"instruction": made.instruction, "good": good, "flawed": flawed})
         else:
             messages = self.prompts.new_input(
                 task, [ShownInput(text) for text in good], [ShownInput(text) for text in flawed], label, "paper"

@@ -3,7 +3,7 @@
 import json
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -113,60 +113,68 @@ def _annotate(measure: _Measure, heavy: Path, trained: Path) -> dict[str, float]
     ceiling = measure("annotate_ceiling", heavy)
     rate = engine.get("rate", 0.0)
     return _numbers(
-        tokens_per_second=rate,
-        loop=loop.get("rate"),
-        server=server.get("rate"),
-        ceiling=ceiling.get("rate"),
-        vs_loop=_ratio(rate, loop.get("rate")),
-        vs_server=_ratio(rate, server.get("rate")),
-        of_ceiling=_ratio(rate, ceiling.get("rate")),
-        waste=engine.get("waste"),
-        compute_share=engine.get("compute_share"),
+        {
+            "tokens_per_second": rate,
+            "loop": loop.get("rate"),
+            "server": server.get("rate"),
+            "ceiling": ceiling.get("rate"),
+            "vs_loop": _ratio(rate, loop.get("rate")),
+            "vs_server": _ratio(rate, server.get("rate")),
+            "of_ceiling": _ratio(rate, ceiling.get("rate")),
+            "waste": engine.get("waste"),
+            "compute_share": engine.get("compute_share"),
+        }
     )
 
 
 def _tree(measure: _Measure, heavy: Path, trained: Path) -> dict[str, float]:
     found = measure("tree", trained)
     return _numbers(
-        tokens_per_second=found.get("rate"),
-        plain=found.get("plain_rate"),
-        vs_plain=_ratio(found.get("rate"), found.get("plain_rate")),
-        tokens_per_node=found.get("tokens_per_node"),
-        bound=found.get("bound"),
-        same_texts=found.get("same_texts"),
+        {
+            "tokens_per_second": found.get("rate"),
+            "plain": found.get("plain_rate"),
+            "vs_plain": _ratio(found.get("rate"), found.get("plain_rate")),
+            "tokens_per_node": found.get("tokens_per_node"),
+            "bound": found.get("bound"),
+            "same_texts": found.get("same_texts"),
+        }
     )
 
 
 def _score(measure: _Measure, heavy: Path, trained: Path) -> dict[str, float]:
     found = measure("score", trained)
     return _numbers(
-        inputs_per_second=found.get("rate"),
-        sample=found.get("plain_sample_rate"),
-        tree_sample=found.get("sample_rate"),
-        vs_sample=_ratio(found.get("rate"), found.get("plain_sample_rate")),
-        vs_tree_sample=_ratio(found.get("rate"), found.get("sample_rate")),
+        {
+            "inputs_per_second": found.get("rate"),
+            "sample": found.get("plain_sample_rate"),
+            "tree_sample": found.get("sample_rate"),
+            "vs_sample": _ratio(found.get("rate"), found.get("plain_sample_rate")),
+            "vs_tree_sample": _ratio(found.get("rate"), found.get("sample_rate")),
+        }
     )
 
 
 def _generate(measure: _Measure, heavy: Path, trained: Path) -> dict[str, float]:
     loop, engine = measure("generate_loop", trained), measure("generate_engine", trained)
     return _numbers(
-        inputs_per_second=engine.get("rate"),
-        loop=loop.get("rate"),
-        vs_loop=_ratio(engine.get("rate"), loop.get("rate")),
-        bound=_ratio(engine.get("bound"), loop.get("rate")),
+        {
+            "inputs_per_second": engine.get("rate"),
+            "loop": loop.get("rate"),
+            "vs_loop": _ratio(engine.get("rate"), loop.get("rate")),
+            "bound": _ratio(engine.get("bound"), loop.get("rate")),
+        }
     )
 
 
 def _growth(measure: _Measure, heavy: Path, trained: Path) -> dict[str, float]:
     found = measure("growth", heavy)
-    return _numbers(time=found.get("time"), memory=found.get("memory"))
+    return _numbers({"time": found.get("time"), "memory": found.get("memory")})
 
 
 _MEASURES = {"annotate": _annotate, "tree": _tree, "score": _score, "generate": _generate, "growth": _growth}
 
 
-def _numbers(**values: float | None) -> dict[str, float]:
+def _numbers(values: Mapping[str, float | None]) -> dict[str, float]:
     return {name: round(value, 3) for name, value in values.items() if value is not None}
 
 

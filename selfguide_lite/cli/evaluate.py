@@ -1,5 +1,6 @@
 """Is it better: `evaluate` a task by every method, `compare` with more, `search` for settings."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,10 +18,11 @@ from selfguide_lite.cli.common import (
     stoppable,
     tuning_option,
 )
-from selfguide_lite.cli.run_options import RunOptions, how_options
+from selfguide_lite.cli.run_options import JobCommand, job_options
 
 if TYPE_CHECKING:
     from selfguide_lite.evaluate import Measurement
+    from selfguide_lite.run_options import RunOptions
 
 _PATH = click.Path(path_type=Path)
 _FILE = click.Path(path_type=Path, dir_okay=False)
@@ -65,13 +67,13 @@ def evaluate_command(
     from selfguide_lite.experiments.before_after import measured
     from selfguide_lite.prompts import Prompts
     from selfguide_lite.report.progress import listener_for
+    from selfguide_lite.run_options import RunOptions
 
     task = given_task(task_file)
     place = find_db(db, task)
     with stoppable(place), listener_for(quiet or as_json, ("evaluate",)) as listener:
-        found = measured(
-            task, place, model, adapter=adapter, eval_file=eval_file, prompts=Prompts(prompts), listener=listener
-        )
+        options = RunOptions(model=model, prompts=Prompts(prompts), listener=listener)
+        found = measured(task, place, adapter=adapter, eval_file=eval_file, options=options)
     if as_json:
         print_json(_evaluation_json(found))
     else:
@@ -140,14 +142,14 @@ def _show(found: "Measurement", examples: int, db: Path) -> None:
     )
 
 
-@click.command("compare")
+@click.command("compare", cls=JobCommand)
 @_TASK
 @db_option
 @_EVAL
 @click.option("--method", "methods", multiple=True, metavar="NAME", help="Only this one; may be given several times.")
 @click.option("--no-ablations", is_flag=True, help="Only the methods, no SELF-GUIDE without one of its parts.")
 @click.option("--curve", metavar="N,N,...", help="Also SELF-GUIDE with only so many pairs, such as 50,100,200,400.")
-@how_options(server=False)
+@job_options(server=False)
 @json_option
 def compare_command(
     task_file: Path,
@@ -156,7 +158,8 @@ def compare_command(
     methods: tuple[str, ...],
     no_ablations: bool,
     curve: str | None,
-    how: RunOptions,
+    options: "RunOptions",
+    quiet: bool,
     as_json: bool,
 ) -> None:
     """Compare prompting, Self-ICL, few-shot finetuning and SELF-GUIDE, also without each of its parts.
@@ -179,18 +182,14 @@ def compare_command(
     task = given_task(task_file)
     rows = eval_rows(task, eval_file)
     place = find_db(db, task)
-    with stoppable(place), listener_for(how.quiet or as_json) as listener:
+    with stoppable(place), listener_for(quiet or as_json) as listener:
         comparison = compare(
             task,
             place,
-            model=how.model,
             methods=methods or (methods_of(task.kind) if no_ablations else None),
             curve=_numbers(curve, "--curve"),
-            settings=how.settings,
             rows=rows,
-            prompts=how.prompts,
-            seed=how.seed,
-            listener=listener,
+            options=replace(options, listener=listener),
         )
     if as_json:
         print_json(comparison.as_json())
@@ -208,7 +207,7 @@ def _numbers(text: str | None, option: str) -> list[int]:
     return found
 
 
-@click.command("search")
+@click.command("search", cls=JobCommand)
 @click.argument("task_files", metavar="TASK.yaml...", type=_FILE, nargs=-1, required=True)
 @click.option("--folder", type=_PATH, default=Path("search"), show_default=True, help="For the databases and adapters.")
 @click.option("-o", "--output", type=_FILE, help="Settings file to write.  [default: settings.yaml in the folder]")
@@ -223,7 +222,7 @@ def _numbers(text: str | None, option: str) -> list[int]:
     show_default=True,
     help="Share of the evaluation rows that chooses; the others score what was chosen.",
 )
-@how_options(server=False)
+@job_options(server=False)
 @json_option
 def search_command(
     task_files: tuple[Path, ...],
@@ -234,7 +233,8 @@ def search_command(
     epochs: tuple[float, ...],
     no_filters: bool,
     validation: float,
-    how: RunOptions,
+    options: "RunOptions",
+    quiet: bool,
     as_json: bool,
 ) -> None:
     """Find one setting for all tasks: the one whose worst gain over the best prompting is the largest.
@@ -254,18 +254,14 @@ def search_command(
     tasks = [given_task(path) for path in task_files]
     candidates = grid(tasks, temperatures or TEMPERATURES, epochs or EPOCHS, FILTERS[:1] if no_filters else FILTERS)
     target = output or folder / "settings.yaml"
-    with stoppable(folder / "trainings.db"), listener_for(how.quiet or as_json) as listener:
+    with stoppable(folder / "trainings.db"), listener_for(quiet or as_json) as listener:
         found = search(
             tasks,
             folder,
-            model=how.model,
             candidates=candidates,
             budget=budget,
             validation=validation,
-            settings=how.settings,
-            prompts=how.prompts,
-            seed=how.seed,
-            listener=listener,
+            options=replace(options, listener=listener),
         )
     write_settings(found, target)
     if as_json:

@@ -1,5 +1,6 @@
 """The main job, and its first two stages one by one."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,19 +15,20 @@ from selfguide_lite.cli.common import (
     stoppable,
     task_option,
 )
-from selfguide_lite.cli.run_options import RunOptions, how_options
+from selfguide_lite.cli.run_options import JobCommand, job_options
 
 if TYPE_CHECKING:
     from selfguide_lite.pipeline import RunResult
+    from selfguide_lite.run_options import RunOptions
     from selfguide_lite.task import Task
 
 _TASK = click.argument("task_file", metavar="TASK.yaml", type=click.Path(path_type=Path, dir_okay=False))
 
 
-@click.command("run")
+@click.command("run", cls=JobCommand)
 @_TASK
 @db_option
-@how_options()
+@job_options()
 @click.option(
     "--dry-run", "only_plan", is_flag=True, help="Show every prompt and what a run would cost; write nothing."
 )
@@ -41,7 +43,15 @@ _TASK = click.argument("task_file", metavar="TASK.yaml", type=click.Path(path_ty
     metavar="N",
 )
 @json_option
-def run_command(task_file: Path, db: Path | None, how: RunOptions, only_plan: bool, times: int, as_json: bool) -> None:
+def run_command(
+    task_file: Path,
+    db: Path | None,
+    options: "RunOptions",
+    quiet: bool,
+    only_plan: bool,
+    times: int,
+    as_json: bool,
+) -> None:
     """The whole job: write data for a task, finetune on it, measure the gain over the best prompting.
 
     Everything goes into one database as it is made. A run that was stopped goes on where it stopped when the same
@@ -61,64 +71,45 @@ def run_command(task_file: Path, db: Path | None, how: RunOptions, only_plan: bo
 
     task = given_task(task_file)
     if only_plan:
-        _show_plan(how.set_for(task), how, as_json)
+        _show_plan(options.set_for(task), options, as_json)
         return
     place = find_db(db, task)
     if times > 1:
-        if how.server is not None:
+        if options.engine.server is not None:
             raise click.UsageError("--rounds needs a model file, since every round is written by another model")
-        _run_rounds(task, place, times, how, as_json)
+        _run_rounds(task, place, times, options, quiet=quiet, as_json=as_json)
         return
-    with stoppable(place), listener_for(how.quiet, RUN_STAGES if task.eval else RUN_STAGES[:-1]) as listener:
-        result = run(
-            task,
-            place,
-            model=how.model,
-            server=how.server,
-            server_model=how.server_model,
-            settings=how.settings,
-            prompts=how.prompts,
-            seed=how.seed,
-            listener=listener,
-        )
-    if not how.quiet:
+    with stoppable(place), listener_for(quiet, RUN_STAGES if task.eval else RUN_STAGES[:-1]) as listener:
+        result = run(task, place, replace(options, listener=listener))
+    if not quiet:
         click.echo(_summary(result, task_file), err=as_json)
     if as_json:
         print_json(result.as_json())
 
 
-def _run_rounds(task: "Task", db: Path, times: int, how: RunOptions, as_json: bool) -> None:
+def _run_rounds(task: "Task", db: Path, times: int, options: "RunOptions", *, quiet: bool, as_json: bool) -> None:
     """Run several rounds and print what each gained."""
     from selfguide_lite.experiments.iterations import run_rounds
     from selfguide_lite.experiments.tables import rounds_text
     from selfguide_lite.report.progress import RUN_STAGES, listener_for
 
-    with stoppable(db), listener_for(how.quiet, RUN_STAGES) as listener:
-        done = run_rounds(
-            task,
-            db,
-            times,
-            model=how.model,
-            settings=how.settings,
-            prompts=how.prompts,
-            seed=how.seed,
-            listener=listener,
-        )
-    if not how.quiet:
+    with stoppable(db), listener_for(quiet, RUN_STAGES) as listener:
+        done = run_rounds(task, db, times, options=replace(options, listener=listener))
+    if not quiet:
         click.echo(rounds_text(done), err=as_json)
     if as_json:
         print_json(done.as_json())
 
 
-def _show_plan(task: "Task", how: RunOptions, as_json: bool) -> None:
+def _show_plan(task: "Task", options: "RunOptions", as_json: bool) -> None:
     """Print what a run would ask and cost."""
     from selfguide_lite.dry_run import dry_run
     from selfguide_lite.llm import open_engine
     from selfguide_lite.task.eval_rows import eval_rows
 
     rows = len(eval_rows(task)) if task.eval is not None else 0
-    with open_engine(how.model, server=how.server, server_model=how.server_model) as engine:
-        plan = dry_run(task, task.settings, engine, how.prompts, seed=how.seed, eval_rows=rows)
+    with open_engine(options.model, options.engine) as engine:
+        plan = dry_run(task, task.settings, engine, options.prompts, seed=options.seed, eval_rows=rows)
     if as_json:
         print_json(plan.as_json())
         return
@@ -144,11 +135,11 @@ def _summary(result: "RunResult", task_file: Path) -> str:
     return "\n".join(lines)
 
 
-@click.command("generate")
+@click.command("generate", cls=JobCommand)
 @_TASK
 @db_option
-@how_options()
-def generate_command(task_file: Path, db: Path | None, how: RunOptions) -> None:
+@job_options()
+def generate_command(task_file: Path, db: Path | None, options: "RunOptions", quiet: bool) -> None:
     """Write new inputs for a task, in rounds; the first stage of `run`.
 
     More rounds than before add to what is there.
@@ -166,24 +157,24 @@ def generate_command(task_file: Path, db: Path | None, how: RunOptions) -> None:
     from selfguide_lite.store import Store
     from selfguide_lite.synthesis import generate
 
-    task = how.set_for(given_task(task_file))
+    task = options.set_for(given_task(task_file))
     place = find_db(db, task)
-    if how.server is None:
-        model_path(how.model)  # where there is none, that is said before anything is made
+    if options.engine.server is None:
+        model_path(options.model)  # where there is none, that is said before anything is made
     with stoppable(place), exclusive(place), Store.open(place) as store:
         task_id = store.add_task(task)
         with (
-            listener_for(how.quiet, ("generate",)) as listener,
-            open_engine(how.model, server=how.server, server_model=how.server_model) as engine,
+            listener_for(quiet, ("generate",)) as listener,
+            open_engine(options.model, options.engine) as engine,
         ):
-            generate(RunContext(store, task_id, task.settings, how.prompts, how.seed, listener), engine)
+            generate(RunContext(store, task_id, task.settings, options.prompts, options.seed, listener), engine)
 
 
-@click.command("annotate")
+@click.command("annotate", cls=JobCommand)
 @db_option
 @task_option
-@how_options()
-def annotate_command(db: Path | None, task_name: str | None, how: RunOptions) -> None:
+@job_options()
+def annotate_command(db: Path | None, task_name: str | None, options: "RunOptions", quiet: bool) -> None:
     """Answer the inputs that passed the filters; the second stage of `run`.
 
     \b
@@ -201,10 +192,10 @@ def annotate_command(db: Path | None, task_name: str | None, how: RunOptions) ->
     place = find_db(db)
     with stoppable(place), exclusive(place), Store.open(place, create=False) as store:
         task_id = store.only_task_id(task_name)
-        task = how.set_for(store.task(task_id))
+        task = options.set_for(store.task(task_id))
         store.add_task(task)
         with (
-            listener_for(how.quiet, ("annotate",)) as listener,
-            open_engine(how.model, server=how.server, server_model=how.server_model) as engine,
+            listener_for(quiet, ("annotate",)) as listener,
+            open_engine(options.model, options.engine) as engine,
         ):
-            annotate(RunContext(store, task_id, task.settings, how.prompts, how.seed, listener), engine)
+            annotate(RunContext(store, task_id, task.settings, options.prompts, options.seed, listener), engine)

@@ -1,10 +1,9 @@
-"""How a stage is to be done: the options for it that several commands share, and what they come to."""
+"""The options that say how a job is done, which several commands share, and the `RunOptions` that they come to."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from functools import wraps
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
 
 from selfguide_lite.cli.common import (
     engine_options,
@@ -18,61 +17,49 @@ from selfguide_lite.cli.common import (
 )
 
 if TYPE_CHECKING:
-    from selfguide_lite.prompts import Prompts
-    from selfguide_lite.task import Task
+    from selfguide_lite.run_options import RunOptions
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 
-@dataclass(frozen=True, slots=True)
-class RunOptions:
-    """What the shared options say.
+class JobCommand(click.Command):
+    """A command whose function takes what `job_options` adds together, as `options: RunOptions`."""
 
-    :param settings: fields of `Settings` that were given, over those of the task
+    def invoke(self, ctx: click.Context) -> Any:
+        """Put the parsed options of the job together and call the command's function."""
+        ctx.params["options"] = _run_options(ctx.params)
+        return super().invoke(ctx)
+
+
+def _run_options(given: dict[str, Any]) -> "RunOptions":
+    """Take the options of a job out of a command's parameters.
+
+    :raises SelfguideError: where the settings file or the folder of prompts is wrong
     """
+    from selfguide_lite.llm import EngineOptions
+    from selfguide_lite.prompts import Prompts
+    from selfguide_lite.run_options import RunOptions
 
-    model: Path | None
-    server: str | None
-    server_model: str | None
-    settings: dict[str, Any]
-    prompts: "Prompts"
-    seed: int
-    quiet: bool
-
-    def set_for(self, task: "Task") -> "Task":
-        """Return a task with the given settings over its own."""
-        return task.model_copy(update={"settings": task.settings.changed(self.settings)})
+    return RunOptions(
+        model=given.pop("model"),
+        settings=given_settings(given.pop("settings_file"), given.pop("assignments")),
+        prompts=Prompts(given.pop("prompts")),
+        seed=given.pop("seed"),
+        engine=EngineOptions(server=given.pop("server", None), server_model=given.pop("server_model", None)),
+    )
 
 
-def how_options(*, server: bool = True) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Add the options for model, settings, prompts, seed and quiet, passed together as `how`.
+def job_options(*, server: bool = True) -> Callable[[Command], Command]:
+    """Add the options for model, settings, prompts and seed to a `JobCommand`, and `--quiet`.
 
     :param server: whether a server may take the model's place
     """
 
-    def add(command: Callable[..., None]) -> Callable[..., None]:
-        @wraps(command)
-        def wrapped(
-            *,
-            model: Path | None,
-            settings_file: Path | None,
-            assignments: tuple[str, ...],
-            prompts: Path | None,
-            seed: int,
-            quiet: bool,
-            server: str | None = None,
-            server_model: str | None = None,
-            **others: Any,
-        ) -> None:
-            from selfguide_lite.prompts import Prompts
-
-            settings = given_settings(settings_file, assignments)
-            command(how=RunOptions(model, server, server_model, settings, Prompts(prompts), seed, quiet), **others)
-
+    def add(command: Command) -> Command:
         # Applied from the last to the first, as decorators are: help lists them in the order given here.
         engine = (engine_options,) if server else (model_option, tuning_option)
         for option in reversed((*engine, settings_options, prompts_option, seed_option, quiet_option)):
-            wrapped = option(wrapped)
-        return wrapped
+            command = option(command)
+        return command
 
     return add

@@ -214,7 +214,7 @@ def _prompt(store: "Store", found: "Life") -> list[tuple[str, str]]:
     variables: dict[str, Any] = {}
     for style in ("paper", "chat-turns"):  # the template says itself which of their variables it needs
         variables |= input_style(style).variables(task, seeds, pool, found.label)
-    messages = template.render(**variables)
+    messages = template.render(variables)
     return [(message.role, message.content) for message in messages]
 
 

@@ -2,9 +2,10 @@
 
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from io import TextIOWrapper
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import click
 
@@ -27,6 +28,7 @@ from selfguide_lite.cli.renamed import TrainCommand
 from selfguide_lite.core.errors import SelfguideError
 
 if TYPE_CHECKING:
+    from selfguide_lite.finetune.options import Bits
     from selfguide_lite.store import Store
 
 _PATH = click.Path(path_type=Path)
@@ -129,10 +131,9 @@ def train_command(
         task_id = store.only_task_id(task_name)
         task = store.task(task_id)
         settings = task.settings.changed(given).resolve(task.kind)
-        options = TrainOptions.from_settings(
-            settings,
-            seed=seed,
-            bits=int(bits) if bits else None,
+        options = replace(
+            TrainOptions.from_settings(settings, seed=seed),
+            bits=cast("Bits | None", int(bits) if bits else None),
             gradient_checkpointing=gradient_checkpointing,
             save_steps=save_steps,
             target_modules=modules,
@@ -267,7 +268,7 @@ def predict_command(
       cat inputs.txt | selfguide predict -d people.db --json -
     """
     from selfguide_lite.core.text import neutral
-    from selfguide_lite.llm import open_engine
+    from selfguide_lite.llm import EngineOptions, open_engine
     from selfguide_lite.predict import choose_way, predict
     from selfguide_lite.prompts import Prompts
     from selfguide_lite.store import Store
@@ -283,7 +284,7 @@ def predict_command(
         way = choose_way(store, task_id, templates, method, given, model)
         adapter = _adapter(store, task_id, given) if way.finetuned else None
         base = _base_of(store, task_id, model, adapter)
-    engine = open_engine(base, adapter=adapter, tune=False)
+    engine = open_engine(base, EngineOptions(tune=False), adapter=adapter)
     if not no_adapter:
         click.echo(way.why, err=True)  # once nothing is wrong: a refusal is one line
     many = text == "-"

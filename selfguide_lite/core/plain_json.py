@@ -11,12 +11,12 @@ from typing import Any
 _OBEYED = re.compile("[\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff]")
 
 
-def plain_json(value: Any, **options: Any) -> str:
+def plain_json(value: Any, *, allow_nan: bool = True) -> str:
     """Return a value as JSON that any terminal, file and program can take; it reads back the very same.
 
-    :param options: further ones of `json.dumps`
+    :raises ValueError: where a number is not finite and `allow_nan` is off
     """
-    return escaped(json.dumps(value, ensure_ascii=False, **options))
+    return escaped(json.dumps(value, ensure_ascii=False, allow_nan=allow_nan))
 
 
 def escaped(text: str) -> str:

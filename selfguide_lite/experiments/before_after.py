@@ -5,28 +5,23 @@ from pathlib import Path
 
 from selfguide_lite.core.errors import SelfguideError
 from selfguide_lite.core.lock import exclusive
-from selfguide_lite.core.progress import Listener
 from selfguide_lite.evaluate.battery import Measurement, measure
 from selfguide_lite.experiments.context import ExperimentContext
-from selfguide_lite.prompts import Prompts
 from selfguide_lite.run_context import RunContext
+from selfguide_lite.run_options import RunOptions
 from selfguide_lite.store import Adapter, Store
 from selfguide_lite.store.verdicts import seed_of
 from selfguide_lite.task import Task
 from selfguide_lite.task.eval_rows import eval_rows
 
-_SEED = 42
-
 
 def measured(
     task: Task,
     db: Path,
-    model: Path | None = None,
     *,
     adapter: Path | None = None,
     eval_file: Path | None = None,
-    prompts: Prompts | None = None,
-    listener: Listener | None = None,
+    options: RunOptions | None = None,
 ) -> Measurement:
     """Evaluate the plain model by every way of prompting and, where there is one, the adapter.
 
@@ -38,7 +33,7 @@ def measured(
     from selfguide_lite.gguf.adapter import check_adapter
 
     rows = eval_rows(task, eval_file)
-    tools = ExperimentContext.of(model, None, prompts, _SEED, listener, {})
+    tools = ExperimentContext.of(options)
     if adapter is not None:
         if not adapter.is_file():
             raise SelfguideError(f"{adapter}: no such adapter file; `selfguide run` or `selfguide export` makes one")
@@ -56,7 +51,7 @@ def measured(
         # The halves are the run's own, so that the verdict is too.
         seed = seed_of(store, known.id) if known is not None else None
         context = RunContext(
-            store, task_id, task.settings, tools.prompts, _SEED if seed is None else seed, tools.listener
+            store, task_id, task.settings, tools.prompts, tools.seed if seed is None else seed, tools.listener
         )
         return measure(context, engine, rows, _at(known, place))
 

@@ -15,7 +15,6 @@ from typing import Any
 from selfguide_lite.core.errors import SelfguideError
 from selfguide_lite.core.lock import exclusive
 from selfguide_lite.core.paths import adapter_path, files_dir, lora_dir
-from selfguide_lite.core.progress import Listener
 from selfguide_lite.core.settings import Settings
 from selfguide_lite.evaluate.asked import Asked
 from selfguide_lite.evaluate.battery import Battery, Finetuned, keep_verdict
@@ -48,6 +47,7 @@ from selfguide_lite.methods.names import (
 )
 from selfguide_lite.prompts import Prompts
 from selfguide_lite.run_context import RunContext
+from selfguide_lite.run_options import RunOptions
 from selfguide_lite.store import FILTER_SETTINGS, Adapter, Pair, Store
 from selfguide_lite.store.copies import unanswered_copy
 from selfguide_lite.store.overlay import SettingsOverlay
@@ -84,31 +84,23 @@ def compare(
     task: Task,
     db: Path,
     *,
-    model: Path | None = None,
     methods: Iterable[str] | None = None,
     curve: Sequence[int] = (),
-    settings: Mapping[str, Any] | None = None,
     rows: Sequence[EvalRow] | None = None,
-    prompts: Prompts | None = None,
-    seed: int = 42,
-    listener: Listener | None = None,
-    **engine_options: Any,
+    options: RunOptions | None = None,
 ) -> Comparison:
     """Measure methods on a task's evaluation set.
 
     :param db: the run's database; what `run` made is used, what is missing is made
-    :param model: GGUF file; None: `$SELFGUIDE_MODEL`, else the default model
     :param methods: names from `methods_for`; all ways of prompting are always among them. None: all
     :param curve: SELF-GUIDE with only so many of its pairs, for each of these numbers
-    :param settings: fields of `Settings` to change, over those of the task
     :param rows: evaluation rows; None: those of the task
-    :param seed: fixes generations, samples, training and which pairs a smaller dataset has
-    :param engine_options: further arguments of `open_engine`, such as `n_ctx`
+    :param options: its seed also fixes which pairs a smaller dataset has
     :raises SelfguideError: where something is wrong that the user can mend, in one line
     """
     wanted = _wanted(task, methods, curve)
     rows = list(rows) if rows is not None else eval_rows(task)
-    tools = ExperimentContext.of(model, settings, prompts, seed, listener, engine_options)
+    tools = ExperimentContext.of(options)
     with exclusive(db), Store.open(db) as store:
         return _Job(store, db, task, tools).run(wanted, curve, rows)
 

@@ -10,13 +10,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
-from selfguide_lite.core.progress import Listener, NullListener
+from selfguide_lite.core.progress import Listener
 from selfguide_lite.core.renamed import renamed_notes, with_current_names
 from selfguide_lite.core.settings import Settings
 from selfguide_lite.experiments.methods import Chosen
-from selfguide_lite.llm.base import Engine
+from selfguide_lite.llm import Engine, EngineOptions, model_path, open_engine
 from selfguide_lite.prompts import Prompts
 from selfguide_lite.run_context import RunContext
+from selfguide_lite.run_options import RunOptions
 from selfguide_lite.store import Pair, Store
 from selfguide_lite.task import Task
 
@@ -33,7 +34,7 @@ class ExperimentContext:
 
     :param changes: fields of `Settings` to change, over those of a task
     :param seed: fixes generations, samples and training
-    :param engine_options: further arguments of `open_engine`, such as `n_ctx`
+    :param engine: how the model is opened
     """
 
     model: Path
@@ -41,42 +42,24 @@ class ExperimentContext:
     prompts: Prompts
     seed: int
     listener: Listener
-    engine_options: Mapping[str, Any]
+    engine: EngineOptions
 
     @classmethod
-    def of(
-        cls,
-        model: Path | None,
-        settings: Mapping[str, Any] | None,
-        prompts: Prompts | None,
-        seed: int,
-        listener: Listener | None,
-        engine_options: Mapping[str, Any],
-    ) -> Self:
+    def of(cls, options: RunOptions | None) -> Self:
         """Fill in what was left open.
 
-        :param model: None: `$SELFGUIDE_MODEL`, else the default model
         :raises SelfguideError: where there is no such model
         """
-        from selfguide_lite.llm import model_path
-
-        listener = listener or NullListener()
-        for line in renamed_notes(settings or {}):
-            listener.note(line)
-        return cls(
-            model_path(model),
-            with_current_names(settings or {}),
-            prompts or Prompts(),
-            seed,
-            listener,
-            engine_options,
-        )
+        given = options or RunOptions()
+        model = model_path(given.model)
+        for line in renamed_notes(given.settings):
+            given.listener.note(line)
+        settings = with_current_names(given.settings)
+        return cls(model, settings, given.prompts, given.seed, given.listener, given.engine)
 
     def opened(self, model: Path | None = None) -> Any:
         """Open the model's engine, or another model's in the same way, as a context."""
-        from selfguide_lite.llm import open_engine
-
-        return open_engine(model or self.model, **self.engine_options)
+        return open_engine(model or self.model, self.engine)
 
     def set_for(self, task: Task, changes: Mapping[str, Any] | None = None) -> Task:
         """Return a task with the job's settings over its own, and further ones over these."""

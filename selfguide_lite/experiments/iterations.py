@@ -5,20 +5,19 @@ is finetuned like any other. The evaluation set is split; its validation rows de
 """
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from selfguide_lite.core.errors import SelfguideError
 from selfguide_lite.core.paths import files_dir
-from selfguide_lite.core.progress import Listener
 from selfguide_lite.evaluate.battery import Battery, Finetuned, keep_verdict
 from selfguide_lite.evaluate.evaluation import Evaluation, clean_rows
 from selfguide_lite.evaluate.statistics import Gain
 from selfguide_lite.evaluate.verdict import Verdict, best_of, judge
 from selfguide_lite.experiments.context import ExperimentContext
 from selfguide_lite.methods.names import FINETUNED, AnswerForm, named, usual_form
-from selfguide_lite.prompts import Prompts
+from selfguide_lite.run_options import RunOptions
 from selfguide_lite.store import Store
 from selfguide_lite.task import Task
 from selfguide_lite.task.eval_rows import EvalRow, eval_rows, split_rows
@@ -87,27 +86,24 @@ def run_rounds(
     db: Path,
     rounds: int,
     *,
-    model: Path | None = None,
     validation: float = 0.2,
-    settings: Mapping[str, Any] | None = None,
-    prompts: Prompts | None = None,
-    seed: int = 42,
-    listener: Listener | None = None,
-    **engine_options: Any,
+    options: RunOptions | None = None,
 ) -> Rounds:
     """Run SELF-GUIDE up to so many times, each from the model that the last one made.
 
     :param db: the first round's database; those of the others lie among its files
     :param rounds: at most, 1 or more
     :param validation: share of the evaluation rows that decides when to stop
-    :param settings: fields of `Settings` to change, over those of the task
+    :param options: each round has a seed of its own, counted up from the given one
     :raises SelfguideError: where the task has no evaluation set, or a round cannot be done
     """
     from selfguide_lite.gguf.merge import merge
     from selfguide_lite.pipeline import run
 
-    chosen, rest = split_rows(eval_rows(task), validation, seed)
-    tools = ExperimentContext.of(model, settings, prompts, seed, listener, engine_options)
+    options = options or RunOptions()
+    chosen, rest = split_rows(eval_rows(task), validation, options.seed)
+    tools = ExperimentContext.of(options)
+    job = _Job(task, tools)
     unscored = task.model_copy(update={"eval": None})
 
     done: list[Iteration] = []
@@ -117,10 +113,8 @@ def run_rounds(
     for number in range(1, rounds + 1):
         place = db if number == 1 else files_dir(db) / f"round-{number}.db"
         try:
-            result = run(
-                unscored, place, model=current, settings=tools.changes, prompts=tools.prompts, seed=seed + number - 1,
-                listener=tools.listener, **engine_options,
-            )  # fmt: skip
+            this_round = replace(options, model=current, settings=tools.changes, seed=options.seed + number - 1)
+            result = run(unscored, place, this_round)
         except SelfguideError as error:
             if best is None:
                 raise
@@ -128,8 +122,9 @@ def run_rounds(
             break
         assert result.adapter is not None  # a run with a local model has one
         usual = usual_form(task.kind)
-        score = _finetuned(tools, place, task, current, result.adapter, chosen, (usual,))[named(FINETUNED, usual)]
-        rise = score.gain_over(last or _best_prompting(tools, db, task, chosen))
+        made = _Finetune(place, current, result.adapter)
+        score = job.finetuned(made, chosen, (usual,))[named(FINETUNED, usual)]
+        rise = score.gain_over(last or job.best_prompting(db, chosen))
         this = Iteration(number, place, current, result.adapter, result.pairs, rise)
         done.append(this)
         tools.listener.note(f"round {number}: validation score {score.mean:.3f}, {100 * rise.gain:+.1f} points")
@@ -145,9 +140,9 @@ def run_rounds(
             rest = clean_rows(store, store.only_task_id(task.name), rest)[0]
     if not rest:
         raise SelfguideError(f"task {task.name!r}: every evaluation row is among the generated inputs")
-    prompting = _prompting(tools, db, task, rest)
-    finetuned = _finetuned(tools, best.db, task, best.model, best.adapter, rest)
-    verdict = judge(prompting, finetuned, task.kind, seed)
+    prompting = job.prompting(db, rest)
+    finetuned = job.finetuned(_Finetune(best.db, best.model, best.adapter), rest)
+    verdict = judge(prompting, finetuned, task.kind, options.seed)
     evaluations = {**prompting, **finetuned}
     with Store.open(best.db) as store:
         task_id = store.only_task_id(task.name)
@@ -157,28 +152,37 @@ def run_rounds(
     return Rounds(task.name, tuple(done), best, verdict, {name: one.mean for name, one in evaluations.items()})
 
 
-def _prompting(tools: ExperimentContext, db: Path, task: Task, rows: list[EvalRow]) -> dict[str, Evaluation]:
-    with Store.open(db) as store, tools.opened() as engine:
-        task_id = store.only_task_id(task.name)
-        return Battery(tools.of_task(store, task_id, task.settings), engine, rows).prompting()
+@dataclass(frozen=True, slots=True)
+class _Finetune:
+    """A round's model with its adapter, and the database that they are of."""
+
+    db: Path
+    model: Path
+    adapter: Path
 
 
-def _best_prompting(tools: ExperimentContext, db: Path, task: Task, rows: list[EvalRow]) -> Evaluation:
-    done = _prompting(tools, db, task, rows)
-    return done[best_of({name: one.scores for name, one in done.items()})]
+@dataclass(frozen=True, slots=True)
+class _Job:
+    """What all rounds have in common."""
 
+    task: Task
+    tools: ExperimentContext
 
-def _finetuned(
-    tools: ExperimentContext,
-    db: Path,
-    task: Task,
-    model: Path,
-    adapter: Path,
-    rows: list[EvalRow],
-    only: tuple[AnswerForm, ...] | None = None,
-) -> dict[str, Evaluation]:
-    with Store.open(db) as store, tools.opened(model) as engine:
-        context = tools.of_task(store, store.only_task_id(task.name), tools.set_for(task).settings)
-        known = store.latest_adapter(context.task_id)
-        tuned = Finetuned.of(context, adapter, known.id if known else None)
-        return Battery(context, engine, rows).finetuned(tuned, only)
+    def prompting(self, db: Path, rows: list[EvalRow]) -> dict[str, Evaluation]:
+        with Store.open(db) as store, self.tools.opened() as engine:
+            task_id = store.only_task_id(self.task.name)
+            return Battery(self.tools.of_task(store, task_id, self.task.settings), engine, rows).prompting()
+
+    def best_prompting(self, db: Path, rows: list[EvalRow]) -> Evaluation:
+        done = self.prompting(db, rows)
+        return done[best_of({name: one.scores for name, one in done.items()})]
+
+    def finetuned(
+        self, made: _Finetune, rows: list[EvalRow], only: tuple[AnswerForm, ...] | None = None
+    ) -> dict[str, Evaluation]:
+        with Store.open(made.db) as store, self.tools.opened(made.model) as engine:
+            settings = self.tools.set_for(self.task).settings
+            context = self.tools.of_task(store, store.only_task_id(self.task.name), settings)
+            known = store.latest_adapter(context.task_id)
+            tuned = Finetuned.of(context, made.adapter, known.id if known else None)
+            return Battery(context, engine, rows).finetuned(tuned, only)

@@ -18,7 +18,6 @@ from selfguide_lite.core.errors import SelfguideError
 from selfguide_lite.core.files import atomic_write
 from selfguide_lite.core.lock import exclusive
 from selfguide_lite.core.paths import slug
-from selfguide_lite.core.progress import Listener
 from selfguide_lite.core.settings import Settings
 from selfguide_lite.evaluate.battery import Battery, Finetuned
 from selfguide_lite.evaluate.evaluation import Evaluation
@@ -26,7 +25,7 @@ from selfguide_lite.evaluate.statistics import Gain
 from selfguide_lite.evaluate.verdict import best_of, crossed_gain
 from selfguide_lite.experiments.context import ExperimentContext, pairs_key
 from selfguide_lite.methods.names import FINETUNED, named, usual_form
-from selfguide_lite.prompts import Prompts
+from selfguide_lite.run_options import RunOptions
 from selfguide_lite.store import Pair, Store
 from selfguide_lite.store.overlay import SettingsOverlay
 from selfguide_lite.task import Task
@@ -190,15 +189,10 @@ def search(
     tasks: Sequence[Task],
     folder: Path,
     *,
-    model: Path | None = None,
     candidates: Sequence[Candidate] | None = None,
     budget: int | None = None,
     validation: float = 0.1,
-    settings: Mapping[str, Any] | None = None,
-    prompts: Prompts | None = None,
-    seed: int = 42,
-    listener: Listener | None = None,
-    **engine_options: Any,
+    options: RunOptions | None = None,
 ) -> Found:
     """Try settings on tasks and choose one for all of them.
 
@@ -206,8 +200,7 @@ def search(
     :param candidates: None: the whole grid
     :param budget: try only so many of them, the first and others at random
     :param validation: share of each task's evaluation rows that chooses; the rest scores what was chosen
-    :param settings: fields of `Settings` that all candidates have in common
-    :param engine_options: further arguments of `open_engine`, such as `n_ctx`
+    :param options: its settings are those that all candidates have in common
     :raises SelfguideError: where a task has no evaluation set, or every candidate failed
     """
     if not tasks:
@@ -215,8 +208,9 @@ def search(
     if len({slug(task.name) for task in tasks}) < len(tasks):
         raise SelfguideError("two of the tasks have the same name; give each its own")
     everything = list(candidates or grid(tasks))
+    tools = ExperimentContext.of(options)
+    job, seed = _Search(folder, tools), tools.seed
     split = {task.name: split_rows(eval_rows(task), validation, seed) for task in tasks}
-    job = _Search(folder, ExperimentContext.of(model, settings, prompts, seed, listener, engine_options))
     folder.mkdir(parents=True, exist_ok=True)
     with exclusive(folder / "search.db"):
         trials = []

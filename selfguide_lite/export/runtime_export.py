@@ -6,6 +6,7 @@ Both carry the instruction and the examples, so that what a user gives is the ba
 import re
 import secrets
 import shlex
+from dataclasses import dataclass
 from pathlib import Path
 
 from selfguide_lite.core.files import atomic_write
@@ -20,6 +21,23 @@ from selfguide_lite.task import Task
 _MAX_TOKENS = 500
 
 
+@dataclass(frozen=True, slots=True)
+class _Exported:
+    """What both files are about.
+
+    :param base: the GGUF that the data came from
+    :param made: the adapter, or the merged model
+    :param adapter: which of the two it is
+    :param context: tokens of prompt and answer
+    """
+
+    base: Path
+    made: Path
+    adapter: bool
+    context: int
+    max_tokens: int
+
+
 def write_handover(
     task: Task, prompts: Prompts, base: Path, made: Path, *, adapter: bool, max_tokens: int = _MAX_TOKENS
 ) -> list[Path]:
@@ -31,6 +49,7 @@ def write_handover(
     """
     with GgufFile(base) as gguf:
         context = min(int(gguf.get("context_length", 4096)), 4096)
+    exported = _Exported(base.resolve(), made, adapter, context, max_tokens)
     model = Model(base, vocab_only=True)
     try:
         chat = ChatFormat.of(model)
@@ -41,38 +60,40 @@ def write_handover(
             Message(message.role, neutral(message.content, keep_lines=True)) for message in prompts.annotate(task, mark)
         )
         before, after = neutral(chat.written(messages).removeprefix(bos), keep_lines=True).split(mark)
-        modelfile = _modelfile(chat, bos, messages, mark, context, max_tokens)
+        modelfile = _modelfile(exported, chat, bos, messages, mark)
     finally:
         model.close()
-    weights = f"FROM {base.resolve()}\nADAPTER ./{made.name}\n" if adapter else f"FROM ./{made.name}\n"
     paths = [made.with_suffix(".Modelfile"), made.with_suffix(".sh")]
     with atomic_write(paths[0]) as part:
-        part.write_text(f"# ollama create {_name(task)} -f {paths[0].name}\n{weights}{modelfile}", encoding="utf-8")
+        part.write_text(f"# ollama create {_name(task)} -f {paths[0].name}\n{modelfile}", encoding="utf-8")
     with atomic_write(paths[1]) as part:
-        part.write_text(_script(base, made, adapter, before, after, context, max_tokens, paths[1]), encoding="utf-8")
+        part.write_text(_script(exported, before, after, paths[1].name), encoding="utf-8")
         part.chmod(0o755)
     return paths
 
 
-def _script(
-    base: Path, made: Path, adapter: bool, before: str, after: str, context: int, max_tokens: int, path: Path
-) -> str:
-    weights = f'-m {shlex.quote(str(base.resolve()))} --lora "$here"/' if adapter else '-m "$here"/'
+def _script(exported: _Exported, before: str, after: str, name: str) -> str:
+    """The shell script of a name.
+
+    :param before: the prompt up to the input, `after` what follows it
+    """
+    base, made = shlex.quote(str(exported.base)), shlex.quote(exported.made.name)
+    weights = f'-m {base} --lora "$here"/' if exported.adapter else '-m "$here"/'
     return (
         "#!/bin/sh\n"
-        f"# Answers one input with llama.cpp's own program:  sh {shlex.quote(path.name)} 'THE INPUT'\n"
+        f"# Answers one input with llama.cpp's own program:  sh {shlex.quote(name)} 'THE INPUT'\n"
         'here=$(dirname -- "$0")\n'
         f"before={shlex.quote(before)}\n"
         f"after={shlex.quote(after)}\n"
-        f"exec llama-completion {weights}{shlex.quote(made.name)} --ctx-size {context} --predict {max_tokens} \\\n"
+        f"exec llama-completion {weights}{made} --ctx-size {exported.context} --predict {exported.max_tokens} \\\n"
         '  --temp 0 --no-conversation --no-display-prompt --no-escape --prompt "$before$1$after"\n'
     )
 
 
-def _modelfile(
-    chat: ChatFormat, bos: str, messages: tuple[Message, ...], mark: str, context: int, max_tokens: int
-) -> str:
-    """Everything below FROM: the chat format as Ollama writes templates, the examples as turns, greedy sampling."""
+def _modelfile(exported: _Exported, chat: ChatFormat, bos: str, messages: tuple[Message, ...], mark: str) -> str:
+    """The weights, the chat format as Ollama writes templates, the examples as turns, greedy sampling."""
+    made = f"./{exported.made.name}"
+    weights = [f"FROM {exported.base}", f"ADAPTER {made}"] if exported.adapter else [f"FROM {made}"]
     turns = [Message("user", f"{mark}0"), Message("assistant", f"{mark}1"), Message("user", f"{mark}2")]
     written = neutral(chat.written(turns).removeprefix(bos), keep_lines=True)
     first, answer, following, ask = re.split("|".join(re.escape(turn.content) for turn in turns), written)
@@ -83,8 +104,8 @@ def _modelfile(
         f"{{{{- else }}}}{_go(following)}{{{{ .Content }}}}"
         "{{- end }}{{- end }}" + _go(ask)
     )
-    lines = [f'TEMPLATE """{template}"""', "PARAMETER temperature 0"]
-    lines += [f"PARAMETER num_ctx {context}", f"PARAMETER num_predict {max_tokens}"]
+    lines = [*weights, f'TEMPLATE """{template}"""', "PARAMETER temperature 0"]
+    lines += [f"PARAMETER num_ctx {exported.context}", f"PARAMETER num_predict {exported.max_tokens}"]
     lines += [
         f'PARAMETER stop "{chat.vocabulary.text(token)}"'
         for token in sorted(chat.vocabulary.end_tokens)

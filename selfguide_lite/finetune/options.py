@@ -48,11 +48,8 @@ class TrainOptions:
     seed: int = 42
 
     @classmethod
-    def from_settings(cls, settings: Settings, *, seed: int = 42, **more: Any) -> "TrainOptions":
-        """Return the options that a run's settings ask for.
-
-        :param more: options that are no settings, such as `bits` or `save_steps`
-        """
+    def from_settings(cls, settings: Settings, *, seed: int = 42) -> "TrainOptions":
+        """Return the options that a run's settings ask for; what is no setting, such as `bits`, has its default."""
         return cls(
             epochs=settings.epochs,
             min_steps=settings.min_steps,
@@ -68,7 +65,6 @@ class TrainOptions:
             alpha=settings.lora_alpha,
             dropout=settings.lora_dropout,
             seed=seed,
-            **more,
         )
 
     def as_dict(self) -> dict[str, Any]:

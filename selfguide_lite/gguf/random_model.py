@@ -56,6 +56,19 @@ GEOMETRIES = {
 
 
 @dataclass(frozen=True, slots=True)
+class RandomWeights:
+    """How the weights are drawn and kept.
+
+    :param quantization: of all matrices; norms are always 32-bit
+    :param sharpness: factor on the logits; 1 gives nearly even distributions, 8 decided ones
+    """
+
+    quantization: Quantization = "q4_0"
+    sharpness: float = 1.0
+    seed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class _Vocabulary:
     model: str
     tokens: list[str]
@@ -69,23 +82,22 @@ class _Vocabulary:
 def write_random_llama(
     path: Path,
     geometry: Geometry | str = "tiny",
+    weights: RandomWeights | None = None,
     *,
-    quantization: Quantization = "q4_0",
     vocabulary: VocabularyKind = "spm",
-    seed: int = 0,
-    sharpness: float = 1.0,
     chat_template: str | None = None,
 ) -> Path:
     """Write a llama of random weights as GGUF.
 
     :param path: the file to write; it appears when it is complete
     :param geometry: a name of `GEOMETRIES`, or one's own
-    :param quantization: of all matrices; norms are always 32-bit
+    :param weights: None: 4-bit ones, with nearly even distributions
     :param vocabulary: `spm`: 32,000 SentencePiece-style tokens like Vicuna's; `bpe`: byte-level, about 400 tokens
-    :param sharpness: factor on the logits; 1 gives nearly even distributions, 8 decided ones
     :param chat_template: Jinja2 source to put into the file
     :return: `path`
     """
+    weights = weights or RandomWeights()
+    quantization = weights.quantization
     shape = GEOMETRIES[geometry] if isinstance(geometry, str) else geometry
     words = _sentencepiece() if vocabulary == "spm" else _byte_level()
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -93,7 +105,7 @@ def write_random_llama(
     try:
         writer = gguf.GGUFWriter(draft, "llama")
         _describe(writer, shape, words, quantization, chat_template, path.stem)
-        plan = list(_tensors(shape, len(words.tokens), sharpness))
+        plan = list(_tensors(shape, len(words.tokens), weights.sharpness))
         kind = _KINDS[quantization]
         for name, dims, _ in plan:
             own = gguf.GGMLQuantizationType.F32 if len(dims) == 1 else kind
@@ -107,7 +119,7 @@ def write_random_llama(
         writer.write_header_to_file()
         writer.write_kv_data_to_file()
         writer.write_ti_data_to_file()
-        rng = np.random.Generator(np.random.SFC64(seed))
+        rng = np.random.Generator(np.random.SFC64(weights.seed))
         for _, dims, scale in plan:
             _write_tensor(writer, rng, dims, scale, quantization)
         writer.close()

@@ -135,7 +135,7 @@ def _around(tokens: list[str], bos: str | None, eos: str | None) -> _JSON | None
     }
 
 
-def _bpe(vocabulary: dict[str, int], merges: list[tuple[str, str]], **more: Any) -> _JSON:
+def _bpe(vocabulary: dict[str, int], merges: list[tuple[str, str]], more: _JSON) -> _JSON:
     return {
         "type": "BPE",
         "dropout": None,
@@ -177,7 +177,7 @@ def _sentencepiece(gguf: GgufFile, tokens: list[str]) -> _JSON:
         "normalizer": {"type": "Sequence", "normalizers": normalizers},
         "pre_tokenizer": None,
         "decoder": {"type": "Sequence", "decoders": decoders},
-        "model": _bpe(vocabulary, pairs, unk_token=unknown, fuse_unk=True, byte_fallback=True),
+        "model": _bpe(vocabulary, pairs, {"unk_token": unknown, "fuse_unk": True, "byte_fallback": True}),
     }
 
 
@@ -198,7 +198,7 @@ def _byte_pairs(gguf: GgufFile, tokens: list[str]) -> _JSON:
         "model": _bpe(
             vocabulary,
             [(merge[0], merge[1]) for merge in merges if len(merge) == 2],
-            ignore_merges=name in _WHOLE_WORDS_FIRST,
+            {"ignore_merges": name in _WHOLE_WORDS_FIRST},
         ),
     }
 

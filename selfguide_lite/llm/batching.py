@@ -8,6 +8,7 @@ finds no room is put off and computed again later.
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -21,17 +22,31 @@ WINDOW = 32  # requests read ahead, to find what they have in common
 _OWN = 32  # prompt tokens of its own for each sample from which on a request counts as bringing many
 
 
+@dataclass(frozen=True, slots=True)
+class BatchOptions:
+    """How much is computed in one step.
+
+    :param n_ctx: tokens of one sequence at most
+    :param parallel: branches that go on in one step
+    :param parallel_own: the same where a request brings many tokens that no other has: each branch's cells are looked
+        at by the queries of all others, so that fewer at once are faster
+    :param chunk: prompt tokens in one step at most
+    :param tree: let equal samples share a branch; without it the texts are the same and cost more
+    """
+
+    n_ctx: int
+    parallel: int
+    parallel_own: int
+    chunk: int
+    tree: bool
+
+
 class Batcher:
     """Runs requests to their end.
 
     :param cache: the context's sequences
     :param tokenize: a request's prompt as token ids
-    :param n_ctx: tokens of one sequence at most
-    :param parallel: branches that go on in one step
-    :param chunk: prompt tokens in one step at most
-    :param parallel_own: the same where a request brings many tokens that no other has: each branch's cells are looked
-        at by the queries of all others, so that fewer at once are faster
-    :param tree: let equal samples share a branch; without it the texts are the same and cost more
+    :param stats: what is done is added to these
     :param stopped: asked before every step; once it says so the run ends
     """
 
@@ -40,20 +55,15 @@ class Batcher:
         cache: Cache,
         vocabulary: Vocabulary,
         tokenize: Callable[[Request], Tokens],
-        *,
-        n_ctx: int,
-        parallel: int,
-        parallel_own: int,
-        chunk: int,
-        tree: bool,
+        options: BatchOptions,
         stats: Stats,
         stopped: Callable[[], bool] = lambda: False,
     ):
         self._cache, self._context = cache, cache.context
-        self._parallel_own, self._stopped = min(parallel, parallel_own), stopped
         self._vocabulary, self._tokenize = vocabulary, tokenize
-        self._n_ctx, self._parallel, self._chunk, self._tree = n_ctx, parallel, chunk, tree
-        self._stats = stats
+        self._n_ctx, self._parallel, self._chunk = options.n_ctx, options.parallel, options.chunk
+        self._parallel_own, self._tree = min(options.parallel, options.parallel_own), options.tree
+        self._stats, self._stopped = stats, stopped
         self._waiting: deque[Job] = deque()
         self._put_off: deque[Branch] = deque()
         self._live: list[Branch] = []  # in the order they should end

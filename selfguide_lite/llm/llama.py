@@ -16,7 +16,7 @@ from selfguide_lite.core.machine import cores
 from selfguide_lite.core.messages import Message
 from selfguide_lite.core.model_info import ModelInfo
 from selfguide_lite.llm.base import Completion, Request, ScoreRequest, Scores
-from selfguide_lite.llm.batching import Batcher
+from selfguide_lite.llm.batching import Batcher, BatchOptions
 from selfguide_lite.llm.branches import Stats
 from selfguide_lite.llm.chat import ChatFormat
 from selfguide_lite.llm.kv import Cache
@@ -102,7 +102,6 @@ class LlamaEngine:
         *,
         n_ctx: int | None = None,
         adapter: Path | None = None,
-        adapter_scale: float = 1.0,
         tuning: Tuning | None = None,
         cells: int | None = None,
         model: Model | None = None,
@@ -125,7 +124,7 @@ class LlamaEngine:
             parameters=self._model.parameters,
         )
         if adapter is not None:
-            self.set_adapter(adapter, adapter_scale)
+            self.set_adapter(adapter)
 
     def _open_workers(self, room: int) -> list[_Worker]:
         """Open the contexts with caches of `room` tokens, or of fewer where a graphics card has not the memory."""
@@ -163,13 +162,9 @@ class LlamaEngine:
                 worker.cache,
                 self._model.vocabulary,
                 lambda request: self._prompt(request.messages),
-                n_ctx=self.n_ctx,
-                parallel=tuning.parallel,
-                parallel_own=tuning.parallel_own,
-                chunk=tuning.chunk,
-                tree=tuning.tree,
-                stats=worker.stats,
-                stopped=stopped,
+                BatchOptions(self.n_ctx, tuning.parallel, tuning.parallel_own, tuning.chunk, tuning.tree),
+                worker.stats,
+                stopped,
             )
             return batcher.run(given)
 

@@ -6,7 +6,7 @@ What is measured is what synthesis does: sequences that share a prefix and go on
 import hashlib
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any
@@ -35,9 +35,8 @@ def open_tuned(
     *,
     n_ctx: int | None = None,
     adapter: Path | None = None,
-    adapter_scale: float = 1.0,
     measure: bool = True,
-    overrides: dict[str, Any] | None = None,
+    overrides: Mapping[str, Any] | None = None,
 ) -> LlamaEngine:
     """Open a model with the settings that were measured for it on this machine; measure them where none are kept.
 
@@ -61,7 +60,7 @@ def open_tuned(
                 keep(used, model, found)
         tuning = choose(found) if found else unmeasured(model)
         tuning = replace(tuning, **{"gpu_layers": layers, **overrides})
-        return LlamaEngine(path, n_ctx=n_ctx, adapter=adapter, adapter_scale=adapter_scale, tuning=tuning, model=model)
+        return LlamaEngine(path, n_ctx=n_ctx, adapter=adapter, tuning=tuning, model=model)
     except BaseException:
         model.close()
         raise

@@ -2,7 +2,7 @@
 
 import html
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -55,10 +55,16 @@ def label_text(text: str, longest: int = 40) -> str:
     return html.escape(shown if len(shown) <= longest else shown[: longest - 1] + "…")
 
 
-def _figure(go: Any, traces: Sequence[Any], x: str, y: str, height: int, **layout: Any) -> str:
+def _figure(go: Any, traces: Sequence[Any], titles: tuple[str, str], height: int, layout: Mapping[str, Any]) -> str:
+    """Return a figure as JSON.
+
+    :param titles: of the x axis and the y axis
+    :param height: in pixels
+    :param layout: what differs from the layout that all figures have
+    """
     axis = {"automargin": True, "zeroline": False}
-    x_axis = {**axis, "title": {"text": x}, **layout.pop("xaxis", {})}
-    y_axis = {**axis, "title": {"text": y}, **layout.pop("yaxis", {})}
+    x_axis = {**axis, "title": {"text": titles[0]}, **layout.get("xaxis", {})}
+    y_axis = {**axis, "title": {"text": titles[1]}, **layout.get("yaxis", {})}
     base: dict[str, Any] = {
         "height": height,
         "margin": {"l": 10, "r": 10, "t": 10, "b": 10},
@@ -66,12 +72,13 @@ def _figure(go: Any, traces: Sequence[Any], x: str, y: str, height: int, **layou
         "plot_bgcolor": "rgba(0,0,0,0)",
         "legend": {"orientation": "h", "traceorder": "normal", "y": 1.02, "yanchor": "bottom", "x": 0},
         "bargap": 0.25,
+        "template": None,
+        **layout,
         "xaxis": x_axis,
         "yaxis": y_axis,
-        "template": None,
     }
     # NaN would be no JSON, and angle brackets could end the script element that holds this.
-    text = json.dumps(json.loads(go.Figure(list(traces), {**base, **layout}).to_json()), allow_nan=False)
+    text = json.dumps(json.loads(go.Figure(list(traces), base).to_json()), allow_nan=False)
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 
 
@@ -105,11 +112,9 @@ def _scores(go: Any, facts: Facts) -> Chart | None:
         _figure(
             go,
             [bars],
-            f"{latest[-1].metric}, %",
-            "",
+            (f"{latest[-1].metric}, %", ""),
             90 + 45 * len(latest),
-            xaxis={"range": [0, 102]},
-            yaxis={"autorange": "reversed"},
+            {"xaxis": {"range": [0, 102]}, "yaxis": {"autorange": "reversed"}},
         ),
         ("method", "metric", "examples", "mean", "95 % interval", *(["macro-F1"] if facts.macro_f1 else [])),
         tuple(
@@ -169,12 +174,9 @@ def _funnel(go: Any, facts: Facts) -> Chart | None:
         _figure(
             go,
             traces,
-            "share of the stage, %",
-            "",
+            ("share of the stage, %", ""),
             110 + 45 * len(stages),
-            barmode="stack",
-            xaxis={"range": [0, 100]},
-            yaxis={"autorange": "reversed"},
+            {"barmode": "stack", "xaxis": {"range": [0, 100]}, "yaxis": {"autorange": "reversed"}},
         ),
         ("stage", "reason", "texts", "share"),
         tuple((row.stage, row.reason, f"{row.n:,}", _percent(row.n / totals[row.stage])) for row in ordered),
@@ -234,14 +236,15 @@ def _lengths(go: Any, lengths: Lengths) -> Chart | None:
         _figure(
             go,
             traces,
-            "characters",
-            "texts",
+            ("characters", "texts"),
             320,
-            barmode="stack",
-            shapes=shapes,
-            xaxis={"range": [0, reach]},
-            yaxis={"rangemode": "tozero"},
-            bargap=0.05,
+            {
+                "barmode": "stack",
+                "shapes": shapes,
+                "xaxis": {"range": [0, reach]},
+                "yaxis": {"rangemode": "tozero"},
+                "bargap": 0.05,
+            },
         ),
         ("texts", "number", "shortest", "median", "longest"),
         tuple(rows),
@@ -269,12 +272,13 @@ def _votes(go: Any, facts: Facts) -> Chart | None:
         _figure(
             go,
             [trace],
-            "share of the votes, %",
-            "inputs",
+            ("share of the votes, %", "inputs"),
             300,
-            xaxis={"range": [0, 102]},
-            bargap=0.05,
-            shapes=[{"type": "line", "x0": x, "x1": x, "y0": 0, "y1": 1, "yref": "paper", "line": line}],
+            {
+                "xaxis": {"range": [0, 102]},
+                "bargap": 0.05,
+                "shapes": [{"type": "line", "x0": x, "x1": x, "y0": 0, "y1": 1, "yref": "paper", "line": line}],
+            },
         ),
         ("share of the votes", "inputs"),
         tuple((f"{low} to {low + 20} %", f"{n:,}") for low, n in zip(range(0, 100, 20), counts, strict=True)),
@@ -298,7 +302,7 @@ def _labels(go: Any, facts: Facts) -> Chart | None:
         "Balance of the labels",
         f"Pairs in the dataset: {told}. A label is asked for while inputs are written; the answer decides, "
         "and where agreement is asked for, inputs with another answer are dropped.",
-        _figure(go, traces, "", "inputs", 320, barmode="group", xaxis={"type": "category"}),
+        _figure(go, traces, ("", "inputs"), 320, {"barmode": "group", "xaxis": {"type": "category"}}),
         ("label", "asked for", "answered", "in the dataset"),
         tuple(
             (name, f"{a:,}", f"{v:,}", f"{d:,}")
@@ -325,7 +329,7 @@ def _loss(go: Any, facts: Facts) -> Chart | None:
         "Loss of the finetune",
         f"Mean cross-entropy of the answers' tokens over {len(steps):,} steps: from {steps[0].loss:.3f} to "
         f"{steps[-1].loss:.3f}.",
-        _figure(go, [trace], "step", "loss", 300, yaxis={"rangemode": "tozero"}),
+        _figure(go, [trace], ("step", "loss"), 300, {"yaxis": {"rangemode": "tozero"}}),
         ("step", "epoch", "loss", "learning rate", "tokens per second"),
         tuple(
             (str(s.step), f"{s.epoch:.2f}", f"{s.loss:.4f}", f"{s.learning_rate:.2e}", f"{s.tokens_per_second:,.0f}")

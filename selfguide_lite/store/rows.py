@@ -86,15 +86,6 @@ class LabelledInput(PoolInput):
 
 
 @dataclass(frozen=True, slots=True)
-class LabelShares:
-    """A kept input with the share that the model gave each label, as it was scored."""
-
-    id: int
-    text: str
-    shares: dict[str, float]
-
-
-@dataclass(frozen=True, slots=True)
 class Agreement:
     """A row of the view `agreement`: do the labels that were asked for and those answered go together?
 

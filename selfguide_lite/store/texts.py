@@ -5,7 +5,7 @@ import sqlite3
 from collections.abc import Iterable
 from pathlib import Path
 
-from selfguide_lite.store.rows import LabelledInput, LabelScore, LabelShares, NewInput, NewOutput, PoolInput
+from selfguide_lite.store.rows import LabelledInput, LabelScore, NewInput, NewOutput, PoolInput
 from selfguide_lite.store.similar import sketch
 from selfguide_lite.store.stored_values import clean, finite
 from selfguide_lite.store.tasks import TaskStore
@@ -179,19 +179,6 @@ class TextStore(TaskStore):
             LabelledInput(input_id, text, round_, label, answer, None if agrees is None else bool(agrees))
             for input_id, text, round_, label, answer, agrees in rows
         ]
-
-    def kept_label_shares(self, task_id: int) -> list[LabelShares]:
-        """Return the kept inputs whose labels were scored, with the raw share of each label."""
-        rows = self._rows(
-            "SELECT i.id, i.text, o.label, sum(o.weight) FROM input_verdict AS v JOIN input AS i ON i.id = v.id"
-            " JOIN output AS o ON o.input_id = i.id AND o.method = 'score' AND o.label IS NOT NULL"
-            " WHERE v.task_id = ? AND v.reason IS NULL GROUP BY i.id, o.label ORDER BY i.round, i.prompt, i.id",
-            task_id,
-        )
-        found: dict[int, LabelShares] = {}
-        for input_id, text, label, share in rows:
-            found.setdefault(input_id, LabelShares(input_id, text, {})).shares[label] = share
-        return list(found.values())
 
     def unpaired_inputs(self, task_id: int) -> list[PoolInput]:
         """Return the kept inputs that are not in the dataset, in the order of round and prompt."""

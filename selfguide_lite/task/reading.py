@@ -34,12 +34,13 @@ class Problem:
         return f"line {self.line}, column {self.column}: {self.field or 'task'}: {self.message}"
 
 
-def load_task(path: Path, note: Callable[[str], None] | None = None) -> Task:
+def load_task(path: Path | str, note: Callable[[str], None] | None = None) -> Task:
     """Read and check a task file.
 
     :param note: is given a line for each setting under an old name; None: a `FutureWarning` says it
     :raises SelfguideError: naming the file, the line and the field
     """
+    path = Path(path)
     task, places, problems = read_task(path)
     if task is None:
         more = f" (and {len(problems) - 1} more, see `selfguide check {path}`)" if len(problems) > 1 else ""

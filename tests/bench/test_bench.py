@@ -10,7 +10,7 @@ from click.testing import CliRunner
 from selfguide_lite.bench import contenders, workloads
 from selfguide_lite.cli import main
 from selfguide_lite.core.resources import resource
-from selfguide_lite.gguf.random_model import write_random_llama
+from selfguide_lite.gguf.random_model import RandomWeights, write_random_llama
 from selfguide_lite.llm import tuning
 from selfguide_lite.llm.llama import Tuning
 from selfguide_lite.llm.native import Model
@@ -25,7 +25,7 @@ def path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     sizes = {"INPUTS": 4, "SAMPLES": 4, "LENGTH": 6, "PREFIX": 40, "OWN": 12}
     for name, value in sizes.items():
         monkeypatch.setattr(workloads, name, value)
-    file = write_random_llama(tmp_path / "model.gguf", SMALL, vocabulary="bpe", sharpness=5)
+    file = write_random_llama(tmp_path / "model.gguf", SMALL, RandomWeights(sharpness=5), vocabulary="bpe")
     model = Model(file)
     ways = [Tuning(workers=2, threads=1, parallel=8), Tuning(threads=1, parallel=50)]
     tuning.keep(file, model, [tuning.Measured(way, 1000.0, 400.0, 10.0 - n) for n, way in enumerate(ways)])

@@ -6,10 +6,9 @@ from pathlib import Path
 import pytest
 from needs import needs
 
-from selfguide_lite import Store, Task, run
+from selfguide_lite import RunOptions, Store, Task, run
 from selfguide_lite.cli import main
-from selfguide_lite.core.progress import NullListener
-from selfguide_lite.gguf.random_model import write_random_llama
+from selfguide_lite.gguf.random_model import RandomWeights, write_random_llama
 from selfguide_lite.task import Example, last_label
 
 needs("torch", "finetuning needs the extra `train`")
@@ -52,7 +51,9 @@ ARABIC = Task.model_validate(
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_random_llama(tmp_path_factory.mktemp("model") / "random.gguf", vocabulary="bpe", sharpness=3.0)
+    return write_random_llama(
+        tmp_path_factory.mktemp("model") / "random.gguf", weights=RandomWeights(sharpness=3.0), vocabulary="bpe"
+    )
 
 
 @pytest.mark.parametrize("task", [CHINESE, ARABIC], ids=["chinese", "arabic"])
@@ -60,7 +61,7 @@ def test_a_task_in_another_script_goes_through_everything(task: Task, model: Pat
     rows = [{"input": example.input + "！", "output": example.output} for example in task.examples]
     (tmp_path / "eval.jsonl").write_text("\n".join(json.dumps(row, ensure_ascii=False) for row in rows), "utf-8")
     task = task.model_copy(update={"eval": tmp_path / "eval.jsonl"})
-    result = run(task, tmp_path / "run.db", model=model, listener=NullListener())
+    result = run(task, tmp_path / "run.db", RunOptions(model=model))
     assert result.pairs > 0 and result.adapter is not None and result.adapter.is_file()
     assert result.gain is None and result.verdict.startswith("Not measured: 3 evaluation rows")
     with Store.open(tmp_path / "run.db", read_only=True) as store:
@@ -91,7 +92,7 @@ def test_documented_api(model: Path, tmp_path: Path) -> None:
         labels=("glad", "sad"),
         examples=(Example(input="Ann sang.", output="glad"), Example(input="Bob lost his new hat.", output="sad")),
     )
-    result = run(task, tmp_path / "mood.db", model=model, settings=QUICK)
+    result = run(task, tmp_path / "mood.db", RunOptions(model=model, settings=QUICK))
     with Store.open(tmp_path / "mood.db") as store:
         pairs = store.pairs(store.only_task_id("mood"))
         funnel = store.funnel(store.only_task_id("mood"))

@@ -15,7 +15,7 @@ from selfguide_lite.core.resources import resource
 from selfguide_lite.core.settings import Settings
 from selfguide_lite.evaluate import Measurement, measure
 from selfguide_lite.evaluate.answering import score_labels
-from selfguide_lite.llm import open_engine
+from selfguide_lite.llm import EngineOptions, open_engine
 from selfguide_lite.methods.asking import answer_prompt
 from selfguide_lite.methods.calibration import calibrated, likeliest, wanted_shares
 from selfguide_lite.predict import Way, choose_way, predict
@@ -67,7 +67,7 @@ class Watched:
 
 @pytest.fixture(scope="module")
 def plain():
-    engine = open_engine(MODEL, tune=False, threads=1)
+    engine = open_engine(MODEL, EngineOptions(tune=False, tuning={"threads": 1}))
     yield engine
     engine.close()
 

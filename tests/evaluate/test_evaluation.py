@@ -18,11 +18,12 @@ from selfguide_lite.experiments.comparison import compare, methods_for
 from selfguide_lite.experiments.iterations import run_rounds
 from selfguide_lite.experiments.methods import Chosen, LeaveOneOut, icl_examples, in_turn, seed_pairs
 from selfguide_lite.experiments.search import Candidate, grid, within_budget
-from selfguide_lite.gguf.random_model import Geometry, write_random_llama
-from selfguide_lite.llm import open_engine
+from selfguide_lite.gguf.random_model import Geometry, RandomWeights, write_random_llama
+from selfguide_lite.llm import EngineOptions, open_engine
 from selfguide_lite.methods.asking import answer_prompt
 from selfguide_lite.prompts import Prompts
 from selfguide_lite.run_context import RunContext
+from selfguide_lite.run_options import RunOptions
 from selfguide_lite.store import NewInput, NewOutput, Pair, Prediction, Store
 from selfguide_lite.store.overlay import SettingsOverlay
 from selfguide_lite.task import Example, Task, load_task
@@ -53,12 +54,14 @@ ROWS = [EvalRow(f"It is number {number}.", ("good" if number % 3 else "bad",)) f
 @pytest.fixture(scope="module")
 def model(tmp_path_factory):
     path = tmp_path_factory.mktemp("model") / "random.gguf"
-    return write_random_llama(path, Geometry(32, 1, 2, 2, 64, 1024), vocabulary="bpe", quantization="q8_0")
+    return write_random_llama(
+        path, Geometry(32, 1, 2, 2, 64, 1024), RandomWeights(quantization="q8_0"), vocabulary="bpe"
+    )
 
 
 @pytest.fixture(scope="module")
 def engine(model):
-    engine = open_engine(model, tune=False, threads=1)
+    engine = open_engine(model, EngineOptions(tune=False, tuning={"threads": 1}))
     yield engine
     engine.close()
 
@@ -346,7 +349,7 @@ def test_rounds_stop_when_the_validation_score_does_not_rise(tmp_path, model):
     with Store.open(tmp_path / "run-files" / "round-2.db") as store:
         filled(store)
     task = load_task(written_task(tmp_path))
-    result = run_rounds(task, db, 3, model=model, validation=0.5)
+    result = run_rounds(task, db, 3, validation=0.5, options=RunOptions(model=model))
     assert len(result.rounds) >= 2 or result.best.number == 1
     assert [one.number for one in result.rounds] == list(range(1, len(result.rounds) + 1))
     assert result.rounds[0].model == model and result.rounds[1].model == tmp_path / "run-files" / "round-1.gguf"

@@ -13,7 +13,7 @@ from selfguide_lite.core.settings import Settings
 from selfguide_lite.finetune.memory import Shape, check_memory, training_memory
 from selfguide_lite.finetune.options import TrainOptions, rate_for
 from selfguide_lite.finetune.rows import make_rows, padded
-from selfguide_lite.llm import open_engine
+from selfguide_lite.llm import EngineOptions, open_engine
 from selfguide_lite.llm.chat import ChatFormat
 from selfguide_lite.llm.native import Model
 from selfguide_lite.prompts import Prompts
@@ -35,7 +35,7 @@ def model(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 
 def test_prompt_is_the_one_of_inference_and_the_rest_is_the_answer(model: Model) -> None:
     rows = make_rows(PAIRS, TASK, Prompts(), ChatFormat.of(model), 2048)
-    engine = open_engine(model.path, tune=False)
+    engine = open_engine(model.path, EngineOptions(tune=False))
     for pair, row in zip(PAIRS, rows.rows, strict=True):
         asked = engine.prompt_tokens(Prompts().annotate(TASK, pair.input))  # type: ignore[attr-defined]
         assert list(row.ids[: row.answer_start]) == asked

@@ -10,7 +10,7 @@ from selfguide_lite.gguf.adapter import write_adapter
 from selfguide_lite.gguf.merge import merge
 from selfguide_lite.gguf.random_model import Quantization
 from selfguide_lite.gguf.to_hf import hf_folder
-from selfguide_lite.llm import Message, Request, open_engine
+from selfguide_lite.llm import EngineOptions, Message, Request, open_engine
 
 needs("peft")
 
@@ -57,7 +57,7 @@ def test_merged_and_adapter_say_the_same(folder: Path) -> None:
     requests = [Request(str(n), (Message("user", f"say {n}"),), max_tokens=12) for n in range(6)]
     said = []
     for model, extra in ((base, adapter), (merged, None), (base, None)):
-        engine = open_engine(model, adapter=extra, tune=False, n_ctx=512)
+        engine = open_engine(model, EngineOptions(tune=False, n_ctx=512), adapter=extra)
         said.append({done.key: done.text for done in engine.complete(requests)})
         engine.close()
     assert said[0] == said[1]

@@ -16,8 +16,8 @@ from scipy.stats import chisquare
 from selfguide_lite.core.errors import SelfguideError
 from selfguide_lite.core.messages import Message
 from selfguide_lite.gguf.adapter import write_adapter
-from selfguide_lite.gguf.random_model import VocabularyKind, write_random_llama
-from selfguide_lite.llm import llama, model_path, open_engine
+from selfguide_lite.gguf.random_model import RandomWeights, VocabularyKind, write_random_llama
+from selfguide_lite.llm import EngineOptions, llama, model_path, open_engine
 from selfguide_lite.llm.base import Completion, Request
 from selfguide_lite.llm.batching import _whole
 from selfguide_lite.llm.llama import LlamaEngine, Tuning
@@ -31,7 +31,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> dict[VocabularyKind, Path
     kinds: tuple[VocabularyKind, ...] = ("spm", "bpe")
     return {
         kind: write_random_llama(
-            folder / f"{kind}.gguf", SMALL, quantization="f32", vocabulary=kind, sharpness=5, seed=3
+            folder / f"{kind}.gguf", SMALL, RandomWeights(quantization="f32", sharpness=5, seed=3), vocabulary=kind
         )
         for kind in kinds
     }
@@ -281,13 +281,13 @@ def test_a_cache_that_finds_no_memory_is_smaller(
 def test_opening(files: dict[VocabularyKind, Path], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("SELFGUIDE_MODEL", str(files["bpe"]))
     assert model_path() == files["bpe"]
-    opened = open_engine(tune=False, parallel=4)
+    opened = open_engine(options=EngineOptions(tune=False, tuning={"parallel": 4}))
     assert opened.info.sha256 and opened.info.parameters > 0 and opened.n_ctx == 512
     opened.close()
     monkeypatch.setenv("SELFGUIDE_MODEL", str(tmp_path / "gone.gguf"))
     with pytest.raises(SelfguideError, match="SELFGUIDE_MODEL"):
         open_engine()
     with pytest.raises(SelfguideError, match="unknown engine setting"):
-        open_engine(files["bpe"], tune=False, wings=2)
+        open_engine(files["bpe"], EngineOptions(tune=False, tuning={"wings": 2}))
     with pytest.raises(SelfguideError, match="server"):
-        open_engine(server="not a url")
+        open_engine(options=EngineOptions(server="not a url"))

@@ -9,7 +9,7 @@ import pytest
 from asking import next_logprobs
 
 from selfguide_lite.core.messages import Message
-from selfguide_lite.gguf.random_model import Geometry, VocabularyKind, write_random_llama
+from selfguide_lite.gguf.random_model import Geometry, RandomWeights, VocabularyKind, write_random_llama
 from selfguide_lite.llm.base import Request, ScoreRequest
 from selfguide_lite.llm.llama import LlamaEngine, Tuning
 
@@ -21,7 +21,7 @@ def engine(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     kind: VocabularyKind = request.param
     shape = Geometry(64, 2, 4, 2, 128, context=512)
     path = tmp_path_factory.mktemp("models") / f"{kind}.gguf"
-    write_random_llama(path, shape, quantization="f32", vocabulary=kind, sharpness=3, seed=11)
+    write_random_llama(path, shape, RandomWeights(quantization="f32", sharpness=3, seed=11), vocabulary=kind)
     with LlamaEngine(path, tuning=Tuning(parallel=8, batch=256, chunk=128)) as opened:
         yield opened
 
@@ -107,13 +107,10 @@ def test_what_does_not_fit_fails_alone(engine: LlamaEngine) -> None:
 
 def test_shares_agree_with_sampling(tmp_path: Path) -> None:
     """With a small vocabulary of labels the most frequent sampled texts have the shares that scoring gives."""
+    # with this seed it often ends after a token, and by the end token that scoring counts
+    weights = RandomWeights(quantization="f32", sharpness=4, seed=10)
     path = write_random_llama(
-        tmp_path / "sharp.gguf",
-        Geometry(32, 1, 2, 1, 64, context=256),
-        quantization="f32",
-        vocabulary="bpe",
-        sharpness=4,
-        seed=10,  # with this one it often ends after a token, and by the end token that scoring counts
+        tmp_path / "sharp.gguf", Geometry(32, 1, 2, 1, 64, context=256), weights, vocabulary="bpe"
     )
     count = 3000
     with LlamaEngine(path, tuning=Tuning(parallel=64)) as opened:

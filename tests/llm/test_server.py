@@ -18,8 +18,8 @@ from needs import needs
 
 from selfguide_lite.core.errors import SelfguideError
 from selfguide_lite.core.messages import Message
-from selfguide_lite.gguf.random_model import Geometry, write_random_llama
-from selfguide_lite.llm import open_engine
+from selfguide_lite.gguf.random_model import Geometry, RandomWeights, write_random_llama
+from selfguide_lite.llm import EngineOptions, open_engine
 from selfguide_lite.llm.base import Completion, Request, ScoreRequest
 from selfguide_lite.llm.server import ServerEngine, ServerOptions
 
@@ -58,7 +58,9 @@ def start(model: Path) -> tuple["subprocess.Popen[bytes]", str]:
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("server") / "model.gguf"
-    return write_random_llama(path, Geometry(32, 1, 2, 1, 64, context=256), vocabulary="bpe", sharpness=4)
+    return write_random_llama(
+        path, Geometry(32, 1, 2, 1, 64, context=256), RandomWeights(sharpness=4), vocabulary="bpe"
+    )
 
 
 @pytest.fixture(scope="module")
@@ -103,13 +105,13 @@ def test_clear_errors(server: str) -> None:
         ServerEngine("http://name:secret@127.0.0.1/v1", options=QUICK)
     with pytest.raises(SelfguideError, match="base URL"):
         ServerEngine("localhost:8000", options=QUICK)
-    engine = open_engine(server=server)
+    engine = open_engine(options=EngineOptions(server=server))
     with pytest.raises(SelfguideError, match="--set method=sample"):
         list(engine.score([ScoreRequest("k", "text", ("a",))]))
     assert engine.count_tokens("hello") > 0 and engine.count_tokens((Message("user", "hello"),)) > 0
     engine.close()
     with pytest.raises(SelfguideError, match="adapter"):
-        open_engine(server=server, adapter=Path("adapter.gguf"))
+        open_engine(options=EngineOptions(server=server), adapter=Path("adapter.gguf"))
 
 
 def test_a_server_that_dies_in_the_middle(model: Path) -> None:

@@ -11,7 +11,7 @@ from asking import SMALL, ask, leave_early, texts
 from llamas import random_lora
 
 from selfguide_lite.gguf.adapter import write_adapter
-from selfguide_lite.gguf.random_model import write_random_llama
+from selfguide_lite.gguf.random_model import RandomWeights, write_random_llama
 from selfguide_lite.llm.base import Completion, Request, ScoreRequest
 from selfguide_lite.llm.llama import LlamaEngine, Tuning
 from selfguide_lite.llm.workers import AHEAD, side_by_side
@@ -20,7 +20,7 @@ from selfguide_lite.llm.workers import AHEAD, side_by_side
 @pytest.fixture(scope="module")
 def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     file = tmp_path_factory.mktemp("workers") / "f32.gguf"
-    return write_random_llama(file, SMALL, quantization="f32", vocabulary="bpe", sharpness=5, seed=3)
+    return write_random_llama(file, SMALL, RandomWeights(quantization="f32", sharpness=5, seed=3), vocabulary="bpe")
 
 
 @pytest.fixture(scope="module")

@@ -16,7 +16,7 @@ from selfguide_lite.gguf import quantize as quantizing
 from selfguide_lite.gguf.adapter import check_adapter, write_adapter
 from selfguide_lite.gguf.quantize import quantize
 from selfguide_lite.gguf.reader import GgufFile
-from selfguide_lite.llm import Message, ScoreRequest, open_engine, working_copy
+from selfguide_lite.llm import EngineOptions, Message, ScoreRequest, open_engine, working_copy
 from selfguide_lite.llm.llama import LlamaEngine, Tuning
 from selfguide_lite.llm.native import Model
 from selfguide_lite.llm.tuning import Measured, has_gpu, keep
@@ -52,13 +52,13 @@ def slow(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
     return make
 
 
-def opened(path: Path, **options: object) -> LlamaEngine:
-    engine = open_engine(path, tune=False, **options)
+def opened(path: Path, **options: int | bool) -> LlamaEngine:
+    engine = open_engine(path, EngineOptions(tune=False, tuning=options))
     assert isinstance(engine, LlamaEngine)
     return engine
 
 
-def computes_with(path: Path, **options: object) -> Path:
+def computes_with(path: Path, **options: int | bool) -> Path:
     with opened(path, **options) as engine:
         assert engine.info.path == str(path) and engine.info.sha256 == file_sha256(path)
         return engine._model.path
@@ -90,7 +90,7 @@ def test_other_types_are_used_as_they_are(slow: Callable[[str], Path], cache: Pa
 
 
 def test_the_copy_scores_as_the_original(slow: Callable[[str], Path]) -> None:
-    def scores(**options: object) -> list[tuple[float, ...]]:
+    def scores(**options: int | bool) -> list[tuple[float, ...]]:
         with opened(slow("q4_1"), **options) as engine:
             found = {one.key: one.logprobs for one in engine.score(QUESTIONS)}
             return [found[request.key] for request in QUESTIONS]

@@ -16,8 +16,8 @@ import pytest
 
 from selfguide_lite.core.progress import NullListener, Stage
 from selfguide_lite.core.settings import Settings
-from selfguide_lite.gguf.random_model import Geometry, write_random_llama
-from selfguide_lite.llm import open_engine
+from selfguide_lite.gguf.random_model import Geometry, RandomWeights, write_random_llama
+from selfguide_lite.llm import EngineOptions, open_engine
 from selfguide_lite.prompts import Prompts
 from selfguide_lite.run_context import RunContext
 from selfguide_lite.store import Store
@@ -94,9 +94,12 @@ def long_run(folder: Path, inputs: int) -> None:
         min_vote_share=0.0,
     )  # fmt: skip
     model = write_random_llama(
-        folder / "smallest.gguf", Geometry(32, 1, 1, 1, 32, context=2048), vocabulary="bpe", quantization="f32"
+        folder / "smallest.gguf",
+        Geometry(32, 1, 1, 1, 32, context=2048),
+        RandomWeights(quantization="f32"),
+        vocabulary="bpe",
     )
-    with Store.open(folder / "long.db") as store, open_engine(model, tune=False) as engine:
+    with Store.open(folder / "long.db") as store, open_engine(model, EngineOptions(tune=False)) as engine:
         task_id = store.add_task(TASK.model_copy(update={"settings": settings}))
         meter, prompts = Meter(store), Prompts()
         generate(RunContext(store, task_id, settings, prompts, 42, meter), engine)

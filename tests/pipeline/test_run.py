@@ -11,11 +11,11 @@ import yaml
 from click.testing import CliRunner
 from proofs import shared
 
-from selfguide_lite import Prompts, SelfguideError, Settings, Store, Task, load_task, run
+from selfguide_lite import Prompts, RunOptions, SelfguideError, Settings, Store, Task, load_task, run
 from selfguide_lite.cli import main
 from selfguide_lite.core.progress import NullListener, Stage
 from selfguide_lite.core.resources import resource
-from selfguide_lite.gguf.random_model import write_random_llama
+from selfguide_lite.gguf.random_model import RandomWeights, write_random_llama
 from selfguide_lite.llm import open_engine
 from selfguide_lite.pipeline import RunResult
 from selfguide_lite.run_context import RunContext
@@ -60,7 +60,7 @@ class Stages(NullListener):
 @pytest.fixture(scope="module")
 def random_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A llama of random weights with 32,000 SentencePiece tokens, whose answers are decided enough to end."""
-    return write_random_llama(tmp_path_factory.mktemp("model") / "random.gguf", sharpness=4.0)
+    return write_random_llama(tmp_path_factory.mktemp("model") / "random.gguf", weights=RandomWeights(sharpness=4.0))
 
 
 def write_task(folder: Path, repeated: int = 1, **changed: Any) -> Path:
@@ -153,7 +153,7 @@ def test_a_second_call_makes_nothing_again(whole: tuple[Path, dict[str, Any]], r
     tables = ("input", "output", "run", "train_step", "adapter", "evaluation", "prediction", "prior", "verdict")
     before = [rows_of(folder / "mood.db", f"SELECT count(*), max(rowid) FROM {table}") for table in tables]
     stages = Stages()
-    again = run(load_task(folder / "mood.yaml"), folder / "mood.db", model=random_model, listener=stages)
+    again = run(load_task(folder / "mood.yaml"), folder / "mood.db", RunOptions(model=random_model, listener=stages))
     assert again.as_json() == answer
     assert stages.started == []
     assert stages.ended[:4] == ["generate", "annotate", "train", "export"]
@@ -178,7 +178,7 @@ def test_the_same_seed_makes_the_same_rows(whole: tuple[Path, dict[str, Any]], r
 
 def test_another_model_is_noted(whole: tuple[Path, dict[str, Any]], tmp_path: Path) -> None:
     folder, _ = whole
-    other = write_random_llama(tmp_path / "other.gguf", sharpness=4.0, seed=1)
+    other = write_random_llama(tmp_path / "other.gguf", weights=RandomWeights(sharpness=4.0, seed=1))
     stages = Stages()
     with open_engine(other) as engine, Store.open(folder / "mood.db") as store:  # type: ignore[attr-defined]
         more = store.task(1).settings.changed({"rounds": QUICK["rounds"] + 1})
@@ -220,7 +220,7 @@ def test_nothing_survives_ends_with_the_reason_and_advice(random_model: Path, tm
 def test_an_instruction_over_budget_is_told_by_how_much(random_model: Path, tmp_path: Path) -> None:
     task = load_task(write_task(tmp_path))
     with pytest.raises(SelfguideError, match=r"over the budget of 40: shorten"):
-        run(task, tmp_path / "a.db", model=random_model, settings={"prompt_budget": 40})
+        run(task, tmp_path / "a.db", RunOptions(model=random_model, settings={"prompt_budget": 40}))
 
 
 @pytest.mark.parametrize(
@@ -246,7 +246,7 @@ def test_a_changed_task_is_refused(whole: tuple[Path, dict[str, Any]], random_mo
     folder, _ = whole
     changed = load_task(folder / "mood.yaml").model_copy(update={"instruction": "Something else."})
     with pytest.raises(SelfguideError, match=r"instruction"):
-        run(changed, folder / "mood.db", model=random_model)
+        run(changed, folder / "mood.db", RunOptions(model=random_model))
 
 
 def run_benchmark_task(source: Path, folder: Path, **settings: Any) -> RunResult:
@@ -259,7 +259,7 @@ def run_benchmark_task(source: Path, folder: Path, **settings: Any) -> RunResult
     few = task.eval.read_text(encoding="utf-8").splitlines(keepends=True)[:4]
     task.eval.write_text("".join(few), encoding="utf-8")
     quick = QUICK | {"input_max_tokens": 48, "output_max_tokens": 24, "rounds": 2} | settings
-    return run(task, folder / "a.db", model=TINY, settings=quick)
+    return run(task, folder / "a.db", RunOptions(model=TINY, settings=quick))
 
 
 @pytest.mark.parametrize("name", ["cheer-or-grumble", "who-was-there"])

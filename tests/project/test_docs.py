@@ -219,7 +219,8 @@ def test_python_examples_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 
     def run(*args: Any, **kwargs: Any) -> Any:
         given = signature.bind(*args, **kwargs).arguments
-        Settings.model_validate(given.get("settings", {}))
+        if "options" in given:
+            Settings.model_validate(given["options"].settings)
         jobs.append(given["task"])
         # What `RunResult` does not have the example may not read.
         names = [name for name in dir(selfguide_lite.RunResult) if not name.startswith("_")]

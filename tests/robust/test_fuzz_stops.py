@@ -8,8 +8,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from robustness_counts import count
 
-from selfguide_lite.gguf.random_model import Geometry, write_random_llama
-from selfguide_lite.llm import Engine, Request, open_engine
+from selfguide_lite.gguf.random_model import Geometry, RandomWeights, write_random_llama
+from selfguide_lite.llm import Engine, EngineOptions, Request, open_engine
 from selfguide_lite.llm.batching import _find_stop, _whole
 
 pytestmark = pytest.mark.slow
@@ -87,8 +87,10 @@ def test_a_model_may_write_bytes_that_are_no_text(data: bytes) -> None:
 def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
     """A random model of a byte-level vocabulary: its answers are noise, with broken characters in them."""
     path = tmp_path_factory.mktemp("stops") / "noise.gguf"
-    write_random_llama(path, Geometry(32, 1, 1, 1, 32), vocabulary="bpe", quantization="f32", sharpness=2)
-    found = open_engine(path, tune=False)
+    write_random_llama(
+        path, Geometry(32, 1, 1, 1, 32), RandomWeights(quantization="f32", sharpness=2), vocabulary="bpe"
+    )
+    found = open_engine(path, EngineOptions(tune=False))
     yield found
     found.close()
 

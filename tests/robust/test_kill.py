@@ -22,7 +22,7 @@ from selfguide_lite import Prompts, Store, load_task
 from selfguide_lite.core.messages import Message
 from selfguide_lite.core.paths import adapter_path, lora_dir
 from selfguide_lite.gguf.adapter import read_adapter
-from selfguide_lite.llm import open_engine
+from selfguide_lite.llm import EngineOptions, open_engine
 from selfguide_lite.llm.base import Request
 from selfguide_lite.synthesis.generate import PromptSampler
 
@@ -158,7 +158,7 @@ def check_as_left_alone(place: Place, db: Path) -> None:
     assert sum(a == b for a, b in zip(ours, theirs, strict=True)) > len(theirs) // 2
     adapter, model = adapter_path(db, "shout"), place.model
     assert all(np.abs(b).max() > 0 for _, b in read_adapter(adapter).pairs.values())
-    with open_engine(model, adapter=adapter, tune=False) as engine:  # type: ignore[attr-defined]
+    with open_engine(model, EngineOptions(tune=False), adapter=adapter) as engine:  # type: ignore[attr-defined]
         assert list(engine.complete([Request("a", (Message("user", "Come in."),), max_tokens=2)]))
     left = [path.name for path in lora_dir(db, "shout").parent.rglob("*.part")]
     assert left == []

@@ -15,7 +15,7 @@ from selfguide_lite.cli import main
 from selfguide_lite.core.errors import SelfguideError
 from selfguide_lite.gguf.adapter import write_adapter
 from selfguide_lite.gguf.reader import GgufFile
-from selfguide_lite.llm import open_engine
+from selfguide_lite.llm import EngineOptions, open_engine
 
 pytestmark = pytest.mark.slow
 
@@ -164,7 +164,7 @@ def test_an_adapter_of_another_model_is_refused(
 
 def test_an_engine_that_is_opened_refuses_it_as_well(place: Place, adapters: tuple[Path, Path]) -> None:
     with pytest.raises(SelfguideError, match="was made for the model"):
-        open_engine(place.model, adapter=adapters[1], tune=False)
+        open_engine(place.model, EngineOptions(tune=False), adapter=adapters[1])
     robustness_counts.count("faults")
 
 

@@ -21,7 +21,7 @@ from robustness_counts import count
 from selfguide_lite.cli import main
 from selfguide_lite.core.settings import Settings
 from selfguide_lite.gguf.adapter import write_adapter
-from selfguide_lite.gguf.random_model import Geometry, write_random_llama
+from selfguide_lite.gguf.random_model import Geometry, RandomWeights, write_random_llama
 from selfguide_lite.llm import Message
 from selfguide_lite.llm.chat import ChatFormat
 from selfguide_lite.llm.native import Model
@@ -42,7 +42,7 @@ CHAT = (
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("model") / "noise.gguf"
     shape = Geometry(32, 1, 1, 1, 32, context=32_768)
-    return write_random_llama(path, shape, vocabulary="bpe", quantization="f32", chat_template=CHAT)
+    return write_random_llama(path, shape, RandomWeights(quantization="f32"), vocabulary="bpe", chat_template=CHAT)
 
 
 @pytest.fixture(scope="module", params=["generation", "classification"])

@@ -88,7 +88,6 @@ def test_a_model_that_leans_to_one_label_is_calibrated_over_the_pool(store: Stor
     store.set_setting(task_id, "calibrate", True)
     store.set_setting(task_id, "calibrate_min_inputs", 21)
     assert {answer for answer, _, _ in answers(store)} == {"spam"}
-    assert store.kept_label_shares(task_id)[0].shares == pytest.approx({"spam": 0.9, "ham": 0.1})
 
 
 def test_inputs_that_filters_reject_do_not_count_for_the_prior_and_are_answered(store: Store) -> None:

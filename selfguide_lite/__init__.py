@@ -1,8 +1,9 @@
 """selfguide-lite: from one instruction and three examples to a model that is good at that task.
 
-    from selfguide_lite import load_task, run
+    from selfguide_lite import load_task, predict, run
     result = run(load_task("people.yaml"), "people.db")
     print(result.verdict)
+    print(predict("people.db", ["Mira sang well today."])[0].output)
 
 The names below are imported when they are first used, so `import selfguide_lite` costs nothing.
 """
@@ -23,14 +24,18 @@ if TYPE_CHECKING:
     from selfguide_lite.core.settings import Settings
     from selfguide_lite.llm.options import EngineOptions
     from selfguide_lite.pipeline import RunResult, run
+    from selfguide_lite.prediction import Answer, PredictOptions, Predictor, predict
     from selfguide_lite.prompts import Prompts
     from selfguide_lite.run_options import RunOptions
-    from selfguide_lite.store import Store
+    from selfguide_lite.store import Store, open_store
     from selfguide_lite.task import Example, Task, load_task
 
 _MODULES = {
+    "Answer": "prediction",
     "EngineOptions": "llm.options",
     "Example": "task",
+    "PredictOptions": "prediction",
+    "Predictor": "prediction",
     "Prompts": "prompts",
     "RunOptions": "run_options",
     "RunResult": "pipeline",
@@ -39,12 +44,14 @@ _MODULES = {
     "Store": "store",
     "Task": "task",
     "load_task": "task",
+    "open_store": "store",
+    "predict": "prediction",
     "run": "pipeline",
 }
 
 __all__ = [
-    "EngineOptions", "Example", "Prompts", "RunOptions", "RunResult", "SelfguideError", "Settings", "Store", "Task",
-    "__version__", "load_task", "run",
+    "Answer", "EngineOptions", "Example", "PredictOptions", "Predictor", "Prompts", "RunOptions", "RunResult",
+    "SelfguideError", "Settings", "Store", "Task", "__version__", "load_task", "open_store", "predict", "run",
 ]  # fmt: skip
 
 

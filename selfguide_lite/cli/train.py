@@ -1,11 +1,8 @@
-"""Finetuning by itself, the way back to GGUF, answers from the result, and the models on this machine."""
+"""Finetuning by itself, and the way back to GGUF."""
 
-import sys
-from collections.abc import Iterator
 from dataclasses import replace
-from io import TextIOWrapper
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
 import click
 
@@ -22,14 +19,11 @@ from selfguide_lite.cli.common import (
     settings_options,
     stoppable,
     task_option,
-    tuning_option,
 )
 from selfguide_lite.cli.renamed import TrainCommand
-from selfguide_lite.core.errors import SelfguideError
 
 if TYPE_CHECKING:
     from selfguide_lite.finetune.options import Bits
-    from selfguide_lite.store import Store
 
 _PATH = click.Path(path_type=Path)
 # option: field of Settings
@@ -205,14 +199,15 @@ def export_command(
     from selfguide_lite.export.runtime_export import write_handover
     from selfguide_lite.gguf.adapter import check_adapter
     from selfguide_lite.prompts import Prompts
+    from selfguide_lite.run_files import adapter_file, base_file
     from selfguide_lite.store import Store
 
     place = find_db(db)
     with Store.open(place, read_only=True, create=False) as store:
         task_id = store.only_task_id(task_name)
         task = store.task(task_id)
-        adapter = _adapter(store, task_id, given)
-        base = _base_of(store, task_id, model, adapter)
+        adapter = adapter_file(store, task_id, given)
+        base = base_file(store, task_id, model, adapter)
     made = out or Path(f"{slug(task.name)}.{kind.lower()}.gguf" if kind else f"{slug(task.name)}.adapter.gguf")
     if kind:
         from selfguide_lite.gguf.merge import merge
@@ -232,168 +227,3 @@ def export_command(
         click.echo(f"{'model' if kind else 'adapter'}     {made}  ({made.stat().st_size / 2**20:.1f} MiB)")
         click.echo(f"Ollama    {beside[0]}")
         click.echo(f"llama.cpp {beside[1]}")
-
-
-@click.command("predict")
-@click.argument("text", metavar="[TEXT|-]", default="-")
-@db_option
-@task_option
-@model_option
-@tuning_option
-@click.option("-a", "--adapter", "given", type=_PATH, metavar="FILE", help="An adapter.  [default: the newest]")
-@click.option("--no-adapter", is_flag=True, help="Ask the model as it was before the finetune, few-shot.")
-@click.option("--method", metavar="NAME", help="One method, such as 'few-shot calibrated'.  [default: what won]")
-@prompts_option
-@json_option
-def predict_command(
-    text: str,
-    db: Path | None,
-    task_name: str | None,
-    model: Path | None,
-    given: Path | None,
-    no_adapter: bool,
-    method: str | None,
-    prompts: Path | None,
-    as_json: bool,
-) -> None:
-    """Answer one input, or one on each line of standard input, by the method that was found to be the best.
-
-    That is the finetuned model or a prompting: what `run` or `evaluate` found on the evaluation rows; standard error
-    says which and why. With --json scored methods give every label's share.
-
-    \b
-    Examples:
-      selfguide predict -d people.db "Mira sang well today."
-      selfguide predict -d people.db < inputs.txt > answers.txt
-      cat inputs.txt | selfguide predict -d people.db --json -
-    """
-    from selfguide_lite.core.text import neutral
-    from selfguide_lite.llm import EngineOptions, open_engine
-    from selfguide_lite.predict import choose_way, predict
-    from selfguide_lite.prompts import Prompts
-    from selfguide_lite.store import Store
-
-    if no_adapter and (given is not None or method is not None):
-        raise click.UsageError("--no-adapter stands alone: it is neither --adapter nor --method")
-    templates = Prompts(prompts)
-    with Store.open(find_db(db), read_only=True, create=False) as store:
-        task_id = store.only_task_id(task_name)
-        task = store.task(task_id)
-        if no_adapter:
-            method = "few-shot scored" if task.labels else "few-shot"
-        way = choose_way(store, task_id, templates, method, given, model)
-        adapter = _adapter(store, task_id, given) if way.finetuned else None
-        base = _base_of(store, task_id, model, adapter)
-    engine = open_engine(base, EngineOptions(tune=False), adapter=adapter)
-    if not no_adapter:
-        click.echo(way.why, err=True)  # once nothing is wrong: a refusal is one line
-    many = text == "-"
-    failed = 0
-    try:
-        limit = task.settings.resolve(task.kind).output_max_tokens
-        for answer in predict(engine, task, templates, _lines() if many else [text], limit, way):
-            failed += answer.error is not None
-            if as_json:
-                line: dict[str, Any] = {"input": answer.input, "output": answer.output}
-                line |= {"label": answer.label} if task.labels else {}
-                line |= {"shares": dict(answer.shares)} if answer.shares is not None else {}
-                print_json(line | ({"error": answer.error} if answer.error else {}))
-            elif answer.error is not None:
-                click.echo(f"Error: {answer.error}", err=True)
-                click.echo("" if many else None, nl=many)
-            else:
-                click.echo(neutral(answer.label or answer.output, keep_lines=not many))
-    finally:
-        engine.close()
-    if failed:
-        sys.exit(1)
-
-
-@click.group("models", invoke_without_command=True)
-@json_option
-@click.pass_context
-def models_command(context: click.Context, as_json: bool) -> None:
-    """List the models on this machine with their licences, or get one.
-
-    \b
-    Examples:
-      selfguide models
-      selfguide models pull smollm2-135m
-      selfguide models pull vicuna-7b-v1.5
-      selfguide models pull owner/repository/file.gguf
-    """
-    if context.invoked_subcommand is not None:
-        return
-    from selfguide_lite.core.text import neutral
-    from selfguide_lite.models import DEFAULT, KNOWN, cached_models, models_dir
-
-    found = cached_models()
-    if as_json:
-        print_json([{"name": m.name, "kind": m.kind, "path": str(m.path), "bytes": m.bytes} for m in found])
-        return
-    for known in KNOWN.values():
-        where = str(known.path) if known.path else f"not here: {known.pull_command}"
-        click.echo(f"{known.name}{' (the default)' if known.name == DEFAULT else ''}")
-        click.echo(f"  {known.title} by {known.made_by}, {known.parameters} parameters, licence {known.licence}")
-        click.echo(f"  {known.size} in {known.weights}, chat format: {known.chat}, from {known.source}")
-        click.echo(f"  {where}")
-    click.echo(f"Cache, {models_dir().parent}:{'' if found else ' empty'}")
-    for model in found:
-        click.echo(f"  {model.kind:5} {model.bytes / 2**20:9.1f} MiB  {neutral(model.name)}")
-    click.echo("Kinds: gguf, a model that was pulled; copy, the same in a type that is read faster; hf, to train from.")
-    click.echo("Any other: `selfguide models pull owner/repository/file.gguf`")
-
-
-@models_command.command("pull")
-@click.argument("name")
-def pull_command(name: str) -> None:
-    """Get a GGUF by its short name, or from the hub; goes on where a broken download stopped."""
-    from selfguide_lite.models import pull
-
-    path = pull(name)
-    click.echo(str(path))
-    click.echo(f"Use it with -m {path}, or: export SELFGUIDE_MODEL={path}", err=True)
-
-
-@models_command.command("remove")
-@click.argument("name")
-def remove_command(name: str) -> None:
-    """Remove a model from the cache, by its name in the list."""
-    from selfguide_lite.models import remove
-
-    gone = remove(name)
-    click.echo(f"removed {gone.path} ({gone.bytes / 2**20:.1f} MiB)")
-
-
-def _adapter(store: "Store", task_id: int, given: Path | None) -> Path:
-    """Return the adapter that is meant: the one given, else the newest of the task."""
-    if given is None:
-        latest = store.latest_adapter(task_id)
-        if latest is None:
-            raise SelfguideError(f"{store.path}: holds no adapter yet; make one with `selfguide train -d {store.path}`")
-        given = Path(latest.path)
-    if not given.is_file():
-        raise SelfguideError(f"{given}: no such adapter file; `selfguide train -d {store.path}` makes it again")
-    return given
-
-
-def _base_of(store: "Store", task_id: int, model: Path | None, adapter: Path | None) -> Path:
-    """Return the model that is meant: the one given, else what the store remembers, else the default.
-
-    :param adapter: that the model is for; None: the one that the newest adapter of the task is for
-    """
-    from selfguide_lite.llm import model_path
-
-    if model is None:
-        base = store.adapter_base(task_id, adapter)
-        if base is not None and base.is_file():
-            return base
-    return model_path(model)
-
-
-def _lines() -> Iterator[str]:
-    if isinstance(sys.stdin, TextIOWrapper):
-        sys.stdin.reconfigure(errors="replace")  # one broken byte is no reason to lose all other answers
-    for line in sys.stdin:
-        if text := line.strip():
-            yield text

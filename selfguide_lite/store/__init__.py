@@ -19,7 +19,7 @@ from selfguide_lite.store.rows import (
     VerdictRow,
     WayRow,
 )
-from selfguide_lite.store.store import Store
+from selfguide_lite.store.store import Store, open_store
 from selfguide_lite.store.tasks import FILTER_SETTINGS
 
 __all__ = [
@@ -42,4 +42,5 @@ __all__ = [
     "Store",
     "VerdictRow",
     "WayRow",
+    "open_store",
 ]

@@ -18,7 +18,7 @@ from selfguide_lite.evaluate.answering import score_labels
 from selfguide_lite.llm import EngineOptions, open_engine
 from selfguide_lite.methods.asking import answer_prompt
 from selfguide_lite.methods.calibration import calibrated, likeliest, wanted_shares
-from selfguide_lite.predict import Way, choose_way, predict
+from selfguide_lite.prediction import Way, answer_all, choose_way
 from selfguide_lite.prompts import Prompts
 from selfguide_lite.run_context import RunContext
 from selfguide_lite.store import Adapter, NewInput, NewOutput, Store, VerdictRow
@@ -257,7 +257,7 @@ def test_predict_uses_what_won(tmp_path, engine, adapter_file) -> None:
             way = choose_way(store, task_id, Prompts())
             assert way.method == winner and (way.prior is not None) == winner.endswith("calibrated")
             engine.set_adapter(adapter_file if way.finetuned else None)
-            answers = list(predict(engine, TASK, Prompts(), texts, 8, way))
+            answers = list(answer_all(engine, TASK, Prompts(), texts, 8, way))
             stored = {one.input: one for one in found.evaluations[winner].predictions}
             assert [answer.output for answer in answers] == [stored[text].text for text in texts]
             if way.how != "free":

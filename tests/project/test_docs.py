@@ -194,12 +194,50 @@ def test_a_command_or_option_that_does_not_exist_is_found() -> None:
 
 
 def test_every_command_is_listed_and_every_set_names_a_setting() -> None:
-    listed = set(re.findall(r"^\| `([\w-]+)` \|", text_of(ROOT / "docs/commands.md"), flags=re.MULTILINE))
+    listed = set(re.findall(r"^\| \[`([\w-]+)`\]\(", text_of(ROOT / "docs/commands.md"), flags=re.MULTILINE))
     assert listed == set(main.list_commands(click.Context(main)))
     for page in PAGES:
         for assignment in re.findall(r"--set (\w+=[^\s`]+)", text_of(page)):
-            if not assignment.startswith("KEY="):
+            if not assignment.startswith("KEY=") and not assignment.endswith("=N"):
                 given_settings(None, [assignment])
+
+
+def every_command(group: click.Group, parent: click.Context) -> Iterator[tuple[str, click.Command]]:
+    for name in group.list_commands(parent):
+        command = group.get_command(parent, name)
+        assert command is not None
+        context = click.Context(command, info_name=name, parent=parent)
+        yield context.command_path, command
+        if isinstance(command, click.Group):
+            yield from every_command(command, context)
+
+
+def test_every_option_of_every_command_is_described() -> None:
+    parts = re.split(r"^#+ ", text_of(ROOT / "docs/commands.md"), flags=re.MULTILINE)
+    sections = {part.partition("\n")[0]: part for part in parts}
+    commands = dict(every_command(main, click.Context(main, info_name="selfguide")))
+    assert set(commands) == {name for name in sections if name.startswith("selfguide ")} and len(commands) > 25
+    for path, command in commands.items():
+        rows = re.findall(r"^\| `(-.*?)` \| (.+) \|$", sections[path], flags=re.MULTILINE)
+        described = {name for names, _ in rows for name in re.findall(r"(?<![\w-])--?[\w-]+", names)}
+        options = [one for one in command.params if isinstance(one, click.Option) and not one.hidden]
+        names = {name for one in options for name in (*one.opts, *one.secondary_opts)}
+        assert names <= described, path
+        assert all(meaning.strip() for _, meaning in rows)
+
+
+def test_the_python_api_is_documented_and_typed() -> None:
+    page = text_of(ROOT / "docs/api.md")
+    named = set(re.findall(r"^### (\w+)$", page, flags=re.MULTILINE))
+    assert named == set(selfguide_lite.__all__) - {"__version__"}
+    for name in sorted(named):
+        found = getattr(selfguide_lite, name)
+        assert inspect.getdoc(found) and found.__module__.startswith("selfguide_lite"), name
+        if inspect.isfunction(found):
+            signature = inspect.signature(found)
+            assert signature.return_annotation is not inspect.Signature.empty
+            for parameter in signature.parameters.values():
+                assert parameter.annotation is not inspect.Parameter.empty, f"{name}: {parameter.name}"
 
 
 def test_shown_make_targets_exist() -> None:

@@ -5,13 +5,14 @@ its free text counts, its labels' probabilities, or these calibrated.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
+from typing import Self
 
 from selfguide_lite.core.errors import SelfguideError
 from selfguide_lite.core.hashing import file_sha256
-from selfguide_lite.llm.base import Engine, Request, ScoreRequest
+from selfguide_lite.llm import Engine, EngineOptions, Request, ScoreRequest, open_engine
 from selfguide_lite.llm.shares import shares
 from selfguide_lite.methods.asking import answer_prompt
 from selfguide_lite.methods.calibration import calibrated, likeliest, wanted_shares
@@ -27,6 +28,7 @@ from selfguide_lite.methods.names import (
     usual_form,
 )
 from selfguide_lite.prompts import Prompts
+from selfguide_lite.run_files import adapter_file, base_file
 from selfguide_lite.store import Store, VerdictRow
 from selfguide_lite.store.verdicts import latest_verdict, newest_evaluation, prior_by_id, trained_style, way_of
 from selfguide_lite.task import Task, last_label
@@ -154,7 +156,89 @@ def _style(store: Store, task: Task, adapter_id: int | None) -> str:
     return found or task.settings.answer_style
 
 
-def predict(
+@dataclass(frozen=True, slots=True)
+class PredictOptions:
+    """How inputs are answered; everything has a default.
+
+    :param task: name of the task, where the database holds several
+    :param model: GGUF file; None: the one that the adapter was trained for
+    :param adapter: GGUF adapter; None: the run's newest
+    :param method: a method's name, such as ``few-shot calibrated``; None: the one that won
+    :param prompts: the templates
+    :param plain: ask the model as it was before the finetune, few-shot
+    """
+
+    task: str | None = None
+    model: Path | str | None = None
+    adapter: Path | str | None = None
+    method: str | None = None
+    prompts: Prompts = field(default_factory=Prompts)
+    plain: bool = False
+
+
+class Predictor:
+    """A run's model, loaded to answer inputs. Use `Predictor.open`, as a context manager.
+
+    :ivar task: what the inputs are of
+    :ivar way: the method, and why it is this one
+    """
+
+    def __init__(self, task: Task, way: Way, engine: Engine, prompts: Prompts):
+        self.task, self.way = task, way
+        self._engine, self._prompts = engine, prompts
+
+    @classmethod
+    def open(cls, db: Path | str, options: PredictOptions | None = None) -> Self:
+        """Choose the method by what the database says of them, and load the model, with the adapter if it won.
+
+        :param db: the run's database, which is only read
+        :raises SelfguideError: where there is no such database, task, method, model or adapter
+        """
+        options = options or PredictOptions()
+        model, given = (None if path is None else Path(path) for path in (options.model, options.adapter))
+        with Store.open(db, read_only=True, create=False) as store:
+            task_id = store.only_task_id(options.task)
+            task = store.task(task_id)
+            method = named(FEW_SHOT, usual_form(task.kind)) if options.plain else options.method
+            way = choose_way(store, task_id, options.prompts, method, given, model)
+            adapter = adapter_file(store, task_id, given) if way.finetuned else None
+            base = base_file(store, task_id, model, adapter)
+        return cls(task, way, open_engine(base, EngineOptions(tune=False), adapter=adapter), options.prompts)
+
+    def answer(self, inputs: Iterable[str]) -> Iterator[Answer]:
+        """Yield the answer to each input, in their order.
+
+        :param inputs: read lazily, a few hundred ahead
+        """
+        limit = self.task.settings.resolve(self.task.kind).output_max_tokens
+        return answer_all(self._engine, self.task, self._prompts, inputs, limit, self.way)
+
+    def close(self) -> None:
+        """Free the model and its memory."""
+        self._engine.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def predict(db: Path | str, inputs: Iterable[str], options: PredictOptions | None = None) -> list[Answer]:
+    """Answer inputs by the method that was found to be the best, many at once.
+
+    `Predictor` does the same for a stream, or for inputs that come one by one.
+
+    :param db: the database of a run
+    :param options: None: the method that won, with the model and adapter that the database names
+    :return: the answers in the order of the inputs
+    :raises SelfguideError: where there is no such database, task, method, model or adapter
+    """
+    with Predictor.open(db, options) as predictor:
+        return list(predictor.answer(inputs))
+
+
+def answer_all(
     engine: Engine, task: Task, prompts: Prompts, inputs: Iterable[str], max_tokens: int, way: Way | None = None
 ) -> Iterator[Answer]:
     """Yield the answer to each input, in their order.

@@ -30,7 +30,6 @@ from selfguide_lite.methods.names import (
 from selfguide_lite.prompts import Prompts
 from selfguide_lite.run_files import adapter_file, base_file
 from selfguide_lite.store import Store, VerdictRow
-from selfguide_lite.store.verdicts import latest_verdict, newest_evaluation, prior_by_id, trained_style, way_of
 from selfguide_lite.task import Task, last_label
 
 _AHEAD = 256  # inputs that are read before the first of them is answered
@@ -97,7 +96,7 @@ def choose_way(
     task = store.task(task_id)
     known = store.latest_adapter(task_id)
     own = known is not None and (adapter is None or Path(known.path) == adapter)
-    verdict = latest_verdict(store, task_id)
+    verdict = store.latest_verdict(task_id)
     if verdict is not None and (not own or known is None or verdict.adapter_id != known.id):
         verdict = None
     usual = named(FINETUNED, usual_form(task.kind))
@@ -107,7 +106,7 @@ def choose_way(
     untested = Way(usual, f"predict uses {usual}, which was not tested; {_TEST_IT}", style)
     if verdict is None or verdict.winner_id is None:
         return untested
-    won = way_of(store, verdict.winner_id)
+    won = store.way_of(verdict.winner_id)
     if model is not None and model.is_file() and file_sha256(model) != won.model_sha256:
         return untested
     if adapter is not None and not is_finetuned(won.method):
@@ -116,7 +115,7 @@ def choose_way(
         return Way(usual, f"predict uses {usual}: it was tested with another prompt template only", style)
     if verdict.low is None:
         return untested
-    prior = None if won.prior_id is None else prior_by_id(store, won.prior_id).shares
+    prior = None if won.prior_id is None else store.prior_by_id(won.prior_id).shares
     return Way(won.method, _why(verdict, won.method), style if is_finetuned(won.method) else _asks(won.method), prior)
 
 
@@ -134,15 +133,13 @@ def _asked_for(store: Store, task_id: int, task: Task, prompts: Prompts, method:
     prior = None
     if parts(method)[1] == "calibrated":
         template = prompts.template("annotate").sha256
-        evaluation_id = newest_evaluation(
-            store, task_id, method, adapter_id if is_finetuned(method) else None, template
-        )
-        prior_id = None if evaluation_id is None else way_of(store, evaluation_id).prior_id
+        evaluation_id = store.newest_evaluation(task_id, method, adapter_id if is_finetuned(method) else None, template)
+        prior_id = None if evaluation_id is None else store.way_of(evaluation_id).prior_id
         if prior_id is None:
             raise SelfguideError(
                 f"{method}: the database has nothing to calibrate it by; `selfguide evaluate TASK.yaml` finds it out"
             )
-        prior = prior_by_id(store, prior_id).shares
+        prior = store.prior_by_id(prior_id).shares
     style = _style(store, task, adapter_id) if is_finetuned(method) else _asks(method)
     return Way(method, f"predict uses {method}, as asked for", style, prior)
 
@@ -152,7 +149,7 @@ def _asks(method: str) -> str:
 
 
 def _style(store: Store, task: Task, adapter_id: int | None) -> str:
-    found = trained_style(store, adapter_id) if adapter_id is not None else None
+    found = store.trained_style(adapter_id) if adapter_id is not None else None
     return found or task.settings.answer_style
 
 

@@ -10,7 +10,6 @@ from selfguide_lite.core.settings import Settings
 from selfguide_lite.evaluate import paired_gain
 from selfguide_lite.prompts import Prompts
 from selfguide_lite.store import NewEvaluation, NewInput, NewOutput, Prediction, Store, VerdictRow
-from selfguide_lite.store.verdicts import add_verdict
 from selfguide_lite.task import Example, Task
 
 # Texts that must stay texts wherever they are shown.
@@ -120,7 +119,7 @@ def told(path: Path, task: Task = SHOP, rounds: int = 12, hostile: bool = True, 
     gain = paired_gain(made["few-shot"][1], made[usual][1], metric, "few-shot")
     sentence = f"Better than every prompting tried: {100 * gain.gain:+.1f} points"
     numbers = (gain.before, gain.after, gain.low, gain.high)
-    add_verdict(
-        store, VerdictRow(0, task_id, adapter_id, metric, "", 100, "few-shot", *numbers, sentence, made[usual][0])
+    store.add_verdict(
+        VerdictRow(0, task_id, adapter_id, metric, "", 100, "few-shot", *numbers, sentence, made[usual][0])
     )
     return store

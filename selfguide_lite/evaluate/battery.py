@@ -18,7 +18,6 @@ from selfguide_lite.methods.asking import answer_prompt
 from selfguide_lite.methods.names import FEW_SHOT, FINETUNED, ZERO_SHOT, AnswerForm, answer_forms, is_finetuned, named
 from selfguide_lite.run_context import RunContext
 from selfguide_lite.store import Adapter, PoolInput, Store, VerdictRow
-from selfguide_lite.store.verdicts import add_verdict, trained_style
 from selfguide_lite.task import Task, fold
 from selfguide_lite.task.eval_rows import EvalRow
 
@@ -95,7 +94,7 @@ class Finetuned:
 
         :param trained: None: the inputs of the dataset as it stands
         """
-        style = trained_style(context.store, adapter_id) if adapter_id is not None else None
+        style = context.store.trained_style(adapter_id) if adapter_id is not None else None
         inputs = [pair.input for pair in context.store.pairs(context.task_id)] if trained is None else trained
         return cls(path, adapter_id, style or context.settings.answer_style, frozenset(map(fold, inputs)))
 
@@ -211,8 +210,7 @@ def keep_verdict(
     """Write a verdict down, for `predict` and the report."""
     gain = verdict.gain
     winner = evaluations.get(verdict.winner)
-    add_verdict(
-        store,
+    store.add_verdict(
         VerdictRow(
             id=0,
             task_id=task_id,

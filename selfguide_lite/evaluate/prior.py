@@ -12,7 +12,6 @@ from selfguide_lite.evaluate.asked import Asked
 from selfguide_lite.llm.base import Engine
 from selfguide_lite.run_context import RunContext
 from selfguide_lite.store import PoolInput, Prior, PriorKey, Store
-from selfguide_lite.store.verdicts import add_prior, find_prior
 from selfguide_lite.task import Task
 
 MIN_INPUTS = 20  # the mean of fewer says more of these inputs than of the model
@@ -36,7 +35,7 @@ def prior_of(context: RunContext, engine: Engine, inputs: Sequence[PoolInput], a
     task = context.task
     model_id, template = store.add_model(engine.info), prompts.template("annotate")
     key = PriorKey(task_id, model_id, asked.adapter_id, prompt, template.sha256, _inputs_hash(inputs))
-    known = find_prior(store, key)
+    known = store.find_prior(key)
     if known is not None:
         return known
     scored: dict[int, tuple[float, ...]] = {}
@@ -59,7 +58,7 @@ def prior_of(context: RunContext, engine: Engine, inputs: Sequence[PoolInput], a
         listener.note(f"{method} is left out: too few of the inputs fit the model's context")
         return None
     means = {label: sum(row[place] for row in rows) / len(rows) for place, label in enumerate(task.labels)}
-    return add_prior(store, key, len(rows), means)
+    return store.add_prior(key, len(rows), means)
 
 
 def _annotated(

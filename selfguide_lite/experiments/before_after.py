@@ -10,7 +10,6 @@ from selfguide_lite.experiments.context import ExperimentContext
 from selfguide_lite.run_context import RunContext
 from selfguide_lite.run_options import RunOptions
 from selfguide_lite.store import Adapter, Store
-from selfguide_lite.store.verdicts import seed_of
 from selfguide_lite.task import Task
 from selfguide_lite.task.eval_rows import eval_rows
 
@@ -49,7 +48,7 @@ def measured(
                 )
             check_adapter(place, tools.model)
         # The halves are the run's own, so that the verdict is too.
-        seed = seed_of(store, known.id) if known is not None else None
+        seed = store.seed_of(known.id) if known is not None else None
         context = RunContext(
             store, task_id, task.settings, tools.prompts, tools.seed if seed is None else seed, tools.listener
         )

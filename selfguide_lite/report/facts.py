@@ -21,8 +21,7 @@ from selfguide_lite.evaluate.evaluation import (
 )
 from selfguide_lite.evaluate.statistics import Gain
 from selfguide_lite.methods.names import FEW_SHOT, SELF_ICL, ZERO_SHOT, is_finetuned, parts
-from selfguide_lite.store import LengthBound, Store, VerdictRow, summaries
-from selfguide_lite.store.verdicts import latest_verdict
+from selfguide_lite.store import LengthBound, Store, VerdictRow
 from selfguide_lite.task import Task, fold
 
 SAMPLES = 600  # rows in the searchable table at most
@@ -149,16 +148,16 @@ def collect(store: Store, task_id: int) -> Facts:
     :raises SelfguideError: where nothing was generated yet
     """
     task = store.task(task_id)
-    texts = summaries.input_count(store, task_id)
+    texts = store.input_count(task_id)
     if not texts:
         raise SelfguideError(f"{store.path}: nothing was generated yet; start with `selfguide run`")
-    verdict = latest_verdict(store, task_id)
+    verdict = store.latest_verdict(task_id)
     evaluations = _newest(store, task_id, verdict)
     before, after = _compared(evaluations, verdict)
     changed = changes(before, after) if before is not None and after is not None else []
     fixed = [change for change in changed if change.difference > 0]
     broken = [change for change in reversed(changed) if change.difference < 0]
-    shares = summaries.confidences(store, task_id)
+    shares = store.confidences(task_id)
     funnel = store.funnel(task_id)
     return Facts(
         task=task,
@@ -227,8 +226,8 @@ def _gain(before: Evaluation | None, after: Evaluation | None, verdict: VerdictR
 
 def _lengths(store: Store, task: Task, task_id: int) -> list[Lengths]:
     bounds = {bound.part: bound for bound in store.length_bounds(task_id)}
-    inputs = summaries.text_lengths(store, task_id, "input")
-    outputs = summaries.text_lengths(store, task_id, "output")
+    inputs = store.text_lengths(task_id, "input")
+    outputs = store.text_lengths(task_id, "output")
     return [
         Lengths(
             part,
@@ -247,19 +246,19 @@ def _labels(store: Store, task: Task, task_id: int) -> Labels | None:
         return None
 
     def count(where: Literal["asked", "answered", "paired"]) -> list[int]:
-        found = Counter({fold(str(label)): n for label, n in summaries.label_counts(store, task_id, where).items()})
+        found = Counter({fold(str(label)): n for label, n in store.label_counts(task_id, where).items()})
         return [found[fold(label)] for label in task.labels]
 
     return Labels(list(task.labels), count("asked"), count("answered"), count("paired"))
 
 
 def _twins(store: Store, task_id: int) -> list[Twin]:
-    return [Twin(*row) for row in summaries.near_twins(store, task_id, _TWINS)]
+    return [Twin(*row) for row in store.near_twins(task_id, _TWINS)]
 
 
 def _samples(store: Store, task_id: int) -> list[Sample]:
     """Return inputs evenly from the first to the last, or all where there are few."""
-    rows = summaries.input_outcomes(store, task_id)
+    rows = store.input_outcomes(task_id)
     step = max(1, math.ceil(len(rows) / SAMPLES))
     made = []
     for number, text, reason, detail, answer, share, pair in rows[::step]:
@@ -269,12 +268,12 @@ def _samples(store: Store, task_id: int) -> list[Sample]:
 
 
 def _steps(store: Store, task_id: int) -> list[TrainStep]:
-    run_id = summaries.last_training(store, task_id)
+    run_id = store.last_training(task_id)
     return store.train_steps(run_id) if run_id is not None else []
 
 
 def _runs(store: Store, task_id: int) -> list[RunFacts]:
-    rows = summaries.runs_of(store, task_id)
+    rows = store.runs_of(task_id)
     made = []
     for number, stage, reason, model, sha256, seed, settings, *rest in rows:
         template, template_sha256, version, started, finished = (str(value or "") for value in rest)

@@ -8,11 +8,13 @@ from pathlib import Path
 
 from selfguide_lite.store.dataset import DatasetStore
 from selfguide_lite.store.evaluations import EvaluationStore
+from selfguide_lite.store.summaries import SummaryStore
 from selfguide_lite.store.texts import TextStore
 from selfguide_lite.store.training import TrainingStore
+from selfguide_lite.store.verdicts import VerdictStore
 
 
-class Store(TextStore, DatasetStore, TrainingStore, EvaluationStore):
+class Store(TextStore, DatasetStore, TrainingStore, EvaluationStore, VerdictStore, SummaryStore):
     """One run's database, with everything that is kept in it. Use `Store.open`, as a context manager."""
 
 

@@ -22,7 +22,6 @@ from selfguide_lite.prediction import Way, answer_all, choose_way
 from selfguide_lite.prompts import Prompts
 from selfguide_lite.run_context import RunContext
 from selfguide_lite.store import Adapter, NewInput, NewOutput, Store, VerdictRow
-from selfguide_lite.store.verdicts import add_verdict, latest_verdict
 from selfguide_lite.synthesis import annotate
 from selfguide_lite.task import load_task
 from selfguide_lite.task.eval_rows import EvalRow
@@ -141,7 +140,7 @@ def test_every_method_on_the_same_rows_and_none_twice(tmp_path, engine, adapter_
         priors = store.connection.execute("SELECT prompt, adapter_id, n, shares FROM prior ORDER BY id").fetchall()
         assert [row[:3] for row in priors] == [("bare", None, 60), ("few-shot", None, 60), ("few-shot", adapter.id, 30)]
         assert all(sum(json.loads(row[3]).values()) == pytest.approx(1) for row in priors)
-        verdict = latest_verdict(store, task_id)
+        verdict = store.latest_verdict(task_id)
         assert verdict is not None and verdict.n == 64 and verdict.over in PROMPTING
         assert verdict.sentence == found.verdict.sentence
 
@@ -242,7 +241,7 @@ def decided(store: Store, task_id: int, found: Measurement, adapter: Adapter, wi
     """Put a verdict into the store as if this method had won."""
     numbers = ("few-shot scored", 0.5, 0.5 + low + 0.05, low, low + 0.1, "…")
     row = VerdictRow(0, task_id, adapter.id, "exact match", "", 300, *numbers, found.evaluations[winner].id)
-    add_verdict(store, row)
+    store.add_verdict(row)
 
 
 def test_predict_uses_what_won(tmp_path, engine, adapter_file) -> None:

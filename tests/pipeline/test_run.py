@@ -11,7 +11,20 @@ import yaml
 from click.testing import CliRunner
 from proofs import shared
 
-from selfguide_lite import Prompts, RunOptions, SelfguideError, Settings, Store, Task, load_task, run
+from selfguide_lite import (
+    PredictOptions,
+    Predictor,
+    Prompts,
+    RunOptions,
+    SelfguideError,
+    Settings,
+    Store,
+    Task,
+    load_task,
+    open_store,
+    predict,
+    run,
+)
 from selfguide_lite.cli import main
 from selfguide_lite.core.progress import NullListener, Stage
 from selfguide_lite.core.resources import resource
@@ -158,6 +171,28 @@ def test_a_second_call_makes_nothing_again(whole: tuple[Path, dict[str, Any]], r
     assert stages.started == []
     assert stages.ended[:4] == ["generate", "annotate", "train", "export"]
     assert before == [rows_of(folder / "mood.db", f"SELECT count(*), max(rowid) FROM {table}") for table in tables]
+
+
+def test_predict_from_python_answers_as_the_command_does(whole: tuple[Path, dict[str, Any]], tmp_path: Path) -> None:
+    db = whole[0] / "mood.db"
+    inputs = ["Gus won again.", "Hal lost."]
+    done = CliRunner().invoke(main, ["predict", "-d", str(db), "--json"], input="\n".join(inputs))
+    assert done.exit_code == 0, done.output
+    answers = predict(db, inputs)
+    assert [(one.input, one.output) for one in answers] == [
+        (line["input"], line["output"]) for line in map(json.loads, done.stdout.splitlines())
+    ]
+    with Predictor.open(db, PredictOptions(plain=True)) as predictor:
+        assert predictor.way.method == "few-shot" and not predictor.way.finetuned
+        assert [one.input for one in predictor.answer(inputs)] == inputs
+    with open_store(db) as store:
+        assert store.only_task_id() == 1
+        with pytest.raises(SelfguideError, match="readonly"):
+            store.set_setting(1, "min_confidence", 0.5)
+    for opened in (lambda path: predict(path, inputs), open_store):
+        with pytest.raises(SelfguideError, match="no such database"):
+            opened(tmp_path / "none.db")
+    assert not (tmp_path / "none.db").exists()
 
 
 def test_the_same_seed_makes_the_same_rows(whole: tuple[Path, dict[str, Any]], random_model: Path) -> None:

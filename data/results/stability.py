@@ -17,11 +17,10 @@ from selfguide_lite.core.files import atomic_write
 from selfguide_lite.evaluate.answering import score_labels
 from selfguide_lite.experiments.context import ExperimentContext, pairs_key
 from selfguide_lite.experiments.tables import markdown_table
-from selfguide_lite.llm import model_path
 from selfguide_lite.methods.asking import answer_prompt
 from selfguide_lite.methods.calibration import likeliest
-from selfguide_lite.prompts import Prompts
 from selfguide_lite.report.progress import PlainLines
+from selfguide_lite.run_options import RunOptions
 from selfguide_lite.store import Store
 from selfguide_lite.task import Task
 from selfguide_lite.task.eval_rows import eval_rows
@@ -49,7 +48,7 @@ def measure(name: str, shared: Path, folder: Path, kept: Path) -> None:
         if known.items() <= read(place).items():
             continue
         settings = task.settings.changed({"min_steps": steps, "max_steps": steps}).resolve(task.kind)
-        tools = ExperimentContext(model_path(None), {}, Prompts(), seed, PlainLines(), {})
+        tools = ExperimentContext.of(RunOptions(seed=seed, listener=PlainLines()))
         at = folder / "trainings" / f"{name}-{seed}"
         adapter = tools.train_beside(at.with_suffix(".db"), task, pairs, at, settings)
         answer = {**known, "pairs": len(pairs), **accuracy(tools, task, adapter)}

@@ -5,16 +5,17 @@ import re
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
+from selfguide_lite.core.registry import INPUT_STYLES, KINDS, TRAINERS
 from selfguide_lite.core.settings import Settings
 from selfguide_lite.experiments.tables import markdown_table
 from selfguide_lite.finetune.memory import Shape, training_memory
 from selfguide_lite.finetune.options import Bits, TrainOptions
+from selfguide_lite.kinds import kind_named
 from selfguide_lite.models.known import DEFAULT, KNOWN
 from selfguide_lite.store import FILTER_SETTINGS, Store, filter_views
 from selfguide_lite.store.browse import TABLES, description
-from selfguide_lite.task import Kind
 
 GROUPS: dict[str, tuple[str, ...]] = {
     "Writing inputs": (
@@ -42,6 +43,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "Filters": ("noise_list", *FILTER_SETTINGS),
     "Finetuning": (
         "answer_style",
+        "trainer",
         "epochs",
         "min_steps",
         "max_steps",
@@ -95,7 +97,7 @@ def settings_tables() -> str:
         rows = [
             (
                 f"`{name}`",
-                _type(properties[name]),
+                _entries(name) or _type(properties[name]),
                 _default(name),
                 _READ.get(name) or _STAGES[group] or _views_reading(name),
                 _meaning(name),
@@ -118,6 +120,12 @@ def _meaning(name: str) -> str:
     return " ".join(found.split())
 
 
+def _entries(name: str) -> str:
+    """Name what a setting can choose where that is a file each."""
+    found = {"input_style": INPUT_STYLES, "trainer": TRAINERS}.get(name)
+    return ", ".join(f"`{one}`" for one in found.names()) if found else ""
+
+
 def _type(given: Mapping[str, Any]) -> str:
     kinds = [one for one in given.get("anyOf", [given]) if one.get("type") != "null"]
     empty = ", or `null`" if any(one.get("type") == "null" for one in given.get("anyOf", ())) else ""
@@ -136,10 +144,10 @@ def _type(given: Mapping[str, Any]) -> str:
 def _default(name: str) -> str:
     if name in _DEFAULTS:
         return _DEFAULTS[name]
-    kinds: tuple[str, ...] = get_args(Kind)
-    values = {kind: json.dumps(getattr(Settings().resolve(kind), name)).strip('"') for kind in kinds}
+    settings = {kind: kind_named(kind).resolve(Settings()) for kind in KINDS.names()}
+    values = {kind: json.dumps(getattr(chosen, name)).strip('"') for kind, chosen in settings.items()}
     if len(set(values.values())) == 1:
-        return f"`{values[kinds[0]]}`"
+        return f"`{next(iter(values.values()))}`"
     return ", ".join(f"{kind}: `{value}`" for kind, value in values.items())
 
 

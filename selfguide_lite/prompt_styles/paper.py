@@ -12,8 +12,8 @@ class Style:
     shows_few = True
 
     def template(self, task: Task) -> str:
-        """Return the template for this kind of task."""
-        return f"input-paper-{task.kind}"
+        """Return the template for tasks with labels, or the one for those without."""
+        return f"input-paper-{'classification' if task.rules.labelled else 'generation'}"
 
     def variables(
         self, task: Task, seeds: tuple[ShownInput, ...], pool: tuple[ShownInput, ...], label: str | None

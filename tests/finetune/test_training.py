@@ -96,7 +96,7 @@ def test_the_loss_is_that_of_the_answers_alone(tmp_path: Path) -> None:
         assert adapter is not None
         (step,) = store.train_steps(adapter.run_id)
     model = Model(TINY, vocab_only=True)
-    rows = make_rows(pairs, TASK, Prompts(), ChatFormat.of(model), 2048).rows
+    rows = make_rows(pairs, lambda text: Prompts().answer(TASK, text), ChatFormat.of(model), 2048).rows
     model.close()
     losses: list[float] = []
     for row in rows:

@@ -15,11 +15,13 @@ __all__ = ["InputStyle", "ShownInput", "input_style"]
 class InputStyle(Protocol):
     """How an input is asked for."""
 
+    summary: str
+    """What it is, in a few words."""
     shows_few: bool
     """Whether a random number of the pool's inputs is shown, and not always as many as are allowed."""
 
     def template(self, task: Task) -> str:
-        """Name of the template, without `.j2`."""
+        """Name of the template, without `.j2`; of a style of another package the whole path of its file."""
         ...
 
     def variables(

@@ -9,6 +9,7 @@ from selfguide_lite.task import Task
 class Style:
     """One user turn with two lists."""
 
+    summary = "one prompt that lists examples and earlier inputs without labels, as in the paper"
     shows_few = True
 
     def template(self, task: Task) -> str:

@@ -12,8 +12,10 @@ from selfguide_lite.core.settings import Settings
 from selfguide_lite.experiments.tables import markdown_table
 from selfguide_lite.finetune.memory import Shape, training_memory
 from selfguide_lite.finetune.options import Bits, TrainOptions
+from selfguide_lite.finetune.trainers import trainer_named
 from selfguide_lite.kinds import kind_named
 from selfguide_lite.models.known import DEFAULT, KNOWN
+from selfguide_lite.prompt_styles import input_style
 from selfguide_lite.store import FILTER_SETTINGS, Store, filter_views
 from selfguide_lite.store.browse import TABLES, description
 
@@ -160,6 +162,49 @@ def _views_reading(name: str) -> str:
     # What a view takes from another view is not read from the settings.
     direct = [view for view in found if "filter_setting" in code[view]]
     return ", ".join(f"`{view}`" for view in sorted(direct or found))
+
+
+def kinds_table() -> str:
+    """Return the kinds of task in Markdown, with the properties that the views and defaults go by."""
+
+    def word(has: bool) -> str:
+        return "yes" if has else "no"
+
+    kinds = [(name, kind_named(name)) for name in KINDS.names()]
+    return markdown_table(
+        ("kind", "answer", "metric", "labelled", "parsed", "balanced"),
+        [
+            (f"`{name}`", kind.summary, kind.metric, word(kind.labelled), word(kind.parsed), word(kind.balanced))
+            for name, kind in kinds
+        ],
+    )
+
+
+def input_styles_table() -> str:
+    """Return the ways of asking for an input in Markdown."""
+    return markdown_table(
+        ("`input_style`", "what it is"), [(f"`{name}`", input_style(name).summary) for name in INPUT_STYLES.names()]
+    )
+
+
+def trainers_table() -> str:
+    """Return what can train a LoRA in Markdown."""
+    return markdown_table(
+        ("`trainer`", "what it is"), [(f"`{name}`", trainer_named(name).summary) for name in TRAINERS.names()]
+    )
+
+
+def filters_table() -> str:
+    """Return the shipped filters in Markdown, in the order in which the verdicts look at them."""
+    files = filter_views.view_files()
+    return markdown_table(
+        ("filter", "what it does"),
+        [
+            (f"`{stage}_{name}`", re.split(r"(?<=[.:]) ", description(files[f"filter_{stage}_{name}"]))[0].rstrip(":."))
+            for stage in filter_views.STAGES
+            for name in filter_views.shipped_filters(stage)
+        ],
+    )
 
 
 def store_tables() -> str:

@@ -70,7 +70,13 @@ def test_its_template_can_be_replaced_and_is_missed(tmp_path: Path, plugins: Plu
 def test_inputs_are_asked_for_with_it_and_shown_again(tmp_path: Path) -> None:
     task = load_task(resource("tests/tiny_tasks/cheer-or-grumble.yaml"))
     settings = task.settings.changed(
-        {"input_style": "upside-down", "rounds": 1, "prompts_per_round": 4, "label_condition": True, "label_order": "in-turn"}
+        {
+            "input_style": "upside-down",
+            "rounds": 1,
+            "prompts_per_round": 4,
+            "label_condition": True,
+            "label_order": "in-turn",
+        }
     )
     task = task.model_copy(update={"settings": settings})
     db = tmp_path / "a.db"

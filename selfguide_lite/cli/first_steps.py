@@ -14,8 +14,21 @@ if TYPE_CHECKING:
     from selfguide_lite.llm.counter import Counter
 
 _FILE = click.Path(dir_okay=False, path_type=Path)
-_KIND = click.Choice(KINDS.names())
 _SHOWN = 10  # labels in a line for people
+
+
+class _Kind(click.Choice[str]):
+    """A kind of task, also one that another package has added since this module was imported."""
+
+    def __init__(self) -> None:
+        super().__init__(KINDS.names())
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        self.choices = KINDS.names()
+        return super().convert(value, param, ctx)
+
+
+_KIND = _Kind()
 
 
 @click.command("init")

@@ -14,12 +14,11 @@ from typing import Any
 
 from selfguide_lite.core.errors import SelfguideError, in_plain_words
 from selfguide_lite.core.lock import exclusive
-from selfguide_lite.core.paths import adapter_path, lora_dir
 from selfguide_lite.core.progress import FunnelRow, Listener, NullListener
 from selfguide_lite.core.renamed import renamed_notes
 from selfguide_lite.evaluate import Gain, Measurement, measure
-from selfguide_lite.export.adapter import export_adapter
-from selfguide_lite.finetune import TrainOptions, check_installed, train, training_pairs
+from selfguide_lite.finetune import trainer_named
+from selfguide_lite.finetuning import finetune, training_pairs
 from selfguide_lite.llm import model_path, open_engine
 from selfguide_lite.prompts import Prompts
 from selfguide_lite.run_context import RunContext
@@ -101,14 +100,14 @@ def run(
     for line in renamed_notes(settings or {}):
         listener.note(line)
     task = task.model_copy(update={"settings": task.settings.changed(settings or {})})
-    wanted = task.settings.resolve(task.kind)
+    wanted = task.rules.resolve(task.settings)
     # What can be wrong is looked at before anything is made, and before hours of work.
     rows = eval_rows(task) if task.eval is not None else []
     local = None if server is not None and model is None else model_path(model)
     with _plainly(), exclusive(db):
         if local is not None:
             try:
-                check_installed()
+                trainer_named(wanted.trainer).check()
             except SelfguideError as error:
                 listener.note(f"only the dataset can be made here: {error}")
         with Store.open(db) as store:
@@ -130,17 +129,7 @@ def run(
             if local is None:
                 listener.note("the dataset is ready; name the same model's GGUF file with -m to finetune it")
                 return RunResult(task.name, db, pairs, funnel)
-            trained = train(
-                store,
-                task_id,
-                model=local,
-                prompts=prompts,
-                options=TrainOptions.from_settings(wanted, seed=seed),
-                out=lora_dir(db, task.name),
-                listener=listener,
-                apart=True,
-            )
-            adapter = export_adapter(store, task_id, trained, local, adapter_path(db, task.name), listener)
+            adapter = finetune(context, local)
             measured = _measured(context, rows, local, adapter, engine_options)
             return RunResult(task.name, db, pairs, funnel, Path(adapter.path), measured)
 
@@ -157,7 +146,7 @@ def _measured(
 
 def label_notes(store: Store, task_id: int, task: Task) -> list[str]:
     """Say what a classification task's data assume and how far labels asked for and answered go together."""
-    agreement = store.agreement(task_id) if task.labels else None
+    agreement = store.agreement(task_id) if task.rules.labelled else None
     if agreement is None:
         return []
     notes = []

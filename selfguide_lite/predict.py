@@ -29,7 +29,7 @@ from selfguide_lite.methods.names import (
 from selfguide_lite.prompts import Prompts
 from selfguide_lite.store import Store, VerdictRow
 from selfguide_lite.store.verdicts import latest_verdict, newest_evaluation, prior_by_id, trained_style, way_of
-from selfguide_lite.task import Task, last_label
+from selfguide_lite.task import Task
 
 _AHEAD = 256  # inputs that are read before the first of them is answered
 _TEST_IT = "to test it, `selfguide evaluate TASK.yaml` with 60 evaluation rows or more"
@@ -65,7 +65,7 @@ class Way:
 class Answer:
     """The model's answer to one input.
 
-    :param label: for classification the label in it, if there is one
+    :param label: the answer in it as its kind of task reads it, such as a label; None: there is none
     :param error: why there is no answer
     :param shares: each label's share, where labels are scored
     """
@@ -188,7 +188,7 @@ def _answers(
         ]
         for completion in engine.complete(requests):
             number, text = int(completion.key), completion.text.strip()
-            label = last_label(text, task.labels) if task.labels else None
+            label = task.rules.parse(text, task.labels)
             yield number, Answer(block[number], text, label, completion.error)
         return
     wanted = wanted_shares(task)

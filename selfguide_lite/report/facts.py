@@ -10,12 +10,12 @@ from typing import Any, Literal
 from selfguide_lite.core.errors import SelfguideError
 from selfguide_lite.core.progress import FunnelRow, TrainStep
 from selfguide_lite.evaluate.evaluation import answered_labels
-from selfguide_lite.evaluate.metrics import macro_f1
 from selfguide_lite.evaluate.statistics import Gain, paired_gain
 from selfguide_lite.methods.names import FEW_SHOT, SELF_ICL, ZERO_SHOT, is_finetuned, parts
+from selfguide_lite.metrics import macro_f1
 from selfguide_lite.store import EvaluationRow, LengthBound, Prediction, Store, VerdictRow, summaries
 from selfguide_lite.store.verdicts import latest_verdict
-from selfguide_lite.task import Task, fold, last_label
+from selfguide_lite.task import Task, fold
 
 SAMPLES = 600  # rows in the searchable table at most
 _TWINS = 30
@@ -193,7 +193,7 @@ def collect(store: Store, task_id: int) -> Facts:
         macro_f1={
             row.id: macro_f1(*answered_labels(task, store.predictions(row.id)), task.labels) for row in evaluations
         }
-        if task.labels
+        if task.rules.labelled
         else {},
         gain=gain,
         verdict=verdict.sentence if verdict is not None else "",
@@ -260,12 +260,12 @@ def _lengths(store: Store, task: Task, task_id: int) -> list[Lengths]:
             bounds.get(part),
         )
         for part, rows in (("input", inputs), ("output", outputs))
-        if rows and not (part == "output" and task.labels)
+        if rows and not (part == "output" and task.rules.labelled)
     ]
 
 
 def _labels(store: Store, task: Task, task_id: int) -> Labels | None:
-    if not task.labels:
+    if not task.rules.labelled:
         return None
 
     def count(where: Literal["asked", "answered", "paired"]) -> list[int]:
@@ -296,11 +296,11 @@ def _steps(store: Store, task_id: int) -> list[TrainStep]:
 
 
 def _confusion(task: Task, predictions: Sequence[Prediction]) -> list[tuple[str, str, int]]:
-    if not task.labels:
+    if not task.rules.labelled:
         return []
+    parse = task.rules.parse
     counts = Counter(
-        (last_label(row.references[0], task.labels) or "-", last_label(row.text, task.labels) or "-")
-        for row in predictions
+        (parse(row.references[0], task.labels) or "-", parse(row.text, task.labels) or "-") for row in predictions
     )
     return [(right, given, n) for (right, given), n in counts.items()]
 

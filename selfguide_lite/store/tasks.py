@@ -5,8 +5,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from selfguide_lite.core.errors import SelfguideError
+from selfguide_lite.core.registry import KINDS
 from selfguide_lite.core.renamed import current_name
 from selfguide_lite.core.settings import Settings
+from selfguide_lite.kinds import TaskKind
 from selfguide_lite.store.connection import clear_errors
 from selfguide_lite.store.similar import sketch_pending
 from selfguide_lite.store.store_file import StoreFile
@@ -53,6 +55,7 @@ class TaskStore(StoreFile):
         terms = list(effective_noise_terms(task))
         row = self._rows("SELECT id, settings, noise_terms FROM task WHERE name = ?", task.name)
         with self._writing() as connection:
+            self._add_kind(task.kind, task.rules)
             if row:
                 task_id = int(row[0][0])
                 self._check_unchanged(task_id, task)
@@ -84,12 +87,20 @@ class TaskStore(StoreFile):
             connection.executemany(
                 "INSERT OR IGNORE INTO noise_term VALUES (?, ?)", [(task_id, clean_term(term)) for term in terms]
             )
-            resolved = task.settings.resolve(task.kind)
+            resolved = task.rules.resolve(task.settings)
             connection.executemany(
                 "INSERT INTO setting VALUES (?, ?, ?)",
                 [(task_id, key, getattr(resolved, key)) for key in FILTER_SETTINGS],
             )
         return task_id
+
+    def _add_kind(self, name: str, rules: TaskKind) -> None:
+        """Tell the views what a kind of task means."""
+        self.connection.execute(
+            "INSERT INTO kind(name, labelled, parsed, balanced) VALUES (?, ?, ?, ?) ON CONFLICT(name) DO UPDATE SET"
+            " labelled = excluded.labelled, parsed = excluded.parsed, balanced = excluded.balanced",
+            (name, rules.labelled, rules.parsed, rules.balanced),
+        )
 
     def _check_unchanged(self, task_id: int, task: Task) -> None:
         stored = self.task(task_id)
@@ -119,7 +130,7 @@ class TaskStore(StoreFile):
         terms: Sequence[str],
     ) -> None:
         """Bring what changed in the task file since the last time into `setting` and `noise_term`."""
-        resolved = task.settings.resolve(task.kind)
+        resolved = task.rules.resolve(task.settings)
         for key in FILTER_SETTINGS:
             if settings_before.get(key) != settings.get(key):
                 self.connection.execute(
@@ -136,12 +147,17 @@ class TaskStore(StoreFile):
     def task(self, task_id: int) -> Task:
         """Return a task as it was begun, with the settings of its file.
 
-        :raises SelfguideError: where there is no such task
+        :raises SelfguideError: where there is no such task, or its kind is not installed here
         """
         rows = self._rows("SELECT name, kind, instruction, settings, noise_terms FROM task WHERE id = ?", task_id)
         if not rows:
             raise SelfguideError(f"{self.path}: has no task number {task_id}")
         name, kind, instruction, settings, terms = rows[0]
+        if kind not in KINDS:
+            raise SelfguideError(
+                f"{self.path}: task {name!r} is of the kind {kind!r}, which is not installed here; "
+                f"there are: {', '.join(KINDS.names())}"
+            )
         details = self._rows("SELECT text, meaning, share FROM label WHERE task_id = ?", task_id)
         examples = self._rows("SELECT input, output FROM example WHERE task_id = ? ORDER BY number", task_id)
         return Task(
@@ -157,7 +173,7 @@ class TaskStore(StoreFile):
         )
 
     def labels(self, task_id: int) -> tuple[str, ...]:
-        """Return a task's labels in their order; empty for generation."""
+        """Return a task's labels in their order; empty where its kind has none."""
         rows = self._rows("SELECT text FROM label WHERE task_id = ? ORDER BY number", task_id)
         return tuple(text for (text,) in rows)
 

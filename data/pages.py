@@ -5,17 +5,20 @@ import re
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
+from selfguide_lite.core.registry import INPUT_STYLES, KINDS, TRAINERS
 from selfguide_lite.core.settings import Settings
 from selfguide_lite.diagnosis import ADVICE
 from selfguide_lite.experiments.tables import markdown_table
 from selfguide_lite.finetune.memory import Shape, training_memory
 from selfguide_lite.finetune.options import Bits, TrainOptions
+from selfguide_lite.finetune.trainers import trainer_named
+from selfguide_lite.kinds import kind_named
 from selfguide_lite.models.known import DEFAULT, KNOWN
+from selfguide_lite.prompt_styles import input_style
 from selfguide_lite.store import FILTER_SETTINGS, Store, filter_views
 from selfguide_lite.store.browse import TABLES, description
-from selfguide_lite.task import Kind
 
 GROUPS: dict[str, tuple[str, ...]] = {
     "Writing inputs": (
@@ -43,6 +46,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "Filters": ("noise_list", *FILTER_SETTINGS),
     "Finetuning": (
         "answer_style",
+        "trainer",
         "epochs",
         "min_steps",
         "max_steps",
@@ -96,7 +100,7 @@ def settings_tables() -> str:
         rows = [
             (
                 f"`{name}`",
-                _type(properties[name]),
+                _entries(name) or _type(properties[name]),
                 _default(name),
                 _READ.get(name) or _STAGES[group] or _views_reading(name),
                 _meaning(name),
@@ -119,6 +123,12 @@ def _meaning(name: str) -> str:
     return " ".join(found.split())
 
 
+def _entries(name: str) -> str:
+    """Name what a setting can choose where that is a file each."""
+    found = {"input_style": INPUT_STYLES, "trainer": TRAINERS}.get(name)
+    return ", ".join(f"`{one}`" for one in found.names()) if found else ""
+
+
 def _type(given: Mapping[str, Any]) -> str:
     kinds = [one for one in given.get("anyOf", [given]) if one.get("type") != "null"]
     empty = ", or `null`" if any(one.get("type") == "null" for one in given.get("anyOf", ())) else ""
@@ -137,10 +147,10 @@ def _type(given: Mapping[str, Any]) -> str:
 def _default(name: str) -> str:
     if name in _DEFAULTS:
         return _DEFAULTS[name]
-    kinds: tuple[str, ...] = get_args(Kind)
-    values = {kind: json.dumps(getattr(Settings().resolve(kind), name)).strip('"') for kind in kinds}
+    settings = {kind: kind_named(kind).resolve(Settings()) for kind in KINDS.names()}
+    values = {kind: json.dumps(getattr(chosen, name)).strip('"') for kind, chosen in settings.items()}
     if len(set(values.values())) == 1:
-        return f"`{values[kinds[0]]}`"
+        return f"`{next(iter(values.values()))}`"
     return ", ".join(f"{kind}: `{value}`" for kind, value in values.items())
 
 
@@ -153,6 +163,49 @@ def _views_reading(name: str) -> str:
     # What a view takes from another view is not read from the settings.
     direct = [view for view in found if "filter_setting" in code[view]]
     return ", ".join(f"`{view}`" for view in sorted(direct or found))
+
+
+def kinds_table() -> str:
+    """Return the kinds of task in Markdown, with the properties that the views and defaults go by."""
+
+    def word(has: bool) -> str:
+        return "yes" if has else "no"
+
+    kinds = [(name, kind_named(name)) for name in KINDS.names()]
+    return markdown_table(
+        ("kind", "answer", "metric", "labelled", "parsed", "balanced"),
+        [
+            (f"`{name}`", kind.summary, kind.metric, word(kind.labelled), word(kind.parsed), word(kind.balanced))
+            for name, kind in kinds
+        ],
+    )
+
+
+def input_styles_table() -> str:
+    """Return the ways of asking for an input in Markdown."""
+    return markdown_table(
+        ("`input_style`", "what it is"), [(f"`{name}`", input_style(name).summary) for name in INPUT_STYLES.names()]
+    )
+
+
+def trainers_table() -> str:
+    """Return what can train a LoRA in Markdown."""
+    return markdown_table(
+        ("`trainer`", "what it is"), [(f"`{name}`", trainer_named(name).summary) for name in TRAINERS.names()]
+    )
+
+
+def filters_table() -> str:
+    """Return the shipped filters in Markdown, in the order in which the verdicts look at them."""
+    files = filter_views.view_files()
+    return markdown_table(
+        ("filter", "what it does"),
+        [
+            (f"`{stage}_{name}`", re.split(r"(?<=[.:]) ", description(files[f"filter_{stage}_{name}"]))[0].rstrip(":."))
+            for stage in filter_views.STAGES
+            for name in filter_views.shipped_filters(stage)
+        ],
+    )
 
 
 def store_tables() -> str:

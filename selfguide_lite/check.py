@@ -82,7 +82,7 @@ _Found = tuple[Literal["error", "warning"], str, str]
 
 
 def _look(task: Task, prompts: Prompts, counter: TokenCounter | None) -> Iterator[_Found]:
-    settings = task.settings.resolve(task.kind)
+    settings = task.rules.resolve(task.settings)
     yield from _examples(task)
     yield from _lengths(task, settings)
     yield from _labels(task)
@@ -107,7 +107,7 @@ def _examples(task: Task) -> Iterator[_Found]:
         i = first.setdefault(fold(example.input), j)
         if i < j:
             yield "warning", f"examples.{j}.input", f"the same input as example {i}: it adds nothing"
-    if task.kind == "generation" and count > 1 and len({fold(example.output) for example in task.examples}) == 1:
+    if not task.rules.labelled and count > 1 and len({fold(example.output) for example in task.examples}) == 1:
         yield "warning", "examples", "all outputs are the same: the model will learn to answer only that"
 
 
@@ -176,7 +176,7 @@ def _noise(task: Task, settings: Settings) -> Iterator[_Found]:
                 yield "error", f"labels.{i}", f"the noise term {term!r} drops every answer with this label{advice}"
         for i, example in enumerate(task.examples):
             for column, text in (("input", example.input), ("output", example.output)):
-                if has_noise(text, term) and not (column == "output" and task.labels):
+                if has_noise(text, term) and not (column == "output" and task.rules.labelled):
                     yield (
                         "warning",
                         f"examples.{i}.{column}",
@@ -186,8 +186,8 @@ def _noise(task: Task, settings: Settings) -> Iterator[_Found]:
 
 def _settings(task: Task, settings: Settings) -> Iterator[_Found]:
     given = task.settings.model_fields_set
-    if task.kind == "generation" and settings.method == "score":
-        yield "error", "settings.method", "score needs labels to choose from; a generation task takes sample"
+    if not task.rules.labelled and settings.method == "score":
+        yield "error", "settings.method", f"score needs labels to choose from; a {task.kind} task takes sample"
     if settings.method == "sample" and settings.samples == 1 and settings.consistency_filter and "samples" in given:
         yield "warning", "settings.samples", "one sample always agrees with itself: the consistency filter does nothing"
     if settings.input_temperature == 0:

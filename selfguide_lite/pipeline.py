@@ -14,12 +14,11 @@ from typing import Any
 from selfguide_lite import diagnosis
 from selfguide_lite.core.errors import SelfguideError, in_plain_words
 from selfguide_lite.core.lock import exclusive
-from selfguide_lite.core.paths import adapter_path, lora_dir
 from selfguide_lite.core.progress import FunnelRow
 from selfguide_lite.core.renamed import renamed_notes
 from selfguide_lite.evaluate import Gain, Measurement, measure
-from selfguide_lite.export.adapter import export_adapter
-from selfguide_lite.finetune import TrainOptions, check_installed, train, training_pairs
+from selfguide_lite.finetune import trainer_named
+from selfguide_lite.finetuning import finetune, training_pairs
 from selfguide_lite.llm import EngineOptions, model_path, open_engine
 from selfguide_lite.run_context import RunContext
 from selfguide_lite.run_options import RunOptions
@@ -84,7 +83,7 @@ def run(task: Task, db: Path | str, options: RunOptions | None = None) -> RunRes
     for line in renamed_notes(options.settings):
         listener.note(line)
     task = options.set_for(task)
-    wanted = task.settings.resolve(task.kind)
+    wanted = task.rules.resolve(task.settings)
     # What can be wrong is looked at before anything is made, and before hours of work.
     rows = eval_rows(task) if task.eval is not None else []
     engine_options = options.engine
@@ -92,7 +91,7 @@ def run(task: Task, db: Path | str, options: RunOptions | None = None) -> RunRes
     with _plainly(), exclusive(db):
         if local is not None:
             try:
-                check_installed()
+                trainer_named(wanted.trainer).check()
             except SelfguideError as error:
                 listener.note(f"only the dataset can be made here: {error}")
         with Store.open(db) as store:
@@ -114,17 +113,7 @@ def run(task: Task, db: Path | str, options: RunOptions | None = None) -> RunRes
             if local is None:
                 listener.note("the dataset is ready; name the same model's GGUF file with -m to finetune it")
                 return RunResult(task.name, db, pairs, funnel)
-            trained = train(
-                store,
-                task_id,
-                model=local,
-                prompts=options.prompts,
-                options=TrainOptions.from_settings(wanted, seed=options.seed),
-                out=lora_dir(db, task.name),
-                listener=listener,
-                apart=True,
-            )
-            adapter = export_adapter(store, task_id, trained, local, adapter_path(db, task.name), listener)
+            adapter = finetune(context, local)
             # A server only writes the data.
             measured = _measured(context, rows, local, adapter, replace(engine_options, server=None))
             return RunResult(task.name, db, pairs, funnel, Path(adapter.path), measured)
@@ -142,7 +131,7 @@ def _measured(
 
 def label_notes(store: Store, task_id: int, task: Task) -> list[str]:
     """Say what a classification task's data assume and how far labels asked for and answered go together."""
-    agreement = store.agreement(task_id) if task.labels else None
+    agreement = store.agreement(task_id) if task.rules.labelled else None
     if agreement is None:
         return []
     notes = []

@@ -30,7 +30,7 @@ from selfguide_lite.methods.names import (
 from selfguide_lite.prompts import Prompts
 from selfguide_lite.run_files import adapter_file, base_file
 from selfguide_lite.store import Store, VerdictRow
-from selfguide_lite.task import Task, last_label
+from selfguide_lite.task import Task
 
 _AHEAD = 256  # inputs that are read before the first of them is answered
 _TEST_IT = "to test it, `selfguide evaluate TASK.yaml` with 60 evaluation rows or more"
@@ -66,7 +66,7 @@ class Way:
 class Answer:
     """The model's answer to one input.
 
-    :param label: for classification the label in it, if there is one
+    :param label: the answer in it as its kind of task reads it, such as a label; None: there is none
     :param error: why there is no answer
     :param shares: each label's share, where labels are scored
     """
@@ -207,7 +207,7 @@ class Predictor:
 
         :param inputs: read lazily, a few hundred ahead
         """
-        limit = self.task.settings.resolve(self.task.kind).output_max_tokens
+        limit = self.task.rules.resolve(self.task.settings).output_max_tokens
         return answer_all(self._engine, self.task, self._prompts, inputs, limit, self.way)
 
     def close(self) -> None:
@@ -269,7 +269,7 @@ def _answers(
         ]
         for completion in engine.complete(requests):
             number, text = int(completion.key), completion.text.strip()
-            label = last_label(text, task.labels) if task.labels else None
+            label = task.rules.parse(text, task.labels)
             yield number, Answer(block[number], text, label, completion.error)
         return
     wanted = wanted_shares(task)

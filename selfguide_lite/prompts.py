@@ -82,10 +82,17 @@ class Prompts:
         self._loaded: dict[str, PromptTemplate] = {}
 
     def template(self, name: str) -> PromptTemplate:
-        """Return a template by its name: `annotate`, or that of an input style, such as `input-chat-turns`."""
+        """Return a template by its name: `annotate`, or that of an input style, such as `input-chat-turns`.
+
+        :param name: or the path of the file, where another package brings the style
+        """
         if name not in self._loaded:
-            own = self.folder / f"{name}.j2" if self.folder else None
-            path = own if own is not None and own.is_file() else resource(f"prompts/{name}.j2")
+            shipped = Path(name) if Path(name).is_absolute() else None
+            own = self.folder / f"{shipped.stem if shipped else name}.j2" if self.folder else None
+            if own is not None and own.is_file():
+                path = own
+            else:
+                path = shipped or resource(f"prompts/{name}.j2")
             self._loaded[name] = PromptTemplate(path)
         return self._loaded[name]
 

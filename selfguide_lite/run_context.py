@@ -29,4 +29,4 @@ class RunContext:
     def __post_init__(self) -> None:
         """Read the task, and fill in the defaults of its kind."""
         object.__setattr__(self, "task", self.store.task(self.task_id))
-        object.__setattr__(self, "settings", self.settings.resolve(self.task.kind))
+        object.__setattr__(self, "settings", self.task.rules.resolve(self.settings))

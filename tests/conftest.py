@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import robustness_counts
 from hypothesis import HealthCheck, settings
+from plugins_for_tests import Plugins
 
 from selfguide_lite.core.resources import resource
 
@@ -37,6 +38,14 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         # The default model is too large for most tests: they run on the tiny one, which was trained for them.
         patch.setenv("SELFGUIDE_MODEL", str(resource("data/tiny-vicuna.gguf")))
         yield cache
+
+
+@pytest.fixture
+def plugins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Plugins]:
+    """A folder in which a test installs packages; they are gone after it."""
+    found = Plugins.at(tmp_path / "plugins", monkeypatch)
+    yield found
+    found.forget()
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:

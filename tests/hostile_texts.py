@@ -81,7 +81,7 @@ def hostile_store(path: Path, kind: str = "generation") -> Store:
     task_id = store.add_task(task)
     evil = "\x1b[31m<b>model</b> [red]{{ 7 * 7 }} \u202e\x9b1m"
     model_id = store.add_model(ModelInfo(evil, f"/tmp/{evil}.gguf", "0" * 64, evil, 5))
-    prompts, settings = Prompts(), task.settings.resolve(task.kind)
+    prompts, settings = Prompts(), task.rules.resolve(task.settings)
     run_id = store.start_run(task_id, "generate", model_id, settings, 42, prompts.input_template(task))
     texts = list(TEXTS.values())
     for number, text in enumerate(texts):

@@ -67,7 +67,7 @@ def told(path: Path, task: Task = SHOP, rounds: int = 12, hostile: bool = True, 
     task_id = store.add_task(task)
     info = ModelInfo("tiny <b>llama</b>", "/models/tiny.gguf", "0" * 64, "llama", 3_700_000)
     model_id = store.add_model(info)
-    settings, prompts = Settings().resolve(task.kind), Prompts()
+    settings, prompts = task.rules.resolve(Settings()), Prompts()
     run_id = store.start_run(task_id, "generate", model_id, settings, 42, prompts.input_template(task))
     texts = iter(HOSTILE if hostile else ())
     for number in range(rounds * 10):

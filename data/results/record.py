@@ -14,7 +14,8 @@ from selfguide_lite import RunOptions, SelfguideError, load_task, run
 from selfguide_lite.core.files import atomic_write
 from selfguide_lite.core.hashing import file_sha256
 from selfguide_lite.core.resources import resource
-from selfguide_lite.core.settings import Settings
+from selfguide_lite.core.settings import Settings, as_recorded
+from selfguide_lite.kinds import kind_named
 from selfguide_lite.llm import model_path
 from selfguide_lite.pipeline import RunResult
 from selfguide_lite.report.progress import RUN_STAGES, listener_for
@@ -29,7 +30,8 @@ def defaults_sha256() -> str:
     """Return a hash of what decides a run beside task, model and seed: default settings, prompts, noise terms."""
     digest = hashlib.sha256()
     for kind in _KINDS:
-        digest.update(json.dumps(Settings().resolve(kind).model_dump(mode="json"), sort_keys=True).encode())
+        defaults = kind_named(kind).resolve(Settings()).model_dump(mode="json")
+        digest.update(json.dumps(as_recorded(defaults), sort_keys=True).encode())
     for path in sorted(resource("prompts").glob("*.j2")):
         digest.update(path.name.encode() + path.read_bytes())
     digest.update(json.dumps(NOISE_TERMS).encode())

@@ -9,11 +9,11 @@ import numpy as np
 from data.results import stability
 from data.results.plan import DEFAULT, VARIANTS
 from data.results.record import read, scores
-from selfguide_lite.evaluate.metrics import macro_f1
 from selfguide_lite.evaluate.statistics import Gain, bootstrap, paired_gain
 from selfguide_lite.evaluate.verdict import best_of
 from selfguide_lite.experiments.tables import markdown_table
 from selfguide_lite.methods.names import is_finetuned
+from selfguide_lite.metrics import macro_f1
 
 Record = Mapping[str, Any]
 _HALVINGS = 50

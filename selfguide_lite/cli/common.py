@@ -177,7 +177,7 @@ def _problem(given: Mapping[str, Any]) -> str | None:
             return first["msg"].removeprefix("Value error, ")
         name = str(first["loc"][0])
         if first["type"] != "extra_forbidden":
-            return f"{short(name)}: {first['msg']}"
+            return f"{short(name)}: {first['msg'].removeprefix('Value error, ')}"
         near = get_close_matches(name, Settings.model_fields, n=1)
         return f"{short(name)}: no such setting" + (
             f"; did you mean {near[0]}?" if near else f"; there are {', '.join(Settings.model_fields)}"

@@ -104,7 +104,7 @@ def _evaluation_json(found: "Measurement") -> dict[str, Any]:
         "gain": None if found.gain is None else asdict(found.gain),
         "methods": found.means,
     }
-    if found.task.labels:
+    if found.task.rules.labelled:
         answer["macro_f1"] = found.macro_f1
         answer["recall"] = {name: recall_of(found.task, one) for name, one in found.evaluations.items()}
         free = {name: one for name, one in found.evaluations.items() if parts(name)[1] == "free"}
@@ -122,7 +122,7 @@ def _show(found: "Measurement", examples: int, db: Path) -> None:
     if after is None:
         click.echo("\nNo adapter yet: `selfguide run` makes one, or name one with -a.")
     both = [one for one in (before, after) if one is not None]
-    if task.labels:
+    if task.rules.labelled:
         click.echo(f"\n{recalls_text(found)}")
         for one in both:
             click.echo(f"\n{one.method}\n{confusion_text(confusion(task, one.predictions), task.labels)}")

@@ -3,19 +3,32 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from selfguide_lite.cli.common import json_option, model_option, print_json, prompts_option
+from selfguide_lite.core.registry import KINDS
 
 if TYPE_CHECKING:
     from selfguide_lite.llm.counter import Counter
-    from selfguide_lite.task import Kind
 
 _FILE = click.Path(dir_okay=False, path_type=Path)
-_KIND = click.Choice(["classification", "generation"])
 _SHOWN = 10  # labels in a line for people
+
+
+class _Kind(click.Choice[str]):
+    """A kind of task, also one that another package has added since this module was imported."""
+
+    def __init__(self) -> None:
+        super().__init__(KINDS.names())
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        self.choices = KINDS.names()
+        return super().convert(value, param, ctx)
+
+
+_KIND = _Kind()
 
 
 @click.command("init")
@@ -38,8 +51,7 @@ def init_command(path: Path, kind: str, interactive: bool, force: bool) -> None:
 
     if path.exists() and not force:
         raise SelfguideError(f"{path}: is there already; give another name, or --force to replace it")
-    chosen = cast("Kind", kind)
-    text = _interview(path) if interactive else starter(chosen, path.stem, str(path))
+    text = _interview(path) if interactive else starter(kind, path.stem, str(path))
     try:
         with atomic_write(path) as temporary:
             temporary.write_text(text, encoding="utf-8")
@@ -51,19 +63,20 @@ def init_command(path: Path, kind: str, interactive: bool, force: bool) -> None:
 
 def _interview(path: Path) -> str:
     """Ask for a task, show what the model would be asked, and return the task file's text."""
+    from selfguide_lite.kinds import kind_named
     from selfguide_lite.task import Example, fold
     from selfguide_lite.task.starter import written
 
     click.echo("A task is one instruction and about three examples. Ctrl-C leaves without writing anything.")
     instruction = click.prompt("Instruction").strip()
-    kind = cast("Kind", click.prompt("Kind", type=_KIND, default="classification"))
+    kind = click.prompt("Kind", type=_KIND, default="classification")
     labels: list[str] = []
-    if kind == "classification":
+    if kind_named(kind).labelled:
         while len(labels) < 2:
             given = click.prompt("Labels, with commas between them")
             labels = list({fold(label): label.strip() for label in given.split(",") if label.strip()}.values())
             if len(labels) < 2:
-                click.echo("A classification task needs at least two different labels.")
+                click.echo(f"A {kind} task needs at least two different labels.")
     examples: list[Example] = []
     while len(examples) < 3 or click.confirm("One more example?", default=False):
         number = len(examples) + 1
@@ -78,7 +91,7 @@ def _interview(path: Path) -> str:
     return written(kind, path.stem, str(path), instruction, labels, examples)
 
 
-def _preview(kind: "Kind", instruction: str, labels: list[str], examples: list[Any]) -> None:
+def _preview(kind: str, instruction: str, labels: list[str], examples: list[Any]) -> None:
     from selfguide_lite.core.errors import SelfguideError
     from selfguide_lite.core.text import neutral
     from selfguide_lite.prompts import Prompts
@@ -183,9 +196,7 @@ def import_ni_command(
 
     task_path = task_path or Path(f"{source.stem}.yaml")
     eval_path = eval_path or task_path.with_name(f"{task_path.stem}.eval.jsonl")
-    imported = import_natural_instructions(
-        source, task_path, eval_path, examples=examples, kind=cast("Kind | None", kind), overwrite=force
-    )
+    imported = import_natural_instructions(source, task_path, eval_path, examples=examples, kind=kind, overwrite=force)
     task = imported.task
     more = f" and {len(task.labels) - _SHOWN} more" if len(task.labels) > _SHOWN else ""
     labels = f", labels {', '.join(task.labels[:_SHOWN])}{more}" if task.labels else ""

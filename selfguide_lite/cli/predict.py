@@ -73,7 +73,7 @@ def predict_command(
         for answer in predictor.answer(_lines() if many else [text]):
             failed += answer.error is not None
             if as_json:
-                print_json(_as_json(answer, with_label=bool(predictor.task.labels)))
+                print_json(_as_json(answer, with_label=predictor.task.rules.labelled))
             elif answer.error is not None:
                 click.echo(f"Error: {answer.error}", err=True)
                 click.echo("" if many else None, nl=many)

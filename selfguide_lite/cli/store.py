@@ -196,9 +196,9 @@ def show_command(input_id: int, db: Path | None, as_json: bool) -> None:
 
 def _prompt(store: "Store", found: "Life") -> list[tuple[str, str]]:
     """Render the prompt that asked for this input again, with the template that its run kept."""
+    from selfguide_lite.core.registry import INPUT_STYLES
     from selfguide_lite.prompt_styles import ShownInput, input_style
     from selfguide_lite.prompts import PromptTemplate
-    from selfguide_lite.task import last_label
 
     if found.origin is None or found.origin.template is None:
         return []
@@ -209,10 +209,10 @@ def _prompt(store: "Store", found: "Life") -> list[tuple[str, str]]:
         return ShownInput(text, label, task.label_meanings.get(label or ""))
 
     examples = [task.examples[number] for number in found.seed_inputs if number < len(task.examples)]
-    seeds = tuple(shown(example.input, last_label(example.output, task.labels)) for example in examples)
+    seeds = tuple(shown(example.input, task.rules.parse(example.output, task.labels)) for example in examples)
     pool = tuple(shown(text, label) for (_, text), label in zip(found.pool_inputs, found.pool_labels, strict=True))
     variables: dict[str, Any] = {}
-    for style in ("paper", "chat-turns"):  # the template says itself which of their variables it needs
+    for style in INPUT_STYLES.names():  # the template says itself which of their variables it needs
         variables |= input_style(style).variables(task, seeds, pool, found.label)
     messages = template.render(variables)
     return [(message.role, message.content) for message in messages]

@@ -103,10 +103,12 @@ def train_command(
     from selfguide_lite.core.lock import exclusive
     from selfguide_lite.core.paths import adapter_path, lora_dir
     from selfguide_lite.export.adapter import export_adapter
-    from selfguide_lite.finetune import PROJECTIONS, TrainOptions, is_main_process, train
+    from selfguide_lite.finetune import PROJECTIONS, TrainOptions, TrainTarget, is_main_process
+    from selfguide_lite.finetuning import train_task
     from selfguide_lite.llm import model_path
     from selfguide_lite.prompts import Prompts
     from selfguide_lite.report.progress import listener_for
+    from selfguide_lite.run_context import RunContext
     from selfguide_lite.store import Store
 
     given = given_settings(settings_file, assignments)
@@ -124,7 +126,7 @@ def train_command(
     ):
         task_id = store.only_task_id(task_name)
         task = store.task(task_id)
-        settings = task.settings.changed(given).resolve(task.kind)
+        settings = task.rules.resolve(task.settings.changed(given))
         options = replace(
             TrainOptions.from_settings(settings, seed=seed),
             bits=cast("Bits | None", int(bits) if bits else None),
@@ -132,18 +134,8 @@ def train_command(
             save_steps=save_steps,
             target_modules=modules,
         )
-        folder = lora_dir(place, task.name)
-        trained = train(
-            store,
-            task_id,
-            model=gguf,
-            prompts=Prompts(prompts),
-            options=options,
-            out=folder,
-            listener=listener,
-            base=base,
-            apart=True,
-        )
+        context = RunContext(store, task_id, settings, Prompts(prompts), seed, listener)
+        trained = train_task(context, TrainTarget(gguf, lora_dir(place, task.name), base, apart=True), options)
         if not main:
             return
         adapter = export_adapter(store, task_id, trained, gguf, out or adapter_path(place, task.name), listener)
@@ -219,7 +211,7 @@ def export_command(
         if not (made.exists() and made.samefile(adapter)):
             with atomic_write(made) as part:
                 shutil.copyfile(adapter, part)
-    settings = task.settings.resolve(task.kind)
+    settings = task.rules.resolve(task.settings)
     beside = write_handover(
         task, Prompts(prompts), base, made, adapter=kind is None, max_tokens=settings.output_max_tokens
     )

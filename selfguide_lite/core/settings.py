@@ -1,30 +1,42 @@
-"""Every setting of a run with its default, by kind of task.
+"""Every setting of a run with its default; those of a task's kind are in `kinds/`.
 
 The defaults were chosen by measurement on small real models (docs/results.md). The paper's own values (arXiv
 2407.12874) ship as the settings file `paper`.
 """
 
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
+from selfguide_lite.core.registry import INPUT_STYLES, TRAINERS
 from selfguide_lite.core.renamed import with_current_names
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Temperature = Annotated[float, Field(ge=0, le=5)]
 Count = Annotated[int, Field(ge=1, le=1_000_000)]
 _MOST = 1_000_000  # more of anything than there can be; far below what a database's or an array's integers hold
+# Settings that came when there were records already, and what a record means that does not name them.
+_CAME_LATER: Mapping[str, Any] = MappingProxyType({"trainer": "unsloth"})
+
+
+def as_recorded(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return settings as they are written down: equal ones are equal in records of all versions.
+
+    A setting that came later is left out while its value is what the versions before did.
+    """
+    return {name: value for name, value in values.items() if name not in _CAME_LATER or value != _CAME_LATER[name]}
 
 
 class Settings(BaseModel):
-    """What a user may set. None: the default of the task's kind, see `resolve`."""
+    """What a user may set. None: the default of the task's kind, see `TaskKind.resolve`."""
 
     # The text under a field is its description: docs/settings.md is made from it.
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, use_attribute_docstrings=True)
 
     # generate
-    input_style: Literal["chat-turns", "paper"] = "chat-turns"
+    input_style: Annotated[str, AfterValidator(INPUT_STYLES.checked)] = "chat-turns"
     """How a new input is asked for: in chat turns, or by the paper's single prompt."""
     rounds: Count = 10
     """Rounds of prompts. Inputs that were kept in earlier rounds are shown in later ones."""
@@ -110,6 +122,8 @@ class Settings(BaseModel):
     # finetune
     answer_style: Literal["few-shot", "bare"] = "few-shot"
     """The prompt that is trained on and used afterwards: with the examples, or without."""
+    trainer: Annotated[str, AfterValidator(TRAINERS.checked)] = "unsloth"
+    """What trains the LoRA."""
     epochs: Annotated[float, Field(gt=0, le=1000)] = 3
     """Passes over the dataset."""
     min_steps: Count = 40
@@ -143,23 +157,3 @@ class Settings(BaseModel):
     def changed(self, given: Mapping[str, Any]) -> "Settings":
         """Return settings with the given fields changed and checked; only what was ever given counts as set."""
         return Settings.model_validate({**self.model_dump(exclude_unset=True), **with_current_names(given)})
-
-    def resolve(self, kind: str) -> "Settings":
-        """Return settings with the defaults of a kind of task filled in."""
-        classification = kind == "classification"
-        method = self.method or ("score" if classification else "greedy")
-        conditioned = classification and self.label_condition
-
-        def default(value: bool | None, otherwise: bool) -> bool:
-            return otherwise if value is None else value
-
-        filled = {
-            "method": method,
-            "annotate_each_round": default(self.annotate_each_round, conditioned and method == "score"),
-            "output_length_filter": default(self.output_length_filter, not classification),
-            "label_named_filter": default(self.label_named_filter, classification),
-            "calibrate": default(self.calibrate, method == "score"),
-            "agreement_filter": default(self.agreement_filter, conditioned),
-            "balance": default(self.balance, classification),
-        }
-        return self.model_copy(update=filled)

@@ -79,7 +79,7 @@ def dry_run(
     :param eval_rows: number of examples that would be evaluated, by every method
     :raises SelfguideError: where the instruction and examples do not fit the prompt budget
     """
-    settings = settings.resolve(task.kind)
+    settings = task.rules.resolve(settings)
     budget = prompt_budget(engine.n_ctx, settings)
     seeds = [LabelledInput(-1 - i, example.input) for i, example in enumerate(task.examples)]
     # Later prompts show inputs that are yet to be made; the seed inputs stand in for them.
@@ -97,7 +97,7 @@ def dry_run(
     per_greedy = _measure_answers(task, greedy, engine, prompts, seed, texts) if eval_rows else 0.0
     # As evaluate/battery.py asks: free text few-shot and finetuned, and where there are labels, scores of these two and
     # zero-shot; in generation free text of all three. What calibration asks besides is little.
-    free, scored = (2, 3) if task.labels else (3, 0)
+    free, scored = (2, 3) if task.rules.labelled else (3, 0)
     per_row = free * per_greedy + scored * (per_answer if settings.method == "score" else per_greedy)
     asked = (free + scored) * eval_rows
     samples = len(task.labels) if settings.method == "score" else samples_of(settings)

@@ -2,9 +2,9 @@
 
 from selfguide_lite.evaluate.battery import Measurement, measure
 from selfguide_lite.evaluate.evaluation import Change, Evaluation, changes, confusion, evaluate
-from selfguide_lite.evaluate.metrics import exact_match, macro_f1, metric_of, rouge_l, score_answers
 from selfguide_lite.evaluate.statistics import Gain, Interval, bootstrap, paired_gain
 from selfguide_lite.evaluate.verdict import Verdict
+from selfguide_lite.metrics import exact_match, macro_f1, rouge_l
 from selfguide_lite.task.eval_rows import EvalRow, eval_rows, load_eval
 
 __all__ = [
@@ -24,8 +24,6 @@ __all__ = [
     "load_eval",
     "macro_f1",
     "measure",
-    "metric_of",
     "paired_gain",
     "rouge_l",
-    "score_answers",
 ]

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 from selfguide_lite.core.errors import SelfguideError
 from selfguide_lite.core.progress import Listener
-from selfguide_lite.evaluate.metrics import Metric, score_answers
 from selfguide_lite.llm.base import Engine, Request, ScoreRequest
 from selfguide_lite.llm.shares import shares
 from selfguide_lite.methods.asking import Ask
@@ -30,7 +29,6 @@ class Answering:
     engine: Engine
     rows: Sequence[EvalRow]
     ask: Ask
-    metric: Metric
     listener: Listener
 
     def freely(self, done: set[int], max_tokens: int) -> int:
@@ -90,7 +88,7 @@ class Answering:
                 input=row.input,
                 references=row.references,
                 text=text,
-                score=score_answers(self.metric, [text], [row.references], self.task.labels)[0],
+                score=self.task.rules.score(text, row.references, self.task.labels),
                 label_logprobs=logprobs,
                 finish_reason=reason,
             ),

@@ -61,8 +61,8 @@ class Measurement:
 
     @property
     def macro_f1(self) -> dict[str, float]:
-        """Each method's macro-F1 as a share of 1; nothing for generation."""
-        if not self.task.labels:
+        """Each method's macro-F1 as a share of 1; nothing where the kind has no labels."""
+        if not self.task.rules.labelled:
             return {}
         return {name: macro_f1_of(self.task, evaluation) for name, evaluation in self.evaluations.items()}
 
@@ -162,7 +162,7 @@ class Battery:
     def kept(self) -> list[PoolInput]:
         """Return the kept inputs; their answers are not looked at."""
         context = self.context
-        return context.store.pool(context.task_id) if context.task.labels else []
+        return context.store.pool(context.task_id) if context.task.rules.labelled else []
 
     def _load(self, adapter: Path | None) -> None:
         loaded = self.engine.info.adapter

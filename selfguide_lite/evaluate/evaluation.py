@@ -8,19 +8,19 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from selfguide_lite.core.errors import SelfguideError
 from selfguide_lite.evaluate.answering import Answering
 from selfguide_lite.evaluate.asked import Asked
-from selfguide_lite.evaluate.metrics import Metric, macro_f1, metric_of, recall_by_label, score_answers
 from selfguide_lite.evaluate.statistics import Gain, bootstrap, paired_gain
 from selfguide_lite.llm.base import Engine
 from selfguide_lite.llm.shares import shares
 from selfguide_lite.methods.calibration import calibrated, likeliest, wanted_shares
+from selfguide_lite.metrics import macro_f1, recall_by_label
 from selfguide_lite.run_context import RunContext
 from selfguide_lite.store import EvaluationRow, NewEvaluation, Prediction, Prior, Store
-from selfguide_lite.task import Task, last_label
+from selfguide_lite.task import Task
 from selfguide_lite.task.eval_rows import EvalRow, rows_hash, unseen_labels, without_leaks
 
 _LABEL_TOKENS = 40  # of free text in which a label is looked for; what talks on beyond has not the form of an answer
@@ -41,7 +41,7 @@ class Evaluation:
 
     id: int
     method: str
-    metric: Metric
+    metric: str
     scores: list[float]
     mean: float
     low: float
@@ -87,9 +87,9 @@ def evaluate(
         raise SelfguideError(f"task {task.name!r}: every evaluation row is among the examples or the generated inputs")
     if missing := unseen_labels(task, clean):
         listener.note(f"no evaluation row has the answer {', '.join(missing)}: errors on it will not show")
-    metric = metric_of(task.kind)
+    metric = task.rules.metric
     tokens = task.settings.output_max_tokens
-    if task.labels:
+    if task.rules.labelled:
         tokens = min(tokens, _LABEL_TOKENS)
     how: dict[str, Any] = {"output_max_tokens": tokens} if asked.answers == "free" else {"answers": asked.answers}
     digest = rows_hash(clean)
@@ -111,9 +111,7 @@ def evaluate(
     done = {prediction.number for prediction in store.predictions(evaluation_id)}
     if len(done) < len(clean):
         listener.start("evaluate", len(clean), len(done))
-        job = Answering(
-            store, evaluation_id, task, engine, clean, asked.prompt_maker(context.prompts), metric, listener
-        )
+        job = Answering(store, evaluation_id, task, engine, clean, asked.prompt_maker(context.prompts), listener)
         too_long = job.freely(done, tokens) if asked.answers == "free" else job.by_scores(done)
         if too_long:
             listener.note(f"{too_long} prompts are longer than the model's context: counted as wrong")
@@ -148,7 +146,7 @@ def calibrate(store: Store, task_id: int, scored: Evaluation, prior: Prior, meth
             replace(
                 given,
                 text=text,
-                score=score_answers(scored.metric, [text], [given.references], task.labels)[0],
+                score=task.rules.score(text, given.references, task.labels),
                 label_logprobs=_logarithms(upright) if upright else None,
                 finish_reason="stop" if upright else "error",
             ),
@@ -167,7 +165,7 @@ def stored_evaluation(store: Store, row: EvaluationRow) -> Evaluation:
     return Evaluation(
         id=row.id,
         method=row.method,
-        metric=cast(Metric, row.metric),
+        metric=row.metric,
         scores=[prediction.score for prediction in predictions],
         mean=row.mean,
         low=row.low,
@@ -189,9 +187,7 @@ def _calibrated_shares(given: Prediction, prior: Prior, wanted: Mapping[str, flo
     return calibrated(plain, prior.shares, wanted)
 
 
-def _finished(
-    store: Store, evaluation_id: int, method: str, metric: Metric, leaked: int, data_sha256: str
-) -> Evaluation:
+def _finished(store: Store, evaluation_id: int, method: str, metric: str, leaked: int, data_sha256: str) -> Evaluation:
     """Work out an answered evaluation's result and write it down."""
     predictions = tuple(store.predictions(evaluation_id))
     scores = [prediction.score for prediction in predictions]
@@ -237,8 +233,8 @@ def answered_labels(task: Task, predictions: Sequence[Prediction]) -> tuple[list
     answers: list[str | None] = []
     rights: list[str] = []
     for prediction in predictions:
-        answered = last_label(prediction.text, task.labels)
-        right = next((last_label(text, task.labels) or text for text in prediction.references), "")
+        answered = task.rules.parse(prediction.text, task.labels)
+        right = next((task.rules.parse(text, task.labels) or text for text in prediction.references), "")
         if prediction.score == 1.0 and answered is not None:
             right = answered
         answers.append(answered)

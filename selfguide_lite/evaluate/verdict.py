@@ -13,8 +13,8 @@ import numpy.typing as npt
 from selfguide_lite.core.errors import SelfguideError
 from selfguide_lite.evaluate.evaluation import Evaluation
 from selfguide_lite.evaluate.statistics import Gain, paired_gain
+from selfguide_lite.kinds import kind_named
 from selfguide_lite.methods.names import FINETUNED, named, simplicity, usual_form
-from selfguide_lite.task import Kind
 from selfguide_lite.task.eval_rows import EvalRow, split_places
 
 MIN_ROWS = 60
@@ -114,7 +114,7 @@ def crossed_gain(prompting: Mapping[str, Evaluation], finetuned: Mapping[str, Ev
 def judge(
     prompting: Mapping[str, Evaluation],
     finetuned: Mapping[str, Evaluation],
-    kind: Kind,
+    kind: str,
     seed: int,
     unusable: Collection[str] = (),
 ) -> Verdict:
@@ -152,11 +152,11 @@ def judge(
     return Verdict(one.metric, n, sentence, gain, winner, crossed)
 
 
-def unmeasured(kind: Kind) -> Verdict:
+def unmeasured(kind: str) -> Verdict:
     """Return the verdict on a finetuned model that there are no evaluation rows for."""
     usual = named(FINETUNED, usual_form(kind))
     sentence = f"Not measured: the task has no evaluation rows. predict uses {usual}, which was not tested"
-    return Verdict("exact match" if kind == "classification" else "ROUGE-L", 0, sentence, None, usual)
+    return Verdict(kind_named(kind).metric, 0, sentence, None, usual)
 
 
 def _scores(evaluations: Mapping[str, Evaluation]) -> dict[str, list[float]]:

@@ -14,7 +14,7 @@ from typing import Any
 
 from selfguide_lite.core.errors import SelfguideError
 from selfguide_lite.core.lock import exclusive
-from selfguide_lite.core.paths import adapter_path, files_dir, lora_dir
+from selfguide_lite.core.paths import files_dir
 from selfguide_lite.core.settings import Settings
 from selfguide_lite.evaluate.asked import Asked
 from selfguide_lite.evaluate.battery import Battery, Finetuned, keep_verdict
@@ -71,7 +71,7 @@ def methods_for(task: Task, curve: Sequence[int] = ()) -> list[str]:
 
     :param curve: numbers of pairs of a learning curve
     """
-    ablations = [ablation.name for ablation in ABLATIONS if task.kind in ablation.kinds]
+    ablations = [ablation.name for ablation in ABLATIONS if task.rules.labelled or not ablation.labelled]
     return [*methods_of(task.kind), *ablations, *(curve_name(count) for count in curve)]
 
 
@@ -126,7 +126,7 @@ class _Job:
         self.store, self.db, self.tools = store, db, tools
         self.task = tools.set_for(task)
         self.task_id = store.add_task(self.task)
-        self.settings = self.task.settings.resolve(task.kind)
+        self.settings = task.rules.resolve(self.task.settings)
         self.folder = files_dir(db) / "compare"
         self.skipped: list[tuple[str, str]] = []
         self.shown: dict[str, int] = {}
@@ -157,7 +157,7 @@ class _Job:
                 done[method],
                 None if method in prompted else done[method].gain_over(prompted[over]),
                 same.get(method),
-                macro_f1_of(self.task, done[method]) if self.task.labels else None,
+                macro_f1_of(self.task, done[method]) if self.task.rules.labelled else None,
             )
             for method in methods
             if method in done
@@ -318,18 +318,9 @@ class _Job:
 
     def _own_adapter(self) -> Adapter:
         """Train and export as `run` does, or find what it made."""
-        from selfguide_lite.export.adapter import export_adapter
-        from selfguide_lite.finetune import TrainOptions, train
+        from selfguide_lite.finetuning import finetune
 
-        name, tools = self.task.name, self.tools
-        result = train(
-            self.store, self.task_id, model=tools.model, prompts=tools.prompts,
-            options=TrainOptions.from_settings(self.settings, seed=tools.seed), out=lora_dir(self.db, name),
-            listener=tools.listener,
-        )  # fmt: skip
-        return export_adapter(
-            self.store, self.task_id, result, tools.model, adapter_path(self.db, name), tools.listener
-        )
+        return finetune(self._context, self.tools.model)
 
     def _finetuned(
         self,

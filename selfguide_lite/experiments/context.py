@@ -13,7 +13,6 @@ from typing import Any, Self
 from selfguide_lite.core.progress import Listener
 from selfguide_lite.core.renamed import renamed_notes, with_current_names
 from selfguide_lite.core.settings import Settings
-from selfguide_lite.experiments.methods import Chosen
 from selfguide_lite.llm import Engine, EngineOptions, model_path, open_engine
 from selfguide_lite.prompts import Prompts
 from selfguide_lite.run_context import RunContext
@@ -97,18 +96,17 @@ class ExperimentContext:
         :param prompts: that ask for the pairs' outputs, where they are not the job's
         :raises SelfguideError: where there is nothing to learn or the model cannot be trained
         """
-        from selfguide_lite.finetune import TrainOptions, train
+        from selfguide_lite.finetune import TrainOptions, TrainTarget
+        from selfguide_lite.finetuning import train_task
         from selfguide_lite.gguf.adapter import write_adapter
 
         place.mkdir(parents=True, exist_ok=True)
         adapter = place / "adapter.gguf"
         with Store.open(db) as store:
             task_id = store.add_task(task.model_copy(update={"settings": Settings()}))
-            result = train(
-                Chosen(store, pairs), task_id, model=self.model, prompts=prompts or self.prompts,
-                options=TrainOptions.from_settings(settings, seed=self.seed), out=place / "lora",
-                listener=self.listener,
-            )  # fmt: skip
+            context = RunContext(store, task_id, settings, prompts or self.prompts, self.seed, self.listener)
+            options = TrainOptions.from_settings(settings, seed=self.seed)
+            result = train_task(context, TrainTarget(self.model, place / "lora"), options, pairs)
             if not (result.skipped and adapter.is_file()):
                 write_adapter(result.folder, self.model, adapter)
         return adapter

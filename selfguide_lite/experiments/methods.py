@@ -16,8 +16,8 @@ from selfguide_lite.llm.base import Engine
 from selfguide_lite.methods.asking import Ask
 from selfguide_lite.methods.names import FEW_SHOT, FEW_SHOT_FINETUNING, FINETUNED, SELF_ICL, ZERO_SHOT, names_of
 from selfguide_lite.prompts import Prompts
-from selfguide_lite.store import Pair, Store
-from selfguide_lite.task import Example, Kind, Task
+from selfguide_lite.store import Pair
+from selfguide_lite.task import Example, Task
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,42 +28,30 @@ class Ablation:
     :param regenerates: whether its inputs must be written anew; otherwise they are seen through other filters
     :param samples: whether it is about sampled answers: where a run scores labels, which is exact and leaves nothing
         to vote on, its inputs are answered anew
-    :param kinds: the kinds of task that have this part
+    :param labelled: whether only kinds of task with labels have this part
     """
 
     name: str
     changes: Mapping[str, Any] = field(default_factory=dict)
     regenerates: bool = False
     samples: bool = False
-    kinds: tuple[Kind, ...] = ("classification", "generation")
+    labelled: bool = False
 
 
 ABLATIONS: tuple[Ablation, ...] = (
     Ablation("no noise filter", {"noise_filter": False}),
     Ablation("no length filter", {"input_length_filter": False, "output_length_filter": False}),
-    Ablation("sampled answers", samples=True, kinds=("classification",)),
+    Ablation("sampled answers", samples=True, labelled=True),
     Ablation("no self-consistency", {"consistency_filter": False}, samples=True),
-    Ablation("no label condition", {"label_condition": False}, regenerates=True, kinds=("classification",)),
-    Ablation("random labels", {"random_labels": True}, kinds=("classification",)),
+    Ablation("no label condition", {"label_condition": False}, regenerates=True, labelled=True),
+    Ablation("random labels", {"random_labels": True}, labelled=True),
 )
 
 
-def methods_of(kind: Kind) -> list[str]:
+def methods_of(kind: str) -> list[str]:
     """Return the methods that fit a kind of task, in the table's order, ablations left out."""
     prompting = names_of((ZERO_SHOT, FEW_SHOT, SELF_ICL), kind)
     return [*prompting, FEW_SHOT_FINETUNING, *names_of((FINETUNED,), kind)]
-
-
-class Chosen(Store):
-    """A store whose dataset is a given list of pairs: what a training other than the usual one learns from."""
-
-    def __init__(self, store: Store, pairs: Sequence[Pair]):
-        super().__init__(store.connection, store.path)
-        self._pairs = list(pairs)
-
-    def pairs(self, task_id: int) -> list[Pair]:
-        """Return the given pairs, of whatever task."""
-        return list(self._pairs)
 
 
 class LeaveOneOut(Prompts):
@@ -128,7 +116,7 @@ def in_turn(pairs: Sequence[Pair], seed: int, task: Task) -> list[Pair]:
     """Return pairs in a random order in which labels take turns: any first part of it is as balanced as it can be."""
     shuffled = list(pairs)
     random.Random(f"{seed}/{task.name}/order").shuffle(shuffled)
-    if task.kind == "generation":
+    if not task.rules.labelled:
         return shuffled
     groups = [[pair for pair in shuffled if pair.output == label] for label in task.labels]
     longest = max(map(len, groups), default=0)

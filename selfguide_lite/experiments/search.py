@@ -168,10 +168,10 @@ def grid(
         Candidate(temperature, count, *pair)
         for temperature, count, pair in itertools.product(temperatures, epochs, filters)
     ]
-    kind = tasks[0].kind
+    rules = tasks[0].rules
 
     def unusual(one: Candidate) -> bool:
-        return Settings(**one.changes).resolve(kind) != Settings().resolve(kind)
+        return rules.resolve(Settings(**one.changes)) != rules.resolve(Settings())
 
     return sorted(found, key=unusual)
 
@@ -283,7 +283,7 @@ class _Search:
 
     def _view(self, store: Store, settings: Settings, task: Task) -> SettingsOverlay:
         """Return a database as a candidate's filters show it."""
-        settings = settings.resolve(task.kind)
+        settings = task.rules.resolve(settings)
         names = ("input_length_filter", "output_length_filter")
         return SettingsOverlay(store, {name: getattr(settings, name) for name in names})
 
@@ -298,13 +298,13 @@ class _Search:
         settings = usual.settings.changed(candidate.changes)
         with Store.open(self._db(candidate, task)) as store:
             task_id = store.add_task(usual)
-            self.tools.write(store, task_id, engine, usual.settings.resolve(task.kind))
+            self.tools.write(store, task_id, engine, task.rules.resolve(usual.settings))
             view = self._view(store, settings, task)
-            self.tools.answer(view, task_id, engine, settings.resolve(task.kind))
+            self.tools.answer(view, task_id, engine, task.rules.resolve(settings))
             return view.pairs(task_id), self._battery(view, task, rows, engine).prompting()
 
     def _trained(self, candidate: Candidate, task: Task, pairs: Sequence[Pair]) -> Path:
-        settings = self.tools.set_for(task, candidate.changes).settings.resolve(task.kind)
+        settings = task.rules.resolve(self.tools.set_for(task, candidate.changes).settings)
         place = self.folder / "adapters" / f"{slug(task.name)}-{pairs_key(pairs)[:16]}-e{candidate.epochs:g}"
         return self.tools.train_beside(self.folder / "trainings.db", task, pairs, place, settings)
 

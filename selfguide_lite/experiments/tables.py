@@ -54,12 +54,12 @@ def methods_text(measured: Measurement) -> str:
     if measured.evaluations:
         one = next(iter(measured.evaluations.values()))
         head = ["method", one.metric, "95 % interval"]
-        if task.labels:
+        if task.rules.labelled:
             head += ["macro-F1", "in form"]
         rows = []
         for name, evaluation in measured.evaluations.items():
             row = [name, percent(evaluation.mean), f"{100 * evaluation.low:.1f} to {100 * evaluation.high:.1f}"]
-            if task.labels:
+            if task.rules.labelled:
                 # Scores give a label by themselves; in free text that must be learnt.
                 form = percent(form_share(task, evaluation)) if parts(name)[1] == "free" else ""
                 row += [f"{100 * macro_f1_of(task, evaluation):.1f}", form]

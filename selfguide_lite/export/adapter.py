@@ -10,14 +10,12 @@ from selfguide_lite.store import Adapter, Store
 
 
 class Trained(Protocol):
-    """What must be known of a training: the folder of its LoRA, its run and its base model in the store."""
+    """What must be known of a training: the folder of its LoRA, and its run in the store."""
 
     @property
     def folder(self) -> Path: ...
     @property
     def run_id(self) -> int: ...
-    @property
-    def model_id(self) -> int: ...
 
 
 def export_adapter(
@@ -36,7 +34,7 @@ def export_adapter(
             return latest
     listener.start("export", 1)
     write_adapter(trained.folder, model, out)
-    store.add_adapter(task_id, trained.run_id, trained.model_id, out, file_sha256(out))
+    store.add_adapter(task_id, trained.run_id, store.trained_model(trained.run_id), out, file_sha256(out))
     made = store.latest_adapter(task_id)
     assert made is not None
     listener.done("export", str(out))

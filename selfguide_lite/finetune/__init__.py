@@ -1,15 +1,18 @@
-"""Finetuning: from the dataset to a LoRA. torch and Unsloth are imported only inside the functions that train."""
+"""Finetuning: from pairs to a LoRA. torch and Unsloth are imported only inside the functions that train."""
 
-from selfguide_lite.finetune.lora import check_installed, is_main_process
+from selfguide_lite.finetune.launch import is_main_process
+from selfguide_lite.finetune.log import TrainLog
 from selfguide_lite.finetune.options import PROJECTIONS, TrainOptions
-from selfguide_lite.finetune.training import TrainResult, train, training_pairs
+from selfguide_lite.finetune.trainers import trainer_named
+from selfguide_lite.finetune.training import TrainResult, TrainTarget, train
 
 __all__ = [
     "PROJECTIONS",
+    "TrainLog",
     "TrainOptions",
     "TrainResult",
-    "check_installed",
+    "TrainTarget",
     "is_main_process",
     "train",
-    "training_pairs",
+    "trainer_named",
 ]

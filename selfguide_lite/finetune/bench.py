@@ -18,11 +18,11 @@ from selfguide_lite.core.errors import SelfguideError
 from selfguide_lite.core.progress import TrainStep
 from selfguide_lite.finetune.collator import Collator
 from selfguide_lite.finetune.job import FitJob
-from selfguide_lite.finetune.lora import _prepare_environment, check_installed, fit
 from selfguide_lite.finetune.options import TrainOptions, rate_for
 from selfguide_lite.finetune.order import EvenOrder
 from selfguide_lite.finetune.rows import Row, make_rows
-from selfguide_lite.finetune.training import _shape
+from selfguide_lite.finetune.trainers.unsloth import _prepare_environment, check_installed, fit
+from selfguide_lite.finetune.training import shape_of
 from selfguide_lite.gguf.reader import GgufFile
 from selfguide_lite.gguf.to_hf import hf_folder
 from selfguide_lite.gguf.tokenizer import pad_id
@@ -99,21 +99,15 @@ def _rows(model: Path, pairs: int) -> list[Row]:
     from selfguide_lite.llm.chat import ChatFormat
     from selfguide_lite.llm.native import Model
     from selfguide_lite.prompts import Prompts
-    from selfguide_lite.store import Pair
-    from selfguide_lite.task import load_task
+    from selfguide_lite.task import Example, load_task
     from selfguide_lite.task.eval_rows import load_eval
 
     task = load_task(resource("data/tasks/junk-offers.yaml"))
     assert task.eval is not None
     rows = load_eval(task.eval)[:pairs]
-    vocabulary = Model(model, vocab_only=True)
-    made = make_rows(
-        [Pair(number, row.input, row.references[0]) for number, row in enumerate(rows)],
-        task,
-        Prompts(),
-        ChatFormat.of(vocabulary),
-        2048,
-    )
+    prompts, vocabulary = Prompts(), Model(model, vocab_only=True)
+    shown = [Example(input=row.input, output=row.references[0]) for row in rows]
+    made = make_rows(shown, lambda text: prompts.answer(task, text), ChatFormat.of(vocabulary), 2048)
     vocabulary.close()
     return list(made.rows)
 
@@ -147,7 +141,7 @@ def _run(name: str, model: Path, pairs: int) -> Result:
     with tempfile.TemporaryDirectory() as out:
         if name == "ours":
             with GgufFile(model) as gguf:
-                shape, pad = _shape(gguf), pad_id(gguf)
+                shape, pad = shape_of(gguf), pad_id(gguf)
 
             def on_step(step: TrainStep) -> None:
                 clock.tick(step.loss, step.memory)
@@ -173,7 +167,7 @@ def _plain(model: Path, rows: list[Row], options: TrainOptions, out: Path, clock
     if not cuda:
         torch.set_num_threads(cores())
     with GgufFile(model) as gguf:
-        shape, pad = _shape(gguf), pad_id(gguf)
+        shape, pad = shape_of(gguf), pad_id(gguf)
     torch.manual_seed(options.seed)
     base = AutoModelForCausalLM.from_pretrained(hf_folder(model), dtype=torch.bfloat16 if cuda else torch.float32)
     config = LoraConfig(

@@ -20,15 +20,15 @@ from selfguide_lite.core.errors import SelfguideError, in_plain_words
 from selfguide_lite.core.progress import TrainStep
 from selfguide_lite.core.resources import child_environment
 from selfguide_lite.finetune.job import LOG, Fit, FitJob
-from selfguide_lite.finetune.lora import fit
+from selfguide_lite.finetune.trainers import trainer_named
 
 _PARENT_DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG
 
 
 def fit_apart(job: FitJob, on_step: Callable[[TrainStep], None], note: Callable[[str], None]) -> Fit:
-    """Do what `fit` does, in a child process. What it prints goes into the log in the job's folder.
+    """Do what the trainer's `fit` does, in a child process. What it prints goes into the log in the job's folder.
 
-    :raises SelfguideError: as `fit`; also where the process is killed or fails in any other way
+    :raises SelfguideError: as the trainer; also where the process is killed or fails in any other way
     """
     job.out.mkdir(parents=True, exist_ok=True)
     log_path = job.out / LOG
@@ -117,8 +117,9 @@ def main() -> None:
             events.flush()
 
         try:
-            done = fit(
-                FitJob.of_json(sent),
+            job = FitJob.of_json(sent)
+            done = trainer_named(job.options.trainer).fit(
+                job,
                 on_step=lambda step: tell("step", asdict(step)),
                 note=lambda message: tell("note", message),
             )

@@ -1,9 +1,11 @@
 """How a finetune is done: what a user may choose, and the rules for what was left open."""
 
+import math
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from selfguide_lite.core.settings import Settings
+from selfguide_lite.finetune.launch import world_size
 
 Bits = Literal[4, 8, 16]
 PROJECTIONS: tuple[str, ...] = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
@@ -13,6 +15,7 @@ PROJECTIONS: tuple[str, ...] = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_pr
 class TrainOptions:
     """Options of one finetune.
 
+    :param trainer: what trains, see `trainers/`
     :param epochs: passes over the dataset, as in the paper 3
     :param min_steps: optimizer steps at least: few pairs get more epochs
     :param max_steps: optimizer steps at most: many pairs get fewer epochs
@@ -28,6 +31,7 @@ class TrainOptions:
     :param save_steps: optimizer steps between two checkpoints; None: one an epoch
     """
 
+    trainer: str = "unsloth"
     epochs: float = 3
     min_steps: int = 1
     max_steps: int = 1_000_000
@@ -51,6 +55,7 @@ class TrainOptions:
     def from_settings(cls, settings: Settings, *, seed: int = 42) -> "TrainOptions":
         """Return the options that a run's settings ask for; what is no setting, such as `bits`, has its default."""
         return cls(
+            trainer=settings.trainer,
             epochs=settings.epochs,
             min_steps=settings.min_steps,
             max_steps=settings.max_steps,
@@ -70,6 +75,13 @@ class TrainOptions:
     def as_dict(self) -> dict[str, Any]:
         """Return all options, for the store."""
         return asdict(self)
+
+
+def total_steps(rows: int, options: TrainOptions) -> int:
+    """Return the number of optimizer steps of a whole training: as the epochs have, within the bounds on steps."""
+    batches = math.ceil(math.ceil(rows / world_size()) / options.batch_size)
+    steps = math.ceil(math.ceil(batches / options.gradient_accumulation_steps) * options.epochs)
+    return max(1, min(max(steps, options.min_steps), options.max_steps))
 
 
 def rate_for(parameters: int) -> float:

@@ -4,13 +4,23 @@ Knows nothing of torch.
 """
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
+from selfguide_lite.core.messages import Message
 from selfguide_lite.llm.chat import ChatFormat
-from selfguide_lite.prompts import Prompts
-from selfguide_lite.store import Pair
-from selfguide_lite.task import Task
+
+Ask = Callable[[str], Sequence[Message]]
+
+
+class TextPair(Protocol):
+    """What is learnt: an input and its answer."""
+
+    @property
+    def input(self) -> str: ...
+    @property
+    def output(self) -> str: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,18 +61,16 @@ class Rows:
         return digest.hexdigest()
 
 
-def make_rows(
-    pairs: Iterable[Pair], task: Task, prompts: Prompts, chat: ChatFormat, max_seq_length: int, style: str = "few-shot"
-) -> Rows:
+def make_rows(pairs: Iterable[TextPair], ask: Ask, chat: ChatFormat, max_seq_length: int) -> Rows:
     """Render and tokenize pairs.
 
-    :param style: how an answer is asked for
+    :param ask: makes the prompt for an input
     :param max_seq_length: tokens of prompt, answer and end token together
     """
     rows: list[Row] = []
     left_out = longest = 0
     for pair in pairs:
-        messages = prompts.answer(task, pair.input, style)
+        messages = ask(pair.input)
         prompt = chat.prompt(messages)
         ids = (*prompt, *chat.answer(messages, pair.output))
         longest = max(longest, len(ids))

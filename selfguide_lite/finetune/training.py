@@ -1,33 +1,52 @@
-"""Finetunes the model that wrote the data on its dataset, and writes every step into the store."""
+"""Finetunes a model on pairs of texts; a log keeps every step. Knows nothing of tasks, prompts and stores."""
 
 import hashlib
 import json
 import shutil
-from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from selfguide_lite import diagnosis
 from selfguide_lite.core.errors import SelfguideError
 from selfguide_lite.core.files import atomic_write
 from selfguide_lite.core.model_info import ModelInfo
 from selfguide_lite.core.progress import Listener, NullListener, TrainStep
+from selfguide_lite.core.settings import as_recorded
 from selfguide_lite.finetune.base import base_folder
+from selfguide_lite.finetune.checkpoints import PREFIX, checkpoint_step
+from selfguide_lite.finetune.job import Fit, FitJob
+from selfguide_lite.finetune.launch import is_main_process, world_size
+from selfguide_lite.finetune.log import TrainLog
 from selfguide_lite.finetune.memory import Shape
-from selfguide_lite.finetune.options import TrainOptions
-from selfguide_lite.finetune.rows import Rows, make_rows
-from selfguide_lite.prompts import Prompts
-from selfguide_lite.store import Pair, Store
-from selfguide_lite.task import Task
+from selfguide_lite.finetune.options import TrainOptions, total_steps
+from selfguide_lite.finetune.rows import Ask, Rows, TextPair, make_rows
+from selfguide_lite.finetune.trainers import trainer_named
 
 MARKER = "selfguide.json"
 _PLAN = "plan.json"
+# Options that change how a training is done, not what comes of it.
+_NO_PART = ("save_steps", "gradient_checkpointing")
 # Under these names the options were hashed first: a training that was finished then is not done again.
 _NAMES_IN_PLAN = {"gradient_accumulation_steps": "accumulation", "max_seq_length": "max_length"}
-_ENOUGH_UNSEEN = 40  # kept inputs that were not trained on, from which on none is held back
-_HELD_BACK = 10
+
+
+@dataclass(frozen=True, slots=True)
+class TrainTarget:
+    """What is finetuned, and where to.
+
+    :param model: the GGUF that the adapter is for: its vocabulary and chat template make the rows, and its weights are
+        the base
+    :param out: folder for the LoRA and its checkpoints; those of other data or options in it are removed
+    :param base: Hugging Face folder or name to take the weights from, in place of the GGUF's own
+    :param apart: train in a process of its own, so that a lack of memory does not end this one; several processes of
+        one launch are that already
+    """
+
+    model: Path
+    out: Path
+    base: str | None = None
+    apart: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +54,7 @@ class TrainResult:
     """A finished training.
 
     :param folder: PEFT folder of the LoRA
-    :param run_id: in the store
-    :param model_id: of the base, in the store
+    :param run_id: in the log; 0 in another process of a launch than the first, which keeps no log
     :param examples: rows trained on
     :param left_out: rows that were too long
     :param loss: mean over the last tenth of the steps
@@ -45,7 +63,6 @@ class TrainResult:
 
     folder: Path
     run_id: int
-    model_id: int
     examples: int
     left_out: int
     steps: int
@@ -56,146 +73,113 @@ class TrainResult:
     skipped: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class _Prepared:
+    """A training that is about to begin."""
+
+    job: FitJob
+    rows: Rows
+    info: ModelInfo
+    plan: dict[str, Any]
+
+
 def train(
-    store: Store,
-    task_id: int,
-    *,
-    model: Path | str,
-    prompts: Prompts,
+    pairs: Sequence[TextPair],
+    ask: Ask,
+    target: TrainTarget,
     options: TrainOptions,
-    out: Path,
+    log: TrainLog,
     listener: Listener | None = None,
-    base: str | None = None,
-    apart: bool = False,
 ) -> TrainResult:
-    """Finetune a model on a task's dataset.
+    """Finetune a model on pairs.
 
     Goes on where an interrupted training of the same data and options stopped; a finished one is not done again.
 
-    :param model: the GGUF that the adapter is for: its vocabulary and chat template make the rows, and its weights are
-        the base
-    :param out: folder for the LoRA and its checkpoints; those of other data or options in it are removed
-    :param base: Hugging Face folder or name to take the weights from, in place of the GGUF's own
-    :param apart: train in a process of its own, so that a lack of memory does not end this one; several processes of
-        one launch are that already
-    :raises SelfguideError: where there is nothing to learn, memory or packages are missing, or the model is unfit
+    :param pairs: at least one
+    :param ask: makes the prompt for an input
+    :param log: told of every step, in the main process alone
+    :raises SelfguideError: where memory or packages are missing, all pairs are too long, or the model is unfit
     """
+    listener = listener or NullListener()
+    ready = _prepared(pairs, ask, target, options, listener)
+    out, plan, rows = target.out, ready.plan, ready.rows
+    done = _finished(log, out, plan)
+    if not is_main_process():  # another process of the same launch keeps the books
+        return done or _result(out, 0, rows, _fit(ready.job, target.apart, lambda step: None, listener))
+    if done is not None:
+        listener.done("train", f"already trained on these {done.examples} pairs")
+        return done
+    _make_room(out, plan)
+    run_id = log.begin(ready.info, options.as_dict(), options.seed, plan["rows_sha256"])
+    listener.start("train", total_steps(len(rows.rows), options), checkpoint_step(out))
+
+    def on_step(step: TrainStep) -> None:
+        log.step(run_id, step)
+        listener.step(step)
+
+    try:
+        fitted = _fit(ready.job, target.apart, on_step, listener)
+    except KeyboardInterrupt:
+        log.end(run_id, "interrupted")
+        raise
+    made = _result(out, run_id, rows, fitted)
+    kept = {name: getattr(made, name) for name in _KEPT}
+    _write(out / MARKER, {"gguf_sha256": ready.info.sha256, "plan": plan, **kept})
+    log.end(run_id, "done")
+    pace = f"{fitted.seconds:.0f} s on {fitted.device}"
+    listener.done("train", f"{len(rows.rows)} pairs, {fitted.steps} steps, loss {fitted.loss:.3f}, {pace}")
+    return made
+
+
+def _prepared(
+    pairs: Sequence[TextPair], ask: Ask, target: TrainTarget, options: TrainOptions, listener: Listener
+) -> _Prepared:
+    """Look at the model, make the rows, and refuse what cannot be trained."""
     from selfguide_lite.core.hashing import file_sha256
-    from selfguide_lite.finetune.isolated import fit_apart, in_one_line
-    from selfguide_lite.finetune.job import Fit, FitJob
-    from selfguide_lite.finetune.lora import (
-        check_installed,
-        checkpoint_step,
-        fit,
-        is_main_process,
-        total_steps,
-        world_size,
-    )
     from selfguide_lite.gguf.reader import GgufFile
     from selfguide_lite.gguf.to_hf import geometry
     from selfguide_lite.gguf.tokenizer import pad_id
     from selfguide_lite.llm.chat import ChatFormat
     from selfguide_lite.llm.native import Model
 
-    listener = listener or NullListener()
-    model = Path(model)
-    task = store.task(task_id)
-    pairs = training_pairs(store, task_id)
-    _check_pairs(store, task_id, task, pairs)
-    check_installed()
+    model = target.model
+    trainer_named(options.trainer).check()
     with GgufFile(model) as gguf:
-        shape = _shape(gguf)
+        shape = shape_of(gguf)
         geometry(gguf)
         pad = pad_id(gguf)
         architecture = gguf.architecture
-        weights = base_folder(base, gguf) if base is not None else None
+        weights = base_folder(target.base, gguf) if target.base is not None else None
     vocabulary = Model(model, vocab_only=True)
     try:
-        rows = make_rows(pairs, task, prompts, ChatFormat.of(vocabulary), options.max_seq_length, options.answer_style)
+        rows = make_rows(pairs, ask, ChatFormat.of(vocabulary), options.max_seq_length)
     finally:
         vocabulary.close()
     _check_rows(rows, options, listener)
+    info = ModelInfo(model.stem, str(model), file_sha256(model), architecture, shape.parameters)
+    plan = _plan(rows, options, info.sha256, target.base)
+    keep = _read(target.out / _PLAN) == plan  # checkpoints of another training are of no use
+    return _Prepared(FitJob(weights or model, rows.rows, options, target.out, shape, pad, keep), rows, info, plan)
 
-    model_hash = file_sha256(model)
-    info = ModelInfo(model.stem, str(model), model_hash, architecture, shape.parameters)
-    plan = _plan(rows, options, model_hash, base)
-    keep = _read(out / _PLAN) == plan  # checkpoints of another training are of no use
 
-    def run(on_step: Callable[[TrainStep], None]) -> Fit:
-        job = FitJob(weights or model, rows.rows, options, out, shape, pad, resume=keep)
-        if apart and world_size() == 1:
-            return fit_apart(job, on_step, listener.note)
-        try:
-            return fit(job, on_step, listener.note)
-        except SelfguideError:
-            raise
-        except Exception as error:
-            raise SelfguideError(in_one_line(error, out)) from error
+def _fit(job: FitJob, apart: bool, on_step: Callable[[TrainStep], None], listener: Listener) -> Fit:
+    from selfguide_lite.finetune.isolated import fit_apart, in_one_line
 
-    done = _finished(store, task_id, out, plan)
-    if not is_main_process():  # another process of the same launch keeps the books
-        if done is None:
-            fitted = run(lambda step: None)
-            return TrainResult(
-                out, 0, 0, len(rows.rows), rows.left_out,
-                fitted.steps, fitted.loss, fitted.learning_rate, fitted.seconds, fitted.resumed_at,
-            )  # fmt: skip
-        return done
-    if done is not None:
-        listener.done("train", f"already trained on these {done.examples} pairs")
-        return done
-    _make_room(out, plan)
-    model_id = store.add_model(info)
-    template = prompts.template("annotate")
-    run_id = store.add_train_run(task_id, model_id, options.as_dict(), options.seed, plan["rows_sha256"], template)
-    listener.start("train", total_steps(len(rows.rows), options), checkpoint_step(out))
-
-    def on_step(step: TrainStep) -> None:
-        store.add_train_step(run_id, step)
-        listener.step(step)
-
+    if apart and world_size() == 1:
+        return fit_apart(job, on_step, listener.note)
     try:
-        fitted = run(on_step)
-    except KeyboardInterrupt:
-        store.finish_run(run_id, "interrupted")
+        return trainer_named(job.options.trainer).fit(job, on_step, listener.note)
+    except SelfguideError:
         raise
-    marker = {
-        "gguf_sha256": model_hash,
-        "plan": plan,
-        "run_id": run_id,
-        "model_id": model_id,
-        "examples": len(rows.rows),
-        "left_out": rows.left_out,
-        "steps": fitted.steps,
-        "loss": fitted.loss,
-        "learning_rate": fitted.learning_rate,
-        "seconds": fitted.seconds,
-    }
-    _write(out / MARKER, marker)
-    store.finish_run(run_id, "done")
-    pace = f"{fitted.seconds:.0f} s on {fitted.device}"
-    listener.done("train", f"{len(rows.rows)} pairs, {fitted.steps} steps, loss {fitted.loss:.3f}, {pace}")
-    return TrainResult(
-        out, run_id, model_id, len(rows.rows), rows.left_out,
-        fitted.steps, fitted.loss, fitted.learning_rate, fitted.seconds, fitted.resumed_at,
-    )  # fmt: skip
+    except Exception as error:
+        raise SelfguideError(in_one_line(error, job.out)) from error
 
 
-def training_pairs(store: Store, task_id: int) -> list[Pair]:
-    """Return the pairs of the dataset that are trained on: all, or all but every tenth where labels are calibrated.
+def shape_of(gguf: Any) -> Shape:
+    """Return what a model's memory depends on.
 
-    The finetuned model is calibrated by its answers to kept inputs that it was not trained on. Where filters and
-    balance leave few of these, every tenth pair joins them, if that makes enough to calibrate by.
+    :param gguf: an open GGUF file
     """
-    pairs = store.pairs(task_id)
-    settings = store.settings(task_id)
-    others = len(store.unpaired_inputs(task_id)) if settings.get("calibrate") else _ENOUGH_UNSEEN
-    if others >= _ENOUGH_UNSEEN or others + len(pairs) // _HELD_BACK < int(settings["calibrate_min_inputs"]):
-        return pairs
-    return [pair for place, pair in enumerate(pairs, 1) if place % _HELD_BACK]
-
-
-def _shape(gguf: Any) -> Shape:
     from selfguide_lite.gguf.to_hf import geometry
 
     found = geometry(gguf)
@@ -209,17 +193,6 @@ def _shape(gguf: Any) -> Shape:
         vocabulary=found.vocabulary,
         tied=found.tied,
     )
-
-
-def _check_pairs(store: Store, task_id: int, task: Task, pairs: Sequence[Pair]) -> None:
-    answers = Counter(pair.output for pair in pairs)
-    if pairs and not (task.kind == "classification" and len(answers) == 1):
-        return
-    funnel = store.funnel(task_id)
-    if not pairs:
-        raise SelfguideError(diagnosis.no_pairs(task.name, funnel))
-    (label,) = answers
-    raise SelfguideError(diagnosis.one_answer(task.name, label, len(pairs), funnel))
 
 
 def _check_rows(rows: Rows, options: TrainOptions, listener: Listener) -> None:
@@ -237,11 +210,8 @@ def _check_rows(rows: Rows, options: TrainOptions, listener: Listener) -> None:
 
 def _plan(rows: Rows, options: TrainOptions, model_hash: str, base: str | None) -> dict[str, Any]:
     """What decides a training's result: checkpoints of another plan are of no use."""
-    decided = {
-        _NAMES_IN_PLAN.get(name, name): value
-        for name, value in options.as_dict().items()
-        if name not in ("save_steps", "gradient_checkpointing")
-    }
+    recorded = as_recorded(options.as_dict())
+    decided = {_NAMES_IN_PLAN.get(name, name): value for name, value in recorded.items() if name not in _NO_PART}
     decided["target_modules"] = list(options.target_modules)
     text = json.dumps([decided, base], sort_keys=True)
     return {
@@ -270,23 +240,28 @@ def _marker(out: Path, plan: dict[str, Any]) -> dict[str, Any] | None:
     return marker if marker.get("plan") == plan and (out / "adapter_model.safetensors").is_file() else None
 
 
-def _result(out: Path, marker: dict[str, Any]) -> TrainResult:
-    names = ("run_id", "model_id", "examples", "left_out", "steps", "loss", "learning_rate", "seconds")
-    return TrainResult(out, **{name: marker[name] for name in names}, skipped=True)
+_KEPT = ("run_id", "examples", "left_out", "steps", "loss", "learning_rate", "seconds")
 
 
-def _finished(store: Store, task_id: int, out: Path, plan: dict[str, Any]) -> TrainResult | None:
+def _result(out: Path, run_id: int, rows: Rows, fitted: Fit) -> TrainResult:
+    return TrainResult(
+        out, run_id, len(rows.rows), rows.left_out,
+        fitted.steps, fitted.loss, fitted.learning_rate, fitted.seconds, fitted.resumed_at,
+    )  # fmt: skip
+
+
+def _finished(log: TrainLog, out: Path, plan: dict[str, Any]) -> TrainResult | None:
+    """Return what a finished training of this plan left behind, where the log knows it."""
     marker = _marker(out, plan)
-    if marker is None:
+    if marker is None or not log.is_done(marker["run_id"], plan["model_sha256"], plan["rows_sha256"]):
         return None
-    known = store.is_trained(marker["run_id"], task_id, plan["model_sha256"], plan["rows_sha256"])
-    return _result(out, marker) if known else None
+    return TrainResult(out, **{name: marker[name] for name in _KEPT}, skipped=True)
 
 
 def _make_room(out: Path, plan: dict[str, Any]) -> None:
     """Keep the checkpoints of this very plan, remove any other training's."""
     if _read(out / _PLAN) != plan:
-        for checkpoint in out.glob("checkpoint-*"):
+        for checkpoint in out.glob(f"{PREFIX}*"):
             shutil.rmtree(checkpoint, ignore_errors=True)
         out.mkdir(parents=True, exist_ok=True)
         _write(out / _PLAN, plan)

@@ -7,7 +7,7 @@ the label with the largest probability (`scored`), or with the largest share aft
 from collections.abc import Iterable
 from typing import Literal, get_args
 
-from selfguide_lite.task import Kind
+from selfguide_lite.kinds import kind_named
 
 AnswerForm = Literal["free", "scored", "calibrated"]
 HOWS: tuple[AnswerForm, ...] = get_args(AnswerForm)
@@ -20,7 +20,7 @@ FEW_SHOT_FINETUNING = "few-shot finetuning"
 OLD_FINETUNED = "selfguide"  # what databases of before 2026-11-24 call it, asked for free text
 
 # What is asked of each family, in the order of tables. Zero-shot free text has hardly ever the form of an answer.
-_CLASSIFICATION: dict[str, tuple[AnswerForm, ...]] = {
+_LABELLED: dict[str, tuple[AnswerForm, ...]] = {
     ZERO_SHOT: ("scored", "calibrated"),
     FEW_SHOT: HOWS,
     FINETUNED: HOWS,
@@ -44,19 +44,19 @@ def parts(method: str) -> tuple[str, AnswerForm]:
     return method, "free"
 
 
-def answer_forms(family: str, kind: Kind) -> tuple[AnswerForm, ...]:
-    """Return how answers of a family are read; in generation there is only free text."""
-    return _CLASSIFICATION.get(family, HOWS) if kind == "classification" else ("free",)
+def answer_forms(family: str, kind: str) -> tuple[AnswerForm, ...]:
+    """Return how answers of a family are read; where a kind has no labels there is only free text."""
+    return _LABELLED.get(family, HOWS) if kind_named(kind).labelled else ("free",)
 
 
-def names_of(families: Iterable[str], kind: Kind) -> list[str]:
+def names_of(families: Iterable[str], kind: str) -> list[str]:
     """Return the methods of several families, in the order of tables."""
     return [named(family, how) for family in families for how in answer_forms(family, kind)]
 
 
-def usual_form(kind: Kind) -> AnswerForm:
+def usual_form(kind: str) -> AnswerForm:
     """Return how a finetuned model is asked where nothing was measured."""
-    return "scored" if kind == "classification" else "free"
+    return "scored" if kind_named(kind).labelled else "free"
 
 
 def is_finetuned(method: str) -> bool:

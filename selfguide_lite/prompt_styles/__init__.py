@@ -1,11 +1,11 @@
 """Ways to ask for a new input, one file each. A style names its template and says what the template is given.
 
-A style is found by its name, with `-` as `_`, in this package; its class is called `Style`. Knows nothing of models.
+A style is found by its name, with `-` as `_`, in this folder; its class is called `Style`. Knows nothing of models.
 """
 
-from importlib import import_module
 from typing import Any, Protocol
 
+from selfguide_lite.core.registry import INPUT_STYLES
 from selfguide_lite.prompt_styles.base import ShownInput
 from selfguide_lite.task import Task
 
@@ -15,11 +15,13 @@ __all__ = ["InputStyle", "ShownInput", "input_style"]
 class InputStyle(Protocol):
     """How an input is asked for."""
 
+    summary: str
+    """What it is, in a few words."""
     shows_few: bool
     """Whether a random number of the pool's inputs is shown, and not always as many as are allowed."""
 
     def template(self, task: Task) -> str:
-        """Name of the template, without `.j2`."""
+        """Name of the template, without `.j2`; of a style of another package the whole path of its file."""
         ...
 
     def variables(
@@ -37,7 +39,7 @@ class InputStyle(Protocol):
 def input_style(name: str) -> InputStyle:
     """Return a style by its name, such as `chat-turns`.
 
-    :raises ModuleNotFoundError: where there is none; settings are checked before
+    :raises SelfguideError: where there is none; settings are checked before
     """
-    style: InputStyle = import_module(f"{__name__}.{name.replace('-', '_')}").Style()
+    style: InputStyle = INPUT_STYLES.get(name)
     return style

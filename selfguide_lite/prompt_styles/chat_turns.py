@@ -12,6 +12,7 @@ from selfguide_lite.task import Task
 class Style:
     """Inputs made before, then the seed examples, each with the turn that asks for it."""
 
+    summary = "chat turns that each ask for an input by its label"
     shows_few = False
 
     def template(self, task: Task) -> str:

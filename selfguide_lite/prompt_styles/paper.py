@@ -9,11 +9,12 @@ from selfguide_lite.task import Task
 class Style:
     """One user turn with two lists."""
 
+    summary = "one prompt that lists examples and earlier inputs without labels, as in the paper"
     shows_few = True
 
     def template(self, task: Task) -> str:
-        """Return the template for this kind of task."""
-        return f"input-paper-{task.kind}"
+        """Return the template for tasks with labels, or the one for those without."""
+        return f"input-paper-{'classification' if task.rules.labelled else 'generation'}"
 
     def variables(
         self, task: Task, seeds: tuple[ShownInput, ...], pool: tuple[ShownInput, ...], label: str | None

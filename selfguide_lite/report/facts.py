@@ -173,7 +173,7 @@ def collect(store: Store, task_id: int) -> Facts:
         samples=_samples(store, task_id),
         steps=_steps(store, task_id),
         evaluations=evaluations,
-        macro_f1={one.method: macro_f1_of(task, one) for one in evaluations} if task.labels else {},
+        macro_f1={one.method: macro_f1_of(task, one) for one in evaluations} if task.rules.labelled else {},
         gain=_gain(before, after, verdict),
         verdict=verdict.sentence if verdict is not None else "",
         before=before.method if before is not None else "",
@@ -182,7 +182,7 @@ def collect(store: Store, task_id: int) -> Facts:
         broken=broken[:_CHANGES],
         n_fixed=len(fixed),
         n_broken=len(broken),
-        confusion=confusion(task, after.predictions) if task.labels and after is not None else {},
+        confusion=confusion(task, after.predictions) if task.rules.labelled and after is not None else {},
         runs=_runs(store, task_id),
     )
 
@@ -237,12 +237,12 @@ def _lengths(store: Store, task: Task, task_id: int) -> list[Lengths]:
             bounds.get(part),
         )
         for part, rows in (("input", inputs), ("output", outputs))
-        if rows and not (part == "output" and task.labels)
+        if rows and not (part == "output" and task.rules.labelled)
     ]
 
 
 def _labels(store: Store, task: Task, task_id: int) -> Labels | None:
-    if not task.labels:
+    if not task.rules.labelled:
         return None
 
     def count(where: Literal["asked", "answered", "paired"]) -> list[int]:

@@ -15,8 +15,9 @@ from selfguide_lite.store.store import Store
 
 TABLES: dict[str, str] = {
     "task": "The task as it was begun: instruction, kind, settings of its file.",
+    "kind": "What the kinds of task mean to the views: whether there are labels, answers found in texts, a balance.",
     "example": "The seed examples, in their order.",
-    "label": "The labels of a classification task.",
+    "label": "The labels of a task, where its kind has them.",
     "noise_term": "Texts that contain one of these terms are rejected. Rows can be added and deleted.",
     "setting": "The filters' thresholds and switches. Values can be changed; the views follow at once.",
     "model": "The models that made something, with the SHA-256 of their files.",
@@ -52,7 +53,7 @@ QUERIES: dict[str, dict[str, str]] = {
         "sql": "SELECT a.answer AS label, count(*) AS answers, round(avg(a.confidence), 3) AS mean_confidence,"
         " sum(a.confidence < 0.6) AS under_60_percent, count(d.input_id) AS in_dataset"
         " FROM answer AS a LEFT JOIN dataset AS d ON d.input_id = a.input_id"
-        " JOIN task AS t ON t.id = a.task_id WHERE t.kind = 'classification' GROUP BY a.answer"
+        " JOIN filter_setting AS s ON s.task_id = a.task_id WHERE s.labelled GROUP BY a.answer"
         " ORDER BY mean_confidence",
     },
     "close_calls": {

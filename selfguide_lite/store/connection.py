@@ -60,13 +60,13 @@ def connect(path: Path, *, read_only: bool, create: bool) -> sqlite3.Connection:
         connection = _open(path, "ro" if read_only else "rwc")
         try:
             _check_ours(connection, path)
-            connection.execute("PRAGMA foreign_keys = ON")
             connection.execute("PRAGMA temp_store = MEMORY")
             if read_only:
                 connection = _up_to_date_copy(connection)
                 connection.execute("PRAGMA query_only = ON")
             else:
                 _bring_up_to_date(connection)
+            connection.execute("PRAGMA foreign_keys = ON")
         except BaseException:
             connection.close()
             raise
@@ -102,7 +102,6 @@ def _up_to_date_copy(connection: sqlite3.Connection) -> sqlite3.Connection:
     copy = sqlite3.connect(":memory:", isolation_level=None)
     connection.backup(copy)
     connection.close()
-    copy.execute("PRAGMA foreign_keys = ON")
     copy.execute("PRAGMA temp_store = MEMORY")
     _bring_up_to_date(copy)
     return copy
@@ -125,6 +124,7 @@ def _bring_up_to_date(connection: sqlite3.Connection) -> None:
     if connection.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
         connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = NORMAL")
+    connection.execute("PRAGMA foreign_keys = OFF")  # a migration may make a table anew; no effect in a transaction
     if connection.execute("PRAGMA user_version").fetchone()[0] < FORMAT:
         with _transaction(connection):
             if connection.execute("PRAGMA user_version").fetchone()[0] < FORMAT:  # no other process was quicker

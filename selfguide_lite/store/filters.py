@@ -166,7 +166,7 @@ def set_filter(store: Store, task_id: int, key: str, text: str) -> Any:
         word = text.strip().lower()
         nothing = word in ("none", "null", "") or (word == "off" and key == "near_duplicate_threshold")
         given = None if nothing else word
-        value = getattr(Settings.model_validate({key: given}).resolve(store.task(task_id).kind), key)
+        value = getattr(store.task(task_id).rules.resolve(Settings.model_validate({key: given})), key)
     except ValidationError as error:
         raise SelfguideError(f"{key}: {text!r} does not fit: {error.errors()[0]['msg']}") from error
     store.set_setting(task_id, key, value)

@@ -1,10 +1,11 @@
 """The format of the file as small dated migrations, oldest first. Knows nothing of views."""
 
+import re
 from sqlite3 import complete_statement
 from typing import TYPE_CHECKING
 
 from selfguide_lite.store.renaming import rename_2026_11_24
-from selfguide_lite.store.tables import CALIBRATION_2026_11_24, TABLES_2026_11_21
+from selfguide_lite.store.tables import CALIBRATION_2026_11_24, KIND_CHECK, KINDS_2026_11_24, TABLES_2026_11_21
 from selfguide_lite.store.triggers import (
     FORMAT_1_KEPT_2026_11_24,
     LABEL_TRIGGERS_2026_11_24,
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from sqlite_utils import Database, Migrations
 
 # Raised with every change of tables or views: an older program refuses a newer file.
-FORMAT = 3
+FORMAT = 4
 APPLICATION_ID = 0x53474C54  # "SGLT", in the header of every file of ours
 MIGRATION_SET = "selfguide-lite"
 
@@ -52,7 +53,37 @@ def migrations() -> "Migrations":
     def names(db: "Database") -> None:
         rename_2026_11_24(db.conn)
 
+    @steps(name="2026-11-24-kinds")
+    def kinds(db: "Database") -> None:
+        for statement in _statements(KINDS_2026_11_24):
+            db.execute(statement)
+        _make_task_anew(db)
+
     return steps
+
+
+def _make_task_anew(db: "Database") -> None:
+    """Put a reference to the table `kind` in place of the CHECK on a task's kind, which SQLite cannot drop.
+
+    Foreign keys are off while migrations run, so the rows that refer to a task stay. Old files may have views, columns,
+    indexes and triggers of the user's: with SQLite's former way of renaming, views are not looked at.
+    """
+    ((old,),) = db.execute("SELECT sql FROM sqlite_master WHERE type = 'table' AND name = 'task'").fetchall()
+    beside = db.execute(
+        "SELECT sql FROM sqlite_master WHERE tbl_name = 'task' AND type IN ('index', 'trigger') AND sql IS NOT NULL"
+    ).fetchall()
+    new = re.sub(r"^CREATE TABLE [^(]+\(", "CREATE TABLE task_anew (", old.replace(KIND_CHECK, "REFERENCES kind(name)"))
+    legacy = db.execute("PRAGMA legacy_alter_table").fetchone()[0]
+    db.execute("PRAGMA legacy_alter_table = ON")
+    for statement in (
+        new,
+        "INSERT INTO task_anew SELECT * FROM task",
+        "DROP TABLE task",
+        "ALTER TABLE task_anew RENAME TO task",
+        *(sql for (sql,) in beside),
+        f"PRAGMA legacy_alter_table = {legacy}",
+    ):
+        db.execute(statement)
 
 
 def _statements(script: str) -> list[str]:

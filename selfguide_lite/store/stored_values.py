@@ -5,7 +5,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from selfguide_lite.core.settings import Settings
+from selfguide_lite.core.settings import Settings, as_recorded
 
 # The time as SQL, in UTC with milliseconds.
 NOW = "strftime('%Y-%m-%dT%H:%M:%fZ', 'now')"
@@ -27,7 +27,7 @@ def clean_term(term: str) -> str:
 def settings_json(settings: Settings | Mapping[str, Any]) -> str:
     """Return settings as JSON with sorted keys, so that equal settings are equal texts."""
     values = settings.model_dump(mode="json") if isinstance(settings, Settings) else dict(settings)
-    return json.dumps(values, sort_keys=True, ensure_ascii=False, default=str)
+    return json.dumps(as_recorded(values), sort_keys=True, ensure_ascii=False, default=str)
 
 
 def logprobs_json(values: Mapping[str, float]) -> str:

@@ -5,8 +5,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from selfguide_lite.core.errors import SelfguideError
+from selfguide_lite.core.registry import KINDS
 from selfguide_lite.core.renamed import current_name
 from selfguide_lite.core.settings import Settings
+from selfguide_lite.kinds import TaskKind
 from selfguide_lite.store.connection import clear_errors
 from selfguide_lite.store.similar import sketch_pending
 from selfguide_lite.store.store_file import StoreFile
@@ -54,6 +56,7 @@ class TaskStore(StoreFile):
         terms = list(effective_noise_terms(task))
         row = self._rows("SELECT id, settings, noise_terms FROM task WHERE name = ?", task.name)
         with self._writing() as connection:
+            self._add_kind(task.kind, task.rules)
             if row:
                 task_id = int(row[0][0])
                 stored = self.task(task_id)
@@ -87,12 +90,20 @@ class TaskStore(StoreFile):
             connection.executemany(
                 "INSERT OR IGNORE INTO noise_term VALUES (?, ?)", [(task_id, clean_term(term)) for term in terms]
             )
-            resolved = task.settings.resolve(task.kind)
+            resolved = task.rules.resolve(task.settings)
             connection.executemany(
                 "INSERT INTO setting VALUES (?, ?, ?)",
                 [(task_id, key, getattr(resolved, key)) for key in FILTER_SETTINGS],
             )
         return task_id
+
+    def _add_kind(self, name: str, rules: TaskKind) -> None:
+        """Tell the views what a kind of task means."""
+        self.connection.execute(
+            "INSERT INTO kind(name, labelled, parsed, balanced) VALUES (?, ?, ?, ?) ON CONFLICT(name) DO UPDATE SET"
+            " labelled = excluded.labelled, parsed = excluded.parsed, balanced = excluded.balanced",
+            (name, rules.labelled, rules.parsed, rules.balanced),
+        )
 
     def _check_unchanged(self, stored: Task, task: Task) -> None:
         changed = [
@@ -113,7 +124,7 @@ class TaskStore(StoreFile):
 
     def _carry_settings(self, task_id: int, stored: Task, task: Task) -> None:
         """Bring the filter settings that changed in the task file since the last time into `setting`."""
-        before, after = stored.settings.resolve(stored.kind), task.settings.resolve(task.kind)
+        before, after = stored.rules.resolve(stored.settings), task.rules.resolve(task.settings)
         given_before, given = (one.model_dump(exclude_unset=True) for one in (stored.settings, task.settings))
         for key in FILTER_SETTINGS:
             value = getattr(after, key)
@@ -134,12 +145,17 @@ class TaskStore(StoreFile):
     def task(self, task_id: int) -> Task:
         """Return a task as it was begun, with the settings of its file.
 
-        :raises SelfguideError: where there is no such task
+        :raises SelfguideError: where there is no such task, or its kind is not installed here
         """
         rows = self._rows("SELECT name, kind, instruction, settings, noise_terms FROM task WHERE id = ?", task_id)
         if not rows:
             raise SelfguideError(f"{self.path}: has no task number {task_id}")
         name, kind, instruction, settings, terms = rows[0]
+        if kind not in KINDS:
+            raise SelfguideError(
+                f"{self.path}: task {name!r} is of the kind {kind!r}, which is not installed here; "
+                f"there are: {', '.join(KINDS.names())}"
+            )
         details = self._rows("SELECT text, meaning, share FROM label WHERE task_id = ?", task_id)
         examples = self._rows("SELECT input, output FROM example WHERE task_id = ? ORDER BY number", task_id)
         return Task(
@@ -155,7 +171,7 @@ class TaskStore(StoreFile):
         )
 
     def labels(self, task_id: int) -> tuple[str, ...]:
-        """Return a task's labels in their order; empty for generation."""
+        """Return a task's labels in their order; empty where its kind has none."""
         rows = self._rows("SELECT text FROM label WHERE task_id = ? ORDER BY number", task_id)
         return tuple(text for (text,) in rows)
 

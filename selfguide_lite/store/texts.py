@@ -3,13 +3,27 @@
 import json
 import sqlite3
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 
+from selfguide_lite.core.errors import SelfguideError
+from selfguide_lite.kinds import TaskKind, kind_named
 from selfguide_lite.store.rows import LabelledInput, LabelScore, NewInput, NewOutput, PoolInput
 from selfguide_lite.store.similar import sketch
 from selfguide_lite.store.stored_values import clean, finite
 from selfguide_lite.store.tasks import TaskStore
-from selfguide_lite.task import fold, last_label
+from selfguide_lite.task import fold
+
+
+@dataclass(frozen=True, slots=True)
+class _Reader:
+    """Finds the answer in a text, as the kind of one task does."""
+
+    rules: TaskKind
+    labels: tuple[str, ...]
+
+    def answer_in(self, text: str) -> str | None:
+        return self.rules.parse(text, self.labels)
 
 
 class TextStore(TaskStore):
@@ -17,7 +31,7 @@ class TextStore(TaskStore):
 
     def __init__(self, connection: sqlite3.Connection, path: Path, keeper: sqlite3.Connection | None = None):
         super().__init__(connection, path, keeper)
-        self._labels: dict[int, tuple[str, ...]] = {}
+        self._readers: dict[int, _Reader] = {}
 
     def add_input(self, new: NewInput) -> int:
         """Commit one generated input and return its id; a second one for the same prompt changes nothing."""
@@ -59,13 +73,12 @@ class TextStore(TaskStore):
     def add_outputs(self, new: Iterable[NewOutput]) -> int:
         """Commit answers, all of them or none, and return how many were new; one that is there already stays."""
         rows = []
-        labels_of: dict[int, tuple[str, ...]] = {}
+        readers: dict[int, _Reader] = {}
         for output in new:
             text = clean(output.text)
-            if output.input_id not in labels_of:
-                labels_of[output.input_id] = self._labels_of_input(output.input_id)
-            labels = labels_of[output.input_id]
-            label = last_label(text, labels) if labels else None
+            if output.input_id not in readers:
+                readers[output.input_id] = self._reader_of(output.input_id)
+            label = readers[output.input_id].answer_in(text)
             rows.append(
                 (
                     output.input_id,
@@ -95,15 +108,20 @@ class TextStore(TaskStore):
                 "UPDATE output SET answer_id = (SELECT min(o.id) FROM output AS o WHERE o.input_id = output.input_id"
                 " AND ifnull(o.label, o.text) = ifnull(output.label, output.text))"
                 " WHERE input_id = ? AND answer_id = 0",
-                [(input_id,) for input_id in labels_of],
+                [(input_id,) for input_id in readers],
             )
             return added
 
-    def _labels_of_input(self, input_id: int) -> tuple[str, ...]:
-        task_id = self._value("SELECT task_id FROM input WHERE id = ?", input_id)
-        if task_id not in self._labels:
-            self._labels[task_id] = self.labels(task_id)
-        return self._labels[task_id]
+    def _reader_of(self, input_id: int) -> "_Reader":
+        rows = self._rows(
+            "SELECT t.id, t.kind FROM input AS i JOIN task AS t ON t.id = i.task_id WHERE i.id = ?", input_id
+        )
+        if not rows:
+            raise SelfguideError(f"{self.path}: has no input number {input_id}")
+        task_id, kind = rows[0]
+        if task_id not in self._readers:
+            self._readers[task_id] = _Reader(kind_named(kind), self.labels(task_id))
+        return self._readers[task_id]
 
     def input_texts(self, task_id: int | None = None) -> list[str]:
         """Return the texts of all inputs that were ever generated, rejected ones too.

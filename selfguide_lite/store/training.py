@@ -43,6 +43,10 @@ class TrainingStore(RunStore):
             return int(found)
         return self._insert_run(NewRun(task_id, "train", model_id, options, seed, template, dataset_sha256))
 
+    def trained_model(self, run_id: int) -> int:
+        """Return the id of the model that a run trained."""
+        return int(self._value("SELECT model_id FROM run WHERE id = ?", run_id))
+
     def add_train_step(self, run_id: int, step: TrainStep) -> None:
         """Commit one optimizer step; a step that is made again after a resume takes the place of the first."""
         with self._writing() as connection:

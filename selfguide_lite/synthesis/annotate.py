@@ -28,8 +28,10 @@ def annotate(context: RunContext, engine: Engine) -> None:
     store, task_id, settings, listener = context.store, context.task_id, context.settings, context.listener
     task = context.task
     method = settings.method or "sample"
-    if method == "score" and not task.labels:
-        raise SelfguideError(f"task {task.name}: only labels can be scored; use --set method=sample for generation")
+    if method == "score" and not task.rules.labelled:
+        raise SelfguideError(
+            f"task {task.name}: only labels can be scored, and a {task.kind} task has none; use --set method=sample"
+        )
     waiting = store.unanswered(task_id, method, samples_of(settings))
     total = len(store.pool(task_id))
     if not waiting:

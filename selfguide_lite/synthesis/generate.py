@@ -21,7 +21,7 @@ from selfguide_lite.prompts import Prompts
 from selfguide_lite.run_context import RunContext
 from selfguide_lite.store import LabelledInput, NewInput, PoolInput, Store
 from selfguide_lite.synthesis.runs import recorded_run
-from selfguide_lite.task import Task, last_label
+from selfguide_lite.task import Task
 
 _SHORT_TOKEN = 2.5  # characters of a token in text whose tokens are short
 _FEWEST_TOKENS = 32
@@ -179,7 +179,7 @@ class PromptSampler:
         :param rng: of the draw, for its first prompt; the others of the draw have a random stream of their own
         """
         task, settings = self.task, self.settings
-        if task.kind != "classification" or not settings.label_condition:
+        if not task.rules.labelled or not settings.label_condition:
             return None
         if settings.label_order == "in-turn":
             return task.labels[(round_ * settings.prompts_per_round + number) % len(task.labels)]
@@ -188,12 +188,12 @@ class PromptSampler:
 
 def _seed_input(task: Task, at: int) -> ShownInput:
     example = task.examples[at]
-    label = last_label(example.output, task.labels) if task.labels else None
+    label = task.rules.parse(example.output, task.labels) if task.rules.labelled else None
     return ShownInput(example.input, label, task.label_meanings.get(label or ""))
 
 
 def _pool_input(task: Task, shown: LabelledInput) -> ShownInput:
-    label = (shown.answer or shown.label) if task.labels else None
+    label = (shown.answer or shown.label) if task.rules.labelled else None
     return ShownInput(shown.text, label, task.label_meanings.get(label or ""))
 
 

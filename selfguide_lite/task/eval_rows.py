@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from selfguide_lite.core.errors import SelfguideError
+from selfguide_lite.core.matching import normalize
 from selfguide_lite.task import Task, fold
-from selfguide_lite.task.text import normalize
 
 _MAX_LINE = 4 * 2**20  # characters
 _MAX_FILE = 256 * 2**20
@@ -98,25 +98,22 @@ def eval_rows(task: Task, path: Path | None = None) -> list[EvalRow]:
             f"task {task.name!r} has no evaluation set; name one as `eval:` in its file or with --eval"
         )
     rows = _numbered(source)
-    if task.kind == "classification":
-        _check_labels(task, rows, source)
+    _check_answers(task, rows, source)
     return list(rows.values())
 
 
-def _check_labels(task: Task, rows: Mapping[int, EvalRow], source: Path) -> None:
-    known = {normalize(label) for label in task.labels} | {fold(label) for label in task.labels}
+def _check_answers(task: Task, rows: Mapping[int, EvalRow], source: Path) -> None:
     strange = {
         number: row.references[0]
         for number, row in rows.items()
-        if not any(normalize(text) in known or fold(text) in known for text in row.references)
+        if not any(task.rules.accepts(text, task.labels) for text in row.references)
     }
     if strange:
         number, answer = next(iter(strange.items()))
         more = f", nor are those of {len(strange) - 1} other lines" if len(strange) > 1 else ""
         listed = ", ".join(task.labels[:10]) + (", ..." if len(task.labels) > 10 else "")
-        raise SelfguideError(
-            f"{source}: line {number}: the answer {answer[:80]!r} is not a label of task {task.name!r} ({listed}){more}"
-        )
+        what = f"is not a label of task {task.name!r} ({listed})" if task.labels else f"is no {task.kind} answer"
+        raise SelfguideError(f"{source}: line {number}: the answer {answer[:80]!r} {what}{more}")
 
 
 def unseen_labels(task: Task, rows: Sequence[EvalRow]) -> list[str]:

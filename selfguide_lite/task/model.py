@@ -4,7 +4,7 @@ Read from YAML; knows nothing of models, prompts or stores.
 """
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import (
     AfterValidator,
@@ -15,8 +15,9 @@ from pydantic import (
     model_validator,
 )
 
+from selfguide_lite.core.registry import KINDS
 from selfguide_lite.core.settings import Settings
-from selfguide_lite.task.text import fold
+from selfguide_lite.kinds import TaskKind, kind_named
 
 
 def _without_nul(value: Any) -> Any:
@@ -34,7 +35,7 @@ def _short_enough(path: Path) -> Path:
 _LONGEST_PATH = 1000
 _MOST = 1000  # examples, labels, noise terms: what looks at them all takes time for each
 _NoNul = AfterValidator(_without_nul)
-Kind = Literal["classification", "generation"]
+KindName = Annotated[str, AfterValidator(KINDS.checked)]
 Text = Annotated[str, Field(min_length=1, max_length=100_000), _NoNul]
 # White space counts in a noise term: a blank line is one.
 NoiseTerm = Annotated[str, StringConstraints(min_length=1, max_length=1000, strip_whitespace=False), _NoNul]
@@ -57,7 +58,8 @@ class Example(_Model):
 class Task(_Model):
     """One task as its file gives it.
 
-    :param labels: for classification, every label that an answer may be; a mapping gives each its meaning
+    :param kind: name of its kind, such as `classification`
+    :param labels: where its kind has them, every label that an answer may be; a mapping gives each its meaning
     :param label_meanings: what a label means, in a few words, for labels that do not say it themselves
     :param label_shares: how often each label occurs in life; left out, all are equally frequent
     :param noise_terms: texts that drop a generated text which contains one (case is ignored; one that begins with ^
@@ -67,7 +69,7 @@ class Task(_Model):
     """
 
     name: Annotated[str, Field(min_length=1, max_length=200), _NoNul]
-    kind: Kind
+    kind: KindName
     instruction: Text
     labels: Annotated[tuple[Text, ...], Field(max_length=_MOST)] = ()
     label_meanings: dict[str, Text] = Field(default_factory=dict)
@@ -100,16 +102,10 @@ class Task(_Model):
             total = sum(self.label_shares.values())
             if abs(total - 1) > _SHARES_OFF:
                 raise ValueError(f"label_shares: add up to {total:.3g}; they must add up to 1")
-        if self.kind == "generation":
-            if self.labels:
-                raise ValueError("labels: a generation task has none; remove them or set kind: classification")
-            return self
-        if len(self.labels) < 2:
-            raise ValueError("labels: a classification task needs at least two")
-        folded = [fold(label) for label in self.labels]
-        if len(set(folded)) < len(folded):
-            raise ValueError("labels: two of them are the same after folding case and white space")
-        for number, example in enumerate(self.examples):
-            if fold(example.output) not in folded:
-                raise ValueError(f"examples.{number}.output: {example.output[:_SHOWN]!r} is not one of the labels")
+        self.rules.check(self.labels, [example.output for example in self.examples])
         return self
+
+    @property
+    def rules(self) -> TaskKind:
+        """What its kind means: how answers are read and scored, and whether there are labels."""
+        return kind_named(self.kind)

@@ -15,10 +15,11 @@ import yaml
 from pydantic import ValidationError
 
 from selfguide_lite.core.errors import SelfguideError
+from selfguide_lite.core.matching import normalize
 from selfguide_lite.core.plain_json import escaped, plain_json
-from selfguide_lite.task import Example, Kind, Task, fold
+from selfguide_lite.kinds import kind_named
+from selfguide_lite.task import Example, Task, fold
 from selfguide_lite.task.eval_rows import EvalRow
-from selfguide_lite.task.text import normalize
 
 # A set of answers is a set of labels when it is small and each answer comes back again and again.
 _MAX_LABELS = 50
@@ -42,11 +43,11 @@ class Imported:
     notes: list[str]
 
 
-def read_natural_instructions(path: Path, *, examples: int = 3, kind: Kind | None = None) -> Imported:
+def read_natural_instructions(path: Path, *, examples: int = 3, kind: str | None = None) -> Imported:
     """Read a benchmark file.
 
     :param examples: how many of its positive examples, the first ones, become seed examples
-    :param kind: classification or generation; None: found from the instances' answers
+    :param kind: of the task; None: classification or generation, by the instances' answers
     :raises SelfguideError: where the file is not such a task, naming what is missing
     """
     data = _read_json(path)
@@ -70,7 +71,8 @@ def read_natural_instructions(path: Path, *, examples: int = 3, kind: Kind | Non
     answers = [text for row in rows for text in row.references]
     labels = _labels([*answers, *(example.output for example in positive)])
     found = kind or _kind(answers, labels)
-    if found == "classification":
+    labelled = kind_named(found).labelled
+    if labelled:
         spelling = {_label_key(label): label for label in labels}
         chosen = [Example(input=shown.input, output=spelling[_label_key(shown.output)]) for shown in chosen]
     try:
@@ -78,7 +80,7 @@ def read_natural_instructions(path: Path, *, examples: int = 3, kind: Kind | Non
             name=path.stem,
             kind=found,
             instruction=definitions[0],
-            labels=tuple(labels) if found == "classification" else (),
+            labels=tuple(labels) if labelled else (),
             examples=tuple(chosen),
         )
     except ValidationError as error:
@@ -165,7 +167,7 @@ def _labels(answers: Sequence[str]) -> list[str]:
     return sorted(counts.most_common(1)[0][0] for counts in spellings.values())
 
 
-def _kind(answers: Sequence[str], labels: Sequence[str]) -> Kind:
+def _kind(answers: Sequence[str], labels: Sequence[str]) -> str:
     used = len({_label_key(answer) for answer in answers})
     small = 2 <= len(labels) <= _MAX_LABELS and all(len(label) <= _MAX_LABEL_CHARACTERS for label in labels)
     return "classification" if small and len(answers) >= _MIN_USES * used else "generation"
@@ -223,7 +225,7 @@ def import_natural_instructions(
     eval_path: Path,
     *,
     examples: int = 3,
-    kind: Kind | None = None,
+    kind: str | None = None,
     overwrite: bool = False,
 ) -> Imported:
     """Write a benchmark task as a task file and an evaluation set.

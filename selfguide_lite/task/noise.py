@@ -1,7 +1,7 @@
 """Terms that show that a text is not what was asked for."""
 
+from selfguide_lite.core.matching import has_noise
 from selfguide_lite.task.model import Task
-from selfguide_lite.task.text import has_noise
 
 # Stock phrases of a chat assistant, the words of our own prompts, and marks that belong to no text. A term that begins
 # with ^ counts at a line's start alone: an e-mail may say what is here, and a sentence may have the word "input".

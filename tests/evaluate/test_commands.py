@@ -12,6 +12,7 @@ from selfguide_lite.core.resources import resource
 from selfguide_lite.core.settings import Settings
 from selfguide_lite.evaluate import Gain
 from selfguide_lite.experiments.search import Found, Trial, grid, write_settings
+from selfguide_lite.kinds import kind_named
 from selfguide_lite.store import NewInput, NewOutput, Store
 from selfguide_lite.store.copies import unanswered_copy
 from selfguide_lite.store.overlay import SettingsOverlay
@@ -172,7 +173,7 @@ def methods_of_answers(db: Path) -> list[str]:
 def test_the_papers_settings_are_one_word_away(folder: Path) -> None:
     shipped = given_settings(Path("paper"), ())
     assert shipped == given_settings(resource("data/settings/paper.yaml"), ())
-    paper = Settings(**shipped).resolve("classification")
+    paper = kind_named("classification").resolve(Settings(**shipped))
     assert (paper.input_style, paper.calibrate, paper.agreement_filter) == ("paper", False, False)
 
 

@@ -16,7 +16,7 @@ from selfguide_lite.evaluate.asked import Asked
 from selfguide_lite.evaluate.evaluation import clean_rows
 from selfguide_lite.experiments.comparison import compare, methods_for
 from selfguide_lite.experiments.iterations import run_rounds
-from selfguide_lite.experiments.methods import Chosen, LeaveOneOut, icl_examples, in_turn, seed_pairs
+from selfguide_lite.experiments.methods import LeaveOneOut, icl_examples, in_turn, seed_pairs
 from selfguide_lite.experiments.search import Candidate, grid, within_budget
 from selfguide_lite.gguf.random_model import Geometry, RandomWeights, write_random_llama
 from selfguide_lite.llm import EngineOptions, open_engine
@@ -192,7 +192,6 @@ def test_what_if_leaves_no_trace(store):
     with pytest.raises(SelfguideError, match="cannot read"):
         seen._rows("SELECT * FROM nowhere")
     assert not store.connection.in_transaction
-    assert Chosen(store, usual[:2]).pairs(task_id) == usual[:2]
 
 
 def test_what_is_written_through_what_if_stays(store, engine):

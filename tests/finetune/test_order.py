@@ -38,7 +38,7 @@ def test_answers_that_differ_are_shuffled() -> None:
 
 def test_few_pairs_get_more_epochs_and_many_fewer() -> None:
     needs("torch")
-    from selfguide_lite.finetune.lora import total_steps
+    from selfguide_lite.finetune.options import total_steps
 
     options = TrainOptions(epochs=3, batch_size=8, min_steps=40, max_steps=150)
     assert [total_steps(rows, options) for rows in (16, 160, 4000)] == [40, 60, 150]

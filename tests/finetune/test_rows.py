@@ -8,11 +8,13 @@ from datasets_for_tests import TASK
 from llamas import random_llama
 
 from selfguide_lite.core.errors import SelfguideError
+from selfguide_lite.core.messages import Message
 from selfguide_lite.core.resources import resource
 from selfguide_lite.core.settings import Settings
 from selfguide_lite.finetune.memory import Shape, check_memory, training_memory
 from selfguide_lite.finetune.options import TrainOptions, rate_for
 from selfguide_lite.finetune.rows import make_rows, padded
+from selfguide_lite.finetune.trainers import trainer_named
 from selfguide_lite.llm import EngineOptions, open_engine
 from selfguide_lite.llm.chat import ChatFormat
 from selfguide_lite.llm.native import Model
@@ -33,8 +35,12 @@ def model(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     model.close()
 
 
+def ask(text: str) -> tuple[Message, ...]:
+    return Prompts().answer(TASK, text)
+
+
 def test_prompt_is_the_one_of_inference_and_the_rest_is_the_answer(model: Model) -> None:
-    rows = make_rows(PAIRS, TASK, Prompts(), ChatFormat.of(model), 2048)
+    rows = make_rows(PAIRS, ask, ChatFormat.of(model), 2048)
     engine = open_engine(model.path, EngineOptions(tune=False))
     for pair, row in zip(PAIRS, rows.rows, strict=True):
         asked = engine.prompt_tokens(Prompts().annotate(TASK, pair.input))  # type: ignore[attr-defined]
@@ -51,9 +57,9 @@ def test_prompt_is_the_one_of_inference_and_the_rest_is_the_answer(model: Model)
 
 def test_long_rows_are_left_out_and_counted_never_cut(model: Model) -> None:
     chat = ChatFormat.of(model)
-    whole = make_rows(PAIRS, TASK, Prompts(), chat, 2048)
+    whole = make_rows(PAIRS, ask, chat, 2048)
     lengths = [len(row.ids) for row in whole.rows]
-    rows = make_rows(PAIRS, TASK, Prompts(), chat, min(lengths))
+    rows = make_rows(PAIRS, ask, chat, min(lengths))
     assert rows.left_out == sum(length > min(lengths) for length in lengths)
     assert rows.longest == max(lengths)
     assert set(rows.rows) < set(whole.rows)
@@ -61,7 +67,7 @@ def test_long_rows_are_left_out_and_counted_never_cut(model: Model) -> None:
 
 
 def test_batches_are_filled_up_on_the_right(model: Model) -> None:
-    rows = make_rows(PAIRS, TASK, Prompts(), ChatFormat.of(model), 2048).rows
+    rows = make_rows(PAIRS, ask, ChatFormat.of(model), 2048).rows
     batch = padded(rows, 7)
     width = max(len(row.ids) for row in rows)
     for number, row in enumerate(rows):
@@ -111,12 +117,10 @@ def test_learning_rate_follows_the_size() -> None:
 def test_missing_packages_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
     import importlib.util
 
-    from selfguide_lite.finetune.lora import check_installed
-
     found = importlib.util.find_spec
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "unsloth" else found(name))
     with pytest.raises(SelfguideError, match=r"unsloth.*selfguide-lite\[train\]"):
-        check_installed()
+        trainer_named("unsloth").check()
 
 
 def test_nothing_of_torch_is_imported_early() -> None:

@@ -26,9 +26,9 @@ from selfguide_lite.core.hashing import file_sha256
 from selfguide_lite.core.paths import adapter_path, lora_dir
 from selfguide_lite.core.resources import resource
 from selfguide_lite.export.runtime_export import write_handover
-from selfguide_lite.finetune.options import TrainOptions
+from selfguide_lite.finetune import TrainOptions, TrainTarget
 from selfguide_lite.finetune.rows import make_rows
-from selfguide_lite.finetune.training import train
+from selfguide_lite.finetuning import train_task
 from selfguide_lite.gguf import to_hf
 from selfguide_lite.gguf.adapter import read_adapter
 from selfguide_lite.gguf.reader import GgufFile
@@ -36,6 +36,7 @@ from selfguide_lite.gguf.to_hf import hf_folder
 from selfguide_lite.llm.chat import ChatFormat
 from selfguide_lite.llm.native import Model
 from selfguide_lite.prompts import Prompts
+from selfguide_lite.run_context import RunContext
 from selfguide_lite.store import NewInput, NewOutput, Store
 from selfguide_lite.task import Task
 
@@ -96,7 +97,7 @@ def test_the_loss_is_that_of_the_answers_alone(tmp_path: Path) -> None:
         assert adapter is not None
         (step,) = store.train_steps(adapter.run_id)
     model = Model(TINY, vocab_only=True)
-    rows = make_rows(pairs, TASK, Prompts(), ChatFormat.of(model), 2048).rows
+    rows = make_rows(pairs, lambda text: Prompts().answer(TASK, text), ChatFormat.of(model), 2048).rows
     model.close()
     losses: list[float] = []
     for row in rows:
@@ -148,9 +149,12 @@ def test_a_training_that_an_earlier_version_finished_is_not_done_again(tmp_path:
     out.mkdir(parents=True)
     (out / "adapter_model.safetensors").touch()
     with Store.open(db) as store:
-        task, options = store.task(1), TrainOptions.from_settings(store.task(1).settings.resolve("classification"))
+        context = RunContext(store, 1, store.task(1).settings)
+        task, options = context.task, TrainOptions.from_settings(context.settings)
         model = Model(TINY, vocab_only=True)
-        rows = make_rows(store.pairs(1), task, Prompts(), ChatFormat.of(model), options.max_seq_length)
+        rows = make_rows(
+            store.pairs(1), lambda text: Prompts().answer(task, text), ChatFormat.of(model), options.max_seq_length
+        )
         model.close()
         # What hangs on the test model and on the prompt is as it is today.
         store.connection.execute("UPDATE model SET sha256 = ?", (file_sha256(TINY),))
@@ -161,7 +165,7 @@ def test_a_training_that_an_earlier_version_finished_is_not_done_again(tmp_path:
         (out / "selfguide.json").write_text(json.dumps(marker), encoding="utf-8")
 
         def again(options: TrainOptions) -> bool:
-            return train(store, 1, model=TINY, prompts=Prompts(), options=options, out=out).skipped
+            return train_task(context, TrainTarget(TINY, out), options).skipped
 
         assert again(options)
         assert again(replace(options, gradient_checkpointing=True))

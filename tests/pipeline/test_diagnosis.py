@@ -11,9 +11,10 @@ from selfguide_lite.core.errors import SelfguideError
 from selfguide_lite.core.progress import FunnelRow
 from selfguide_lite.core.resources import resource
 from selfguide_lite.diagnosis import ADVICE, losses, no_new_inputs, no_pairs, one_answer
-from selfguide_lite.finetune import TrainOptions, train
-from selfguide_lite.prompts import Prompts
+from selfguide_lite.finetune import TrainOptions, TrainTarget
+from selfguide_lite.finetuning import train_task
 from selfguide_lite.report.facts import collect
+from selfguide_lite.run_context import RunContext
 from selfguide_lite.store import NewInput, NewOutput, Store, filter_views
 from selfguide_lite.task import Example, Task
 
@@ -78,8 +79,10 @@ def test_train_report_and_run_tell_the_same_of_a_store(tmp_path: Path) -> None:
             ("noise", 3, ADVICE["noise"]),
             ("label", 1, ADVICE["label"]),
         ]
-    with pytest.raises(SelfguideError) as trained, Store.open(tmp_path / "a.db") as store:
-        train(store, task_id, model=TINY, prompts=Prompts(), options=TrainOptions(), out=tmp_path / "lora")
+    with Store.open(tmp_path / "a.db") as store:
+        target = TrainTarget(TINY, tmp_path / "lora")
+        with pytest.raises(SelfguideError) as trained:
+            train_task(RunContext(store, task_id, TASK.settings), target, TrainOptions())
     assert str(trained.value) == expected
     page = tmp_path / "report.html"
     done = CliRunner().invoke(main, ["report", "-d", str(tmp_path / "a.db"), "-o", str(page)])

@@ -203,7 +203,7 @@ def test_the_same_seed_makes_the_same_rows(whole: tuple[Path, dict[str, Any]], r
         for seed in (42, 43):
             with Store.open(folder / f"seed{seed}.db") as store:
                 task_id = store.add_task(task)
-                settings = task.settings.resolve(task.kind)
+                settings = task.rules.resolve(task.settings)
                 generate(RunContext(store, task_id, settings, Prompts(), seed), engine)
                 annotate(RunContext(store, task_id, settings, Prompts(), seed), engine)
             made[seed] = [rows_of(folder / f"seed{seed}.db", sql) for sql in (GENERATED, ANSWERED)]
@@ -225,7 +225,7 @@ def test_labels_are_scored_in_shares(random_model: Path, tmp_path: Path) -> None
     task = load_task(write_task(tmp_path))
     with open_engine(random_model) as engine, Store.open(tmp_path / "a.db") as store:  # type: ignore[attr-defined]
         task_id = store.add_task(task)
-        settings = task.settings.resolve(task.kind)
+        settings = task.rules.resolve(task.settings)
         assert settings.method == "score"
         generate(RunContext(store, task_id, settings, Prompts(), 42), engine)
         annotate(RunContext(store, task_id, settings, Prompts(), 42), engine)

@@ -9,7 +9,7 @@ from data.results.plan import DEFAULT, VARIANTS, planned
 from data.results.record import defaults_sha256
 from data.results.table import differences, headline, page, pooled, records
 from selfguide_lite.core.resources import resource
-from selfguide_lite.evaluate.metrics import macro_f1
+from selfguide_lite.metrics import macro_f1
 
 RUNS = resource("data/results/runs")
 

@@ -167,7 +167,7 @@ def check_as_left_alone(place: Place, db: Path) -> None:
 def check_prompts(place: Place, db: Path) -> None:
     """Every prompt is the one that seed and pool demand."""
     task = load_task(place.task)
-    settings = task.settings.resolve(task.kind)
+    settings = task.rules.resolve(task.settings)
     drawn = rows_of(db, "SELECT round, prompt, label, seed_inputs, pool_inputs FROM input ORDER BY round, prompt")
     assert len(drawn) == settings.rounds * settings.prompts_per_round
     with Store.open(db, read_only=True) as store:

@@ -128,7 +128,7 @@ def compare(store: Store, task_id: int, texts: list[reading.Text]) -> None:
     """Compare every view with the reading, for a task whose settings are those of its file."""
     query = store.connection.execute
     task = store.task(task_id)
-    chosen = task.settings.resolve(task.kind)
+    chosen = task.rules.resolve(task.settings)
     told = reading.input_reasons(texts, task, chosen)
     if "?" in told.values():
         return  # a length that is on the bound but for a rounding error

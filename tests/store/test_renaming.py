@@ -103,10 +103,11 @@ def test_views_of_a_user_say_the_new_names_and_still_reject(tmp_path: Path) -> N
 def test_runs_and_evaluations_of_format_2_are_found_again(tmp_path: Path) -> None:
     with Store.open(format_2(tmp_path / "moods.db")) as store:
         run = store.connection.execute
-        settings = store.task(1).settings.resolve("classification")
+        resolve = store.task(1).rules.resolve
+        settings = resolve(store.task(1).settings)
         old = PromptTemplate(Path("old"), run("SELECT template FROM run WHERE stage = 'generate'").fetchone()[0])
         assert store.first_round_like(store.start_run(1, "generate", 1, settings, 42, old)) == 0
-        patient = settings.changed({"patience_rounds": 4}).resolve("classification")
+        patient = resolve(settings.changed({"patience_rounds": 4}))
         assert store.first_round_like(store.start_run(1, "generate", 1, patient, 42, old)) is None
         data, template = run("SELECT data_sha256, template FROM evaluation").fetchone()
         key = NewEvaluation(

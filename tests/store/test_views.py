@@ -76,7 +76,7 @@ def test_settings_missing_from_the_table_are_the_defaults_of_the_program(store: 
     task_id = store.add_task(kind.model_copy(update={"settings": Settings()}))
     seeded = store.settings(task_id)
     store.connection.execute("DELETE FROM setting")
-    defaults = Settings().resolve(kind.kind)
+    defaults = kind.rules.resolve(Settings())
     assert store.settings(task_id) == {**seeded, "near_duplicate_threshold": None, "calibrate": 0}
     assert {key: seeded[key] for key in FILTER_SETTINGS} == {key: getattr(defaults, key) for key in FILTER_SETTINGS}
 

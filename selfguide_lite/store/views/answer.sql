@@ -5,7 +5,7 @@
 -- or its share where nothing is calibrated.
 WITH
   calibrated AS MATERIALIZED (
-    SELECT task_id, calibrate_min_inputs FROM filter_setting WHERE calibrate AND kind = 'classification'
+    SELECT task_id, calibrate_min_inputs FROM filter_setting WHERE calibrate AND labelled
   ),
   counted AS MATERIALIZED (
     SELECT * FROM vote WHERE place = 1 OR task_id IN (SELECT task_id FROM calibrated)

@@ -4,8 +4,8 @@
 -- rank: 50
 WITH
   edge(other) AS (
-    SELECT '[^a-z0-9_' || char(192) || '-' || char(3583) || char(3840) || '-' || char(8191) || char(40960) || '-'
-           || char(44031) || char(55204) || '-' || char(65023) || ']'
+    SELECT '[^a-z0-9_' || char(1) || char(192) || '-' || char(3583) || char(3840) || '-' || char(8191) || char(40960)
+           || '-' || char(44031) || char(55204) || '-' || char(65023) || ']'
   ),
   word AS (
     SELECT l.task_id, l.number, l.text AS label, l.folded,
@@ -22,11 +22,12 @@ WITH
     WHERE NOT EXISTS (
       SELECT 1 FROM example AS x
       WHERE x.task_id = w.task_id AND instr(x.folded, w.folded) > 0
-        AND ' ' || replace(x.folded, w.folded, char(1)) || ' ' GLOB w.pattern
+        AND ' ' || replace(replace(x.folded, char(1), ' '), w.folded, char(1)) || ' ' GLOB w.pattern
     )
   )
 SELECT i.id, 'names the label ' || group_concat(w.label, ', ') AS detail
 FROM sought AS w
 CROSS JOIN input AS i ON i.task_id = w.task_id
-WHERE instr(i.folded, w.folded) > 0 AND ' ' || replace(i.folded, w.folded, char(1)) || ' ' GLOB w.pattern
+WHERE instr(i.folded, w.folded) > 0
+  AND ' ' || replace(replace(i.folded, char(1), ' '), w.folded, char(1)) || ' ' GLOB w.pattern
 GROUP BY i.id;

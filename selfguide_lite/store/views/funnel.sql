@@ -19,7 +19,7 @@ WITH
   ),
   judged AS MATERIALIZED (
     SELECT a.task_id, a.id, a.reason,
-           CASE WHEN s.balance AND s.kind = 'classification' THEN a.answer END AS label
+           CASE WHEN s.labelled AND s.balance THEN a.answer END AS label
     FROM (/* answer_verdict, input_verdict as pool */) AS a
     JOIN filter_setting AS s ON s.task_id = a.task_id
   ),

@@ -1,18 +1,12 @@
-"""The training itself: token rows and a Hugging Face folder in, a PEFT folder out. The one place that imports torch.
-
-Unsloth's `FastLanguageModel` and TRL's `SFTTrainer`, the same on CUDA and on a CPU. Knows nothing of tasks and stores.
-"""
+"""Unsloth's `FastLanguageModel` and TRL's `SFTTrainer`, the same on CUDA and on a CPU: rows in, a PEFT folder out."""
 
 import importlib.util
-import json
 import math
 import os
-import shutil
 import time
 from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 from selfguide_lite.core.cache import cache_dir
@@ -20,18 +14,36 @@ from selfguide_lite.core.errors import SelfguideError
 from selfguide_lite.core.machine import cores
 from selfguide_lite.core.progress import TrainStep
 from selfguide_lite.finetune.average import WeightAverage
+from selfguide_lite.finetune.checkpoints import PREFIX, last_checkpoint, step_of
 from selfguide_lite.finetune.collator import Collator
 from selfguide_lite.finetune.job import LOG, Fit, FitJob
+from selfguide_lite.finetune.launch import is_main_process, world_size
 from selfguide_lite.finetune.memory import check_memory, choose_bits
 from selfguide_lite.finetune.muted import Muted
-from selfguide_lite.finetune.options import Bits, TrainOptions, rate_for
+from selfguide_lite.finetune.options import Bits, rate_for, total_steps
 from selfguide_lite.finetune.order import EvenOrder
 from selfguide_lite.finetune.precision import LARGE, half_on_cpu
 from selfguide_lite.finetune.prefix import share_prefix
 from selfguide_lite.gguf.to_hf import hf_folder
 
-_CHECKPOINT = "checkpoint-"
 _WARMUP_SHARE = 0.05
+
+
+class Trainer:
+    """A LoRA by Unsloth."""
+
+    summary = "Unsloth and TRL, on an NVIDIA card or a CPU"
+
+    def check(self) -> None:
+        """Refuse at once where a package for training is missing.
+
+        :raises SelfguideError: naming the packages and how to install them
+        """
+        check_installed()
+
+    def fit(self, job: FitJob, on_step: Callable[[TrainStep], None], note: Callable[[str], None]) -> Fit:
+        """Train a LoRA, see `fit`."""
+        return fit(job, on_step, note)
 
 
 def fit(job: FitJob, on_step: Callable[[TrainStep], None], note: Callable[[str], None]) -> Fit:
@@ -155,7 +167,7 @@ def fit(job: FitJob, on_step: Callable[[TrainStep], None], note: Callable[[str],
 
             def _keep_average(self, state: Any, control: Any) -> None:
                 if control.should_save and state.is_world_process_zero:
-                    average.save(out / f"{_CHECKPOINT}{state.global_step}")
+                    average.save(out / f"{PREFIX}{state.global_step}")
 
             def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any], **_: Any) -> None:
                 if "loss" not in logs or not state.is_world_process_zero:
@@ -197,7 +209,7 @@ def fit(job: FitJob, on_step: Callable[[TrainStep], None], note: Callable[[str],
         for callback in (PrinterCallback, ProgressCallback):
             trainer.remove_callback(callback)
         checkpoint = last_checkpoint(out) if job.resume else None
-        resumed_at = _step_of(checkpoint)
+        resumed_at = step_of(checkpoint)
         if checkpoint:
             average.load(checkpoint)
         if checkpoint and is_main_process():
@@ -233,49 +245,6 @@ def check_installed() -> None:
             f"finetuning needs {', '.join(missing)}, which this installation lacks: run `make setup`, "
             "or on a machine with an NVIDIA card pip install 'selfguide-lite[train]'"
         )
-
-
-def last_checkpoint(out: Path) -> Path | None:
-    """Return the newest checkpoint that was written to its end, removing those that were not."""
-    found = sorted(
-        (path for path in out.glob(f"{_CHECKPOINT}*") if path.name.removeprefix(_CHECKPOINT).isdigit()),
-        key=lambda path: int(path.name.removeprefix(_CHECKPOINT)),
-    )
-    for path in reversed(found):
-        try:  # the trainer writes this file last
-            json.loads((path / "trainer_state.json").read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            if is_main_process():
-                shutil.rmtree(path, ignore_errors=True)
-        else:
-            return path
-    return None
-
-
-def checkpoint_step(out: Path) -> int:
-    """Return the step from which a training in this folder would go on, 0 for a fresh start."""
-    return _step_of(last_checkpoint(out))
-
-
-def _step_of(checkpoint: Path | None) -> int:
-    return int(checkpoint.name.removeprefix(_CHECKPOINT)) if checkpoint else 0
-
-
-def total_steps(rows: int, options: TrainOptions) -> int:
-    """Return the number of optimizer steps of a whole training: as the epochs have, within the bounds on steps."""
-    batches = math.ceil(math.ceil(rows / world_size()) / options.batch_size)
-    steps = math.ceil(math.ceil(batches / options.gradient_accumulation_steps) * options.epochs)
-    return max(1, min(max(steps, options.min_steps), options.max_steps))
-
-
-def is_main_process() -> bool:
-    """Whether this process is the one that writes, under `torchrun` or `accelerate launch` as well as alone."""
-    return int(os.environ.get("RANK", "0")) == 0
-
-
-def world_size() -> int:
-    """Number of processes that train together."""
-    return max(int(os.environ.get("WORLD_SIZE", "1")), 1)
 
 
 @cache

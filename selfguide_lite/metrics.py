@@ -1,4 +1,4 @@
-"""How good an answer is: exact match on its last label, or ROUGE-L. Knows nothing of models or stores.
+"""How good an answer is: exact match, ROUGE-L, and over labels recall and F1. Knows nothing of tasks, models or stores.
 
 Exact match normalises as the Super-NaturalInstructions benchmark does. ROUGE-L is the `rouge-score` package's F1 with
 stemming: its words and its stemmer, each word stemmed once, and the longest common subsequence found bit-parallel
@@ -9,53 +9,25 @@ import re
 from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import lru_cache
-from typing import Literal
 
-from selfguide_lite.task import Kind, last_label
-from selfguide_lite.task.text import normalize
-
-Metric = Literal["exact match", "ROUGE-L"]
+from selfguide_lite.core.matching import normalize
 
 _WORDS = re.compile(r"[a-z0-9]+")
 
 
-def metric_of(kind: Kind) -> Metric:
-    """Return the metric that a kind of task is scored with."""
-    return "exact match" if kind == "classification" else "ROUGE-L"
-
-
-def exact_match(prediction: str, references: Sequence[str], labels: Sequence[str] = ()) -> float:
-    """Return 1.0 where the answer is one of the references after normalising, else 0.0.
-
-    :param labels: the answer is the one that occurs last in the prediction; where none occurs, or none is given, the
-        whole prediction is compared
-    """
-    answer = normalize(_answer(prediction, labels))
+def exact_match(prediction: str, references: Sequence[str]) -> float:
+    """Return 1.0 where the answer is one of the references after normalising, else 0.0."""
+    answer = normalize(prediction)
     return float(any(answer == normalize(reference) for reference in references))
 
 
 def rouge_l(prediction: str, references: Sequence[str]) -> float:
-    """Return the ROUGE-L F1 with stemming, the best over the references, in 0..1."""
-    tokens = _tokens(prediction)
-    return max((_f1(_tokens(reference), tokens) for reference in references), default=0.0)
-
-
-def score_answers(
-    metric: Metric,
-    predictions: Sequence[str],
-    references: Sequence[Sequence[str]],
-    labels: Sequence[str] = (),
-) -> list[float]:
-    """Score many answers, in their order.
+    """Return the ROUGE-L F1 with stemming, the best over the references, in 0..1.
 
     One process on purpose: starting others and importing the stemmer there takes longer than 100,000 pairs do here.
-
-    :param references: those of each prediction
     """
-    pairs = zip(predictions, references, strict=True)
-    if metric == "exact match":
-        return [exact_match(prediction, right, labels) for prediction, right in pairs]
-    return [rouge_l(prediction, right) for prediction, right in pairs]
+    tokens = _tokens(prediction)
+    return max((_f1(_tokens(reference), tokens) for reference in references), default=0.0)
 
 
 def recall_by_label(answers: Sequence[str | None], rights: Sequence[str], labels: Sequence[str]) -> dict[str, float]:
@@ -81,15 +53,6 @@ def macro_f1(answers: Sequence[str | None], rights: Sequence[str], labels: Seque
     hits = Counter(answer for answer, label in zip(answers, rights, strict=True) if answer == label)
     seen = [label for label in labels if right[label] or answered[label]]
     return sum(2 * hits[label] / (right[label] + answered[label]) for label in seen) / len(seen) if seen else 0.0
-
-
-@lru_cache(maxsize=100_000)
-def _label_of(prediction: str, labels: tuple[str, ...]) -> str | None:
-    return last_label(prediction, labels)
-
-
-def _answer(prediction: str, labels: Sequence[str]) -> str:
-    return (_label_of(prediction, tuple(labels)) if labels else None) or prediction
 
 
 @lru_cache(maxsize=1)

@@ -1,0 +1,13 @@
+"""Which of several processes of one launch this is. Knows nothing of what they train."""
+
+import os
+
+
+def is_main_process() -> bool:
+    """Whether this process is the one that writes, under `torchrun` or `accelerate launch` as well as alone."""
+    return int(os.environ.get("RANK", "0")) == 0
+
+
+def world_size() -> int:
+    """Number of processes that train together."""
+    return max(int(os.environ.get("WORLD_SIZE", "1")), 1)

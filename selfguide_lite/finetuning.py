@@ -1,0 +1,75 @@
+"""The third stage: from the pairs of a task in the store to an adapter, every step written down."""
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+from selfguide_lite import diagnosis
+from selfguide_lite.core.errors import SelfguideError
+from selfguide_lite.core.paths import adapter_path, lora_dir
+from selfguide_lite.export.adapter import export_adapter
+from selfguide_lite.finetune import TrainOptions, TrainResult, TrainTarget, train
+from selfguide_lite.run_context import RunContext
+from selfguide_lite.store import Adapter, Pair, Store
+from selfguide_lite.store.train_log import StoreTrainLog
+
+_ENOUGH_UNSEEN = 40  # kept inputs that were not trained on, from which on none is held back
+_HELD_BACK = 10
+
+
+def finetune(context: RunContext, model: Path) -> Adapter:
+    """Finetune a model on a task's dataset and return the adapter; what was done before is not done again.
+
+    :param model: the GGUF file that the adapter is for
+    :raises SelfguideError: as `train_task`
+    """
+    db, name = context.store.path, context.task.name
+    options = TrainOptions.from_settings(context.settings, seed=context.seed)
+    trained = train_task(context, TrainTarget(model, lora_dir(db, name), apart=True), options)
+    return export_adapter(context.store, context.task_id, trained, model, adapter_path(db, name), context.listener)
+
+
+def train_task(
+    context: RunContext, target: TrainTarget, options: TrainOptions, pairs: Sequence[Pair] | None = None
+) -> TrainResult:
+    """Train once on a task's dataset, or on given pairs; the steps are kept in the store.
+
+    :param pairs: None: those of the dataset
+    :raises SelfguideError: where there is nothing to learn; also as `train`
+    """
+    store, task_id, task, prompts = context.store, context.task_id, context.task, context.prompts
+    chosen = training_pairs(store, task_id, pairs)
+    _check_pairs(context, chosen)
+    log = StoreTrainLog(store, task_id, prompts.template("annotate"))
+    return train(
+        chosen, lambda text: prompts.answer(task, text, options.answer_style), target, options, log, context.listener
+    )
+
+
+def training_pairs(store: Store, task_id: int, pairs: Sequence[Pair] | None = None) -> list[Pair]:
+    """Return the pairs that are trained on: all, or all but every tenth where labels are calibrated.
+
+    The finetuned model is calibrated by its answers to kept inputs that it was not trained on. Where filters and
+    balance leave few of these, every tenth pair joins them, if that makes enough to calibrate by.
+
+    :param pairs: None: those of the dataset
+    """
+    found = store.pairs(task_id) if pairs is None else list(pairs)
+    settings = store.settings(task_id)
+    others = len(store.unpaired_inputs(task_id)) if settings.get("calibrate") else _ENOUGH_UNSEEN
+    if others >= _ENOUGH_UNSEEN or others + len(found) // _HELD_BACK < int(settings["calibrate_min_inputs"]):
+        return found
+    return [pair for place, pair in enumerate(found, 1) if place % _HELD_BACK]
+
+
+def _check_pairs(context: RunContext, pairs: Sequence[Pair]) -> None:
+    """Refuse a dataset that teaches nothing, with the reasons for which most texts were lost."""
+    task = context.task
+    answers = Counter(pair.output for pair in pairs)
+    if pairs and not (task.rules.labelled and len(answers) == 1):
+        return
+    funnel = context.store.funnel(context.task_id)
+    if not pairs:
+        raise SelfguideError(diagnosis.no_pairs(task.name, funnel))
+    (label,) = answers
+    raise SelfguideError(diagnosis.one_answer(task.name, label, len(pairs), funnel))

@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 from plugins_for_tests import Plugins
-from selfguide_lite.prediction import answer_all, choose_way
 
 from selfguide_lite.cli import main
 from selfguide_lite.core.errors import SelfguideError
@@ -18,7 +17,8 @@ from selfguide_lite.evaluate.battery import Battery
 from selfguide_lite.evaluate.verdict import unmeasured
 from selfguide_lite.experiments.comparison import methods_for
 from selfguide_lite.kinds import kind_named
-from selfguide_lite.llm import open_engine
+from selfguide_lite.llm import EngineOptions, open_engine
+from selfguide_lite.prediction import answer_all, choose_way
 from selfguide_lite.prompts import Prompts
 from selfguide_lite.run_context import RunContext
 from selfguide_lite.store import NewInput, NewOutput, Store
@@ -207,7 +207,7 @@ def test_a_run_writes_answers_measures_and_predicts(tmp_path: Path) -> None:
         "stars": [EvalRow(f"The room had {n} beds and a bath.", (str(1 + n % 5),)) for n in range(5)],
         "number": [EvalRow(f"there are {n} hens", (f"{n}.0",)) for n in range(5)],
     }
-    with open_engine(resource("data/tiny-vicuna.gguf"), tune=False, threads=1) as engine:
+    with open_engine(resource("data/tiny-vicuna.gguf"), EngineOptions(tune=False, tuning={"threads": 1})) as engine:
         for kind in ("stars", "number"):
             task = load_task(started(kind, tmp_path))
             task = task.model_copy(update={"settings": task.settings.changed(settings)})

@@ -48,7 +48,7 @@ def measure(name: str, shared: Path, folder: Path, kept: Path) -> None:
         known = {"task": name, "seed": seed, "epochs": epochs, "steps": steps, "pairs_sha256": pairs_key(pairs)}
         if known.items() <= read(place).items():
             continue
-        settings = task.settings.changed({"min_steps": steps, "max_steps": steps}).resolve(task.kind)
+        settings = task.rules.resolve(task.settings.changed({"min_steps": steps, "max_steps": steps}))
         tools = ExperimentContext(model_path(None), {}, Prompts(), seed, PlainLines(), {})
         at = folder / "trainings" / f"{name}-{seed}"
         adapter = tools.train_beside(at.with_suffix(".db"), task, pairs, at, settings)

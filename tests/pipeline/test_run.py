@@ -104,7 +104,9 @@ def rows_of(db: Path, sql: str) -> list[tuple[Any, ...]]:
         return connection.execute(sql).fetchall()
 
 
-GENERATED = "SELECT round, prompt, label, text, good, finish_reason, mean_logprob FROM input ORDER BY round, prompt"
+GENERATED = (
+    "SELECT round, prompt, label, text, seed_inputs, finish_reason, mean_logprob FROM input ORDER BY round, prompt"
+)
 ANSWERED = (
     "SELECT i.round, i.prompt, o.sample, o.method, o.text, o.label, o.weight, o.logprob"
     " FROM output AS o JOIN input AS i ON i.id = o.input_id ORDER BY i.round, i.prompt, o.sample"

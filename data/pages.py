@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from selfguide_lite.core.registry import INPUT_STYLES, KINDS, TRAINERS
+from selfguide_lite.core.registry import ANSWER_STYLES, INPUT_STYLES, KINDS, TRAINERS
 from selfguide_lite.core.settings import Settings
 from selfguide_lite.diagnosis import ADVICE
 from selfguide_lite.experiments.tables import markdown_table
@@ -17,6 +17,7 @@ from selfguide_lite.finetune.trainers import trainer_named
 from selfguide_lite.kinds import kind_named
 from selfguide_lite.models.known import DEFAULT, KNOWN
 from selfguide_lite.prompt_styles import input_style
+from selfguide_lite.prompt_styles.answers import answer_style
 from selfguide_lite.store import FILTER_SETTINGS, Store, filter_views
 from selfguide_lite.store.browse import TABLES, description
 
@@ -125,7 +126,7 @@ def _meaning(name: str) -> str:
 
 def _entries(name: str) -> str:
     """Name what a setting can choose where that is a file each."""
-    found = {"input_style": INPUT_STYLES, "trainer": TRAINERS}.get(name)
+    found = {"input_style": INPUT_STYLES, "answer_style": ANSWER_STYLES, "trainer": TRAINERS}.get(name)
     return ", ".join(f"`{one}`" for one in found.names()) if found else ""
 
 
@@ -185,6 +186,13 @@ def input_styles_table() -> str:
     """Return the ways of asking for an input in Markdown."""
     return markdown_table(
         ("`input_style`", "what it is"), [(f"`{name}`", input_style(name).summary) for name in INPUT_STYLES.names()]
+    )
+
+
+def answer_styles_table() -> str:
+    """Return the ways of asking for an answer in Markdown."""
+    return markdown_table(
+        ("`answer_style`", "what it is"), [(f"`{name}`", answer_style(name).summary) for name in ANSWER_STYLES.names()]
     )
 
 

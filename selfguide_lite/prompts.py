@@ -16,6 +16,7 @@ from selfguide_lite.core.errors import SelfguideError
 from selfguide_lite.core.messages import Message, Role
 from selfguide_lite.core.resources import resource
 from selfguide_lite.prompt_styles import ShownInput, input_style
+from selfguide_lite.prompt_styles.answers import answer_style
 from selfguide_lite.task import Example, Task
 
 _ROLES: tuple[Role, ...] = ("system", "user", "assistant")
@@ -119,8 +120,11 @@ class Prompts:
         return self.input_template(task, style).render(variables)
 
     def answer(self, task: Task, text: str, style: str = "few-shot") -> tuple[Message, ...]:
-        """Messages that ask for the answer to one input in an answer style: `few-shot`, or `bare` without examples."""
-        return self.annotate(task, text, () if style == "bare" else None)
+        """Messages that ask for the answer to one input.
+
+        :param style: name of the answer style, which says what examples are shown
+        """
+        return self.annotate(task, text, answer_style(style).examples(task, text))
 
     def annotate(self, task: Task, text: str, examples: Sequence[Example] | None = None) -> tuple[Message, ...]:
         """Messages that ask for the answer to one input: what annotation, finetuning and evaluation share.

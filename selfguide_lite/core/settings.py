@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
-from selfguide_lite.core.registry import INPUT_STYLES, TRAINERS
+from selfguide_lite.core.registry import ANSWER_STYLES, INPUT_STYLES, TRAINERS
 from selfguide_lite.core.renamed import with_current_names
 
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -120,7 +120,7 @@ class Settings(BaseModel):
     dataset_seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
     """Decides which pairs `balance` keeps, and the labels of `random_labels`."""
     # finetune
-    answer_style: Literal["few-shot", "bare"] = "few-shot"
+    answer_style: Annotated[str, AfterValidator(ANSWER_STYLES.checked)] = "few-shot"
     """The prompt that is trained on and used afterwards: with the examples, or without."""
     trainer: Annotated[str, AfterValidator(TRAINERS.checked)] = "unsloth"
     """What trains the LoRA."""

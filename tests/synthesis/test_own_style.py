@@ -9,9 +9,10 @@ from plugins_for_tests import Plugins
 
 from selfguide_lite.cli import main
 from selfguide_lite.core.errors import SelfguideError
-from selfguide_lite.core.registry import INPUT_STYLES
+from selfguide_lite.core.registry import ANSWER_STYLES, INPUT_STYLES
 from selfguide_lite.core.resources import resource
-from selfguide_lite.llm import open_engine
+from selfguide_lite.llm import EngineOptions, open_engine
+from selfguide_lite.methods.asking import answer_prompt
 from selfguide_lite.prompts import Prompts
 from selfguide_lite.run_context import RunContext
 from selfguide_lite.store import Store
@@ -80,7 +81,8 @@ def test_inputs_are_asked_for_with_it_and_shown_again(tmp_path: Path) -> None:
     )
     task = task.model_copy(update={"settings": settings})
     db = tmp_path / "a.db"
-    with Store.open(db) as store, open_engine(resource("data/tiny-vicuna.gguf"), tune=False, threads=1) as engine:
+    options = EngineOptions(tune=False, tuning={"threads": 1})
+    with Store.open(db) as store, open_engine(resource("data/tiny-vicuna.gguf"), options) as engine:
         task_id = store.add_task(task)
         generate(RunContext(store, task_id, settings), engine)
         rows = store.connection.execute(
@@ -94,3 +96,26 @@ def test_inputs_are_asked_for_with_it_and_shown_again(tmp_path: Path) -> None:
     lines = message["content"].splitlines()
     assert lines[-1] == f"{rows[0][1]}:"
     assert sorted(lines[:-1]) == sorted(f"{one.output}: {one.input}" for one in task.examples)
+
+
+ANSWER_SOURCE = '''
+class Alike:
+    """The example that shares most words with the input, alone."""
+
+    summary = "the most similar example"
+
+    def examples(self, task, text):
+        words = set(text.split())
+        return [max(task.examples, key=lambda one: len(words & set(one.input.split())))]
+'''
+
+
+def test_an_answer_style_of_another_package_says_which_examples_are_shown(plugins: Plugins) -> None:
+    plugins.install("own_answers", ANSWER_SOURCE, {"selfguide_lite.prompt_styles.answers": {"alike": "Alike"}})
+    assert ANSWER_STYLES.names() == ("bare", "few-shot", "alike")
+    task = load_task(resource("tests/tiny_tasks/cheer-or-grumble.yaml"))
+    task = task.model_copy(update={"settings": task.settings.changed({"answer_style": "alike"})})
+    for example in task.examples:
+        shown = answer_prompt(Prompts(), task.settings.answer_style)(task, f"{example.input} again")
+        assert [message.role for message in shown] == ["user", "assistant", "user"]
+        assert example.input in shown[0].content and shown[1].content == example.output

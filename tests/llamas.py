@@ -12,6 +12,8 @@ import llama_cpp
 import numpy as np
 import numpy.typing as npt
 
+from selfguide_lite.gguf.architectures import architecture_of
+from selfguide_lite.gguf.geometry import geometry
 from selfguide_lite.gguf.random_model import Geometry, Quantization, RandomWeights, VocabularyKind, write_random_llama
 from selfguide_lite.gguf.reader import GgufFile
 
@@ -43,20 +45,10 @@ def random_llama(
 def random_lora(
     folder: Path, base: Path, rank: int = 4, alpha: float = 12, strength: float = 0.3, **config: Any
 ) -> Path:
-    """Write a PEFT folder with random matrices of all seven projections, without PEFT: its format is plain."""
-    from selfguide_lite.gguf.to_hf import geometry
-
+    """Write a PEFT folder with random matrices of all projections, without PEFT: its format is plain."""
     with GgufFile(base) as gguf:
         shape = geometry(gguf)
-    rows = {
-        "self_attn.q_proj": (shape.heads * shape.head_dim, shape.width),
-        "self_attn.k_proj": (shape.kv_heads * shape.head_dim, shape.width),
-        "self_attn.v_proj": (shape.kv_heads * shape.head_dim, shape.width),
-        "self_attn.o_proj": (shape.width, shape.heads * shape.head_dim),
-        "mlp.gate_proj": (shape.feed_forward, shape.width),
-        "mlp.up_proj": (shape.feed_forward, shape.width),
-        "mlp.down_proj": (shape.width, shape.feed_forward),
-    }
+        rows = architecture_of(gguf).lora_modules(shape)
     random = np.random.default_rng(0)
     tensors: dict[str, npt.NDArray[np.float32]] = {}
     for layer in range(shape.layers):

@@ -2,9 +2,10 @@
 
 from selfguide_lite.finetune.launch import is_main_process
 from selfguide_lite.finetune.log import TrainLog
-from selfguide_lite.finetune.options import PROJECTIONS, TrainOptions
+from selfguide_lite.finetune.options import TrainOptions
 from selfguide_lite.finetune.trainers import trainer_named
 from selfguide_lite.finetune.training import TrainResult, TrainTarget, train
+from selfguide_lite.gguf.projections import PROJECTIONS
 
 __all__ = [
     "PROJECTIONS",

@@ -13,13 +13,13 @@ import numpy as np
 import numpy.typing as npt
 
 from selfguide_lite.core.errors import SelfguideError
+from selfguide_lite.gguf.architectures import architecture_of, check_parts
+from selfguide_lite.gguf.geometry import geometry
 from selfguide_lite.gguf.reader import GgufFile
-from selfguide_lite.gguf.to_hf import geometry, hf_name
 
 _HUB_NAME = re.compile(r"\w[\w.-]*/\w[\w.-]*")
 _WANTED = ["*.json", "*.safetensors", "tokenizer.model"]  # no pickle: loading one may run code
 _PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt")
-_TYPES = ("llama", "mistral")  # both are `llama` to llama.cpp
 _INDEX = "model.safetensors.index.json"
 _MOST_HEADER = 100 * 2**20
 _OTHER_WORDS = 0.01  # share of a vocabulary that may be written differently
@@ -58,10 +58,12 @@ def _fetch(name: str) -> Path:
 
 
 def _check_config(folder: Path, config: dict[str, Any], gguf: GgufFile) -> None:
-    kind = config.get("model_type")
-    if kind not in _TYPES:
-        raise SelfguideError(f"{folder}: its architecture is {kind!r}; finetuning here takes {' and '.join(_TYPES)}")
-    shape = geometry(gguf)
+    model, shape = architecture_of(gguf), geometry(gguf)
+    kind, wanted_kinds = config.get("model_type"), (model.model_type, *model.stand_ins)
+    if kind not in wanted_kinds:
+        raise SelfguideError(
+            f"{folder}: its architecture is {kind!r}; {gguf.path.name} takes {' and '.join(wanted_kinds)}"
+        )
     heads = config.get("num_attention_heads")
     wanted = {
         "num_hidden_layers": shape.layers,
@@ -69,12 +71,13 @@ def _check_config(folder: Path, config: dict[str, Any], gguf: GgufFile) -> None:
         "intermediate_size": shape.feed_forward,
         "num_attention_heads": shape.heads,
         "num_key_value_heads": shape.kv_heads,
-        "vocab_size": shape.vocabulary,
     }
     found = {"num_key_value_heads": heads} | {key: value for key, value in config.items() if value is not None}
     for name, ours in wanted.items():
         if found.get(name) != ours:
             raise _other(folder, gguf, f"its {name} is {found.get(name)}, and that of the GGUF {ours}")
+    if not isinstance(words := found.get("vocab_size"), int) or words < shape.vocabulary:
+        raise _other(folder, gguf, f"its vocab_size is {words}, and that of the GGUF {shape.vocabulary}")
 
 
 def _check_vocabulary(folder: Path, gguf: GgufFile) -> None:
@@ -133,17 +136,23 @@ def _check_weights(
     folder: Path, tensors: dict[str, tuple[Path, int, dict[str, Any]]], gguf: GgufFile, *, packed: bool
 ) -> None:
     """Every tensor must be there: what is missing would be made up at random while loading."""
-    for name, info in gguf.tensors.items():
-        if name == "rope_freqs.weight":
+    parts = architecture_of(gguf).parts(geometry(gguf))
+    check_parts(gguf, parts)
+    for part in parts.values():
+        if part.hf not in tensors:
+            if part.hf != "lm_head.weight":  # which may be tied to the embedding
+                raise SelfguideError(f"{folder}: its weights lack {part.hf}; get them again")
             continue
-        theirs = hf_name(gguf, name)
-        if theirs not in tensors and theirs != "lm_head.weight":  # which may be tied to the embedding
-            raise SelfguideError(f"{folder}: its weights lack {theirs}; get them again")
-        if theirs in tensors and not packed and tuple(tensors[theirs][2]["shape"]) != info.shape:
-            raise _other(folder, gguf, f"its {theirs} is {tensors[theirs][2]['shape']}, the GGUF's {list(info.shape)}")
-    ours = gguf.tensor("output_norm.weight").ravel()
-    norm = _vector(*tensors["model.norm.weight"])
-    if norm is not None and not np.allclose(norm, ours, rtol=_OTHER_NORM, atol=1e-3 * float(np.abs(ours).max())):
+        found, ours = tensors[part.hf][2]["shape"], list(part.shape)
+        if part.gguf in ("token_embd.weight", "output.weight"):  # both may have rows that no token has
+            found = [min(found[0], ours[0]), *found[1:]]
+        if not packed and found != ours:
+            raise _other(folder, gguf, f"its {part.hf} is {tensors[part.hf][2]['shape']}, the GGUF's {ours}")
+    last = parts["output_norm.weight"]
+    expected = gguf.tensor(last.gguf).ravel() - np.float32(last.offset)
+    norm = _vector(*tensors[last.hf])
+    scale = float(np.abs(expected).max())
+    if norm is not None and not np.allclose(norm, expected, rtol=_OTHER_NORM, atol=1e-3 * scale):
         raise _other(folder, gguf, "its last norm has other weights")
 
 

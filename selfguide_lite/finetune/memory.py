@@ -16,7 +16,7 @@ _CGROUP = Path("/sys/fs/cgroup")
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """The shape of a llama.
+    """The shape of a decoder.
 
     :param parameters: all of them, embeddings included
     :param tied: whether the output matrix is the embedding
@@ -76,6 +76,8 @@ def training_memory(
         "gate_proj": shape.width + shape.feed_forward,
         "up_proj": shape.width + shape.feed_forward,
         "down_proj": shape.width + shape.feed_forward,
+        "qkv_proj": shape.width + shape.attention + 2 * shape.kv,
+        "gate_up_proj": shape.width + 2 * shape.feed_forward,
     }
     lora = shape.layers * options.rank * sum(sides.get(name, 0) for name in options.target_modules) * 16
     tokens = options.batch_size * length

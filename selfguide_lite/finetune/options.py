@@ -6,9 +6,9 @@ from typing import Any, Literal
 
 from selfguide_lite.core.settings import Settings
 from selfguide_lite.finetune.launch import world_size
+from selfguide_lite.gguf.projections import PROJECTIONS
 
 Bits = Literal[4, 8, 16]
-PROJECTIONS: tuple[str, ...] = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +26,7 @@ class TrainOptions:
     :param answer_style: how the answers that are learnt are asked for
     :param max_seq_length: tokens of prompt and answer; a longer row is left out
     :param alpha: the LoRA is scaled by alpha / rank
+    :param target_modules: what has a LoRA; where the architecture fuses some, the matrix that holds them has it
     :param bits: of the base's weights while training, on CUDA; None: by the card's free memory
     :param gradient_checkpointing: compute activations twice in place of keeping them; None: where the model is large
     :param save_steps: optimizer steps between two checkpoints; None: one an epoch

@@ -4,7 +4,7 @@ import hashlib
 import json
 import shutil
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -137,7 +137,6 @@ def _prepared(
     """Look at the model, make the rows, and refuse what cannot be trained."""
     from selfguide_lite.core.hashing import file_sha256
     from selfguide_lite.gguf.reader import GgufFile
-    from selfguide_lite.gguf.to_hf import geometry
     from selfguide_lite.gguf.tokenizer import pad_id
     from selfguide_lite.llm.chat import ChatFormat
     from selfguide_lite.llm.native import Model
@@ -145,8 +144,8 @@ def _prepared(
     model = target.model
     trainer_named(options.trainer).check()
     with GgufFile(model) as gguf:
+        options = replace(options, target_modules=_targets(gguf, options, target.base))
         shape = shape_of(gguf)
-        geometry(gguf)
         pad = pad_id(gguf)
         architecture = gguf.architecture
         weights = base_folder(target.base, gguf) if target.base is not None else None
@@ -175,12 +174,19 @@ def _fit(job: FitJob, apart: bool, on_step: Callable[[TrainStep], None], listene
         raise SelfguideError(in_one_line(error, job.out)) from error
 
 
+def _targets(gguf: Any, options: TrainOptions, base: str | None) -> tuple[str, ...]:
+    """Return the modules that get a LoRA, after a look at whether this model can be finetuned at all."""
+    from selfguide_lite.gguf.trainable import check_trainable
+
+    return check_trainable(gguf, own_weights=base is None).lora_targets(options.target_modules)
+
+
 def shape_of(gguf: Any) -> Shape:
     """Return what a model's memory depends on.
 
     :param gguf: an open GGUF file
     """
-    from selfguide_lite.gguf.to_hf import geometry
+    from selfguide_lite.gguf.geometry import geometry
 
     found = geometry(gguf)
     return Shape(
@@ -188,8 +194,8 @@ def shape_of(gguf: Any) -> Shape:
         layers=found.layers,
         width=found.width,
         feed_forward=found.feed_forward,
-        attention=found.heads * found.head_dim,
-        kv=found.kv_heads * found.head_dim,
+        attention=found.attention,
+        kv=found.kv,
         vocabulary=found.vocabulary,
         tied=found.tied,
     )

@@ -17,20 +17,13 @@ from gguf import GGUFWriter
 from selfguide_lite.core.errors import SelfguideError
 from selfguide_lite.core.files import atomic_write
 from selfguide_lite.core.hashing import file_sha256
+from selfguide_lite.gguf.architectures import architecture_of
+from selfguide_lite.gguf.geometry import geometry
 from selfguide_lite.gguf.reader import FloatArray, GgufFile
-from selfguide_lite.gguf.to_hf import MARKER, Geometry, geometry, is_rotated, permute
+from selfguide_lite.gguf.to_hf import MARKER, permute
 
 BASE_KEY = "selfguide.base.sha256"
 ALPHA_KEY = "adapter.lora.alpha"
-_MODULES = {
-    "self_attn.q_proj": "attn_q",
-    "self_attn.k_proj": "attn_k",
-    "self_attn.v_proj": "attn_v",
-    "self_attn.o_proj": "attn_output",
-    "mlp.gate_proj": "ffn_gate",
-    "mlp.up_proj": "ffn_up",
-    "mlp.down_proj": "ffn_down",
-}
 _KEY = re.compile(r"^base_model\.model\.model\.layers\.(\d+)\.(.+)\.lora_([AB])(?:\.default)?\.weight$")
 
 
@@ -67,8 +60,8 @@ def write_adapter(peft_folder: Path, base: Path, out: Path) -> Path:
     if made_for is not None and made_for != base_hash:
         raise _other_base(peft_folder, base, made_for, base_hash)
     with GgufFile(base) as gguf:
-        shape = geometry(gguf)
-        pairs = _named(peft_folder, _weights(peft_folder), gguf, shape)
+        architecture = gguf.architecture
+        pairs = _named(peft_folder, _weights(peft_folder), gguf)
     ranks = {a.shape[0] for a, _ in pairs.values()}
     rank, alpha = int(config["r"]), float(config["lora_alpha"])
     if ranks != {rank}:
@@ -77,7 +70,7 @@ def write_adapter(peft_folder: Path, base: Path, out: Path) -> Path:
         alpha *= math.sqrt(rank)
     out.parent.mkdir(parents=True, exist_ok=True)
     with atomic_write(out) as part:
-        writer = GGUFWriter(part, "llama")
+        writer = GGUFWriter(part, architecture)
         writer.add_string("general.type", "adapter")
         writer.add_string("adapter.type", "lora")
         writer.add_float32(ALPHA_KEY, alpha)
@@ -188,24 +181,28 @@ def _numbers(raw: bytes, start: int, entry: dict[str, Any]) -> FloatArray:
     return values.reshape(entry["shape"])
 
 
-def _named(
-    folder: Path, weights: dict[str, FloatArray], gguf: GgufFile, shape: Geometry
-) -> dict[str, tuple[FloatArray, FloatArray]]:
+def _named(folder: Path, weights: dict[str, FloatArray], gguf: GgufFile) -> dict[str, tuple[FloatArray, FloatArray]]:
+    model = architecture_of(gguf)
+    shape = geometry(gguf)
+    parts = {part.hf: part for part in model.parts(shape).values()}
+    modules = model.lora_modules(shape)
     found: dict[str, dict[str, FloatArray]] = {}
     for key, value in weights.items():
         match = _KEY.match(key)
-        if match is None or match[2] not in _MODULES:
-            raise SelfguideError(f"{folder}: {key} is not a LoRA of one of llama's seven projections")
-        name = f"blk.{match[1]}.{_MODULES[match[2]]}.weight"
-        found.setdefault(name, {})[match[3]] = value
+        if match is None or match[2] not in modules:
+            raise SelfguideError(
+                f"{folder}: {key} is not a LoRA of one of the projections of {model.name}: {', '.join(modules)}"
+            )
+        found.setdefault(f"model.layers.{match[1]}.{match[2]}.weight", {})[match[3]] = value
     pairs: dict[str, tuple[FloatArray, FloatArray]] = {}
     for name, both in found.items():
-        if set(both) != {"A", "B"} or name not in gguf.tensors:
+        part = parts.get(name)
+        if part is None or set(both) != {"A", "B"} or part.gguf not in gguf.tensors:
             raise SelfguideError(f"{folder}: its matrices for {name} do not fit {gguf.path}")
         a, b = both["A"], both["B"]
-        if (b.shape[0], a.shape[1]) != gguf.tensors[name].shape or a.shape[0] != b.shape[1]:
+        if (b.shape[0], a.shape[1]) != gguf.tensors[part.gguf].shape or a.shape[0] != b.shape[1]:
             raise SelfguideError(
-                f"{folder}: the shape of its {name} does not fit {gguf.path}; give the model it is for"
+                f"{folder}: the shape of its {part.gguf} does not fit {gguf.path}; give the model it is for"
             )
-        pairs[name] = (a, permute(b, shape.head_dim) if is_rotated(name) else b)
+        pairs[part.gguf] = (a, permute(b, shape.head_dim) if part.interleaved else b)
     return pairs

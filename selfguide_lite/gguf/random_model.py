@@ -129,6 +129,13 @@ def write_random_llama(
     return path
 
 
+def add_vocabulary(writer: gguf.GGUFWriter, kind: VocabularyKind) -> int:
+    """Write a made-up vocabulary's fields and return how many tokens it has."""
+    words = _sentencepiece() if kind == "spm" else _byte_level()
+    _add_words(writer, words)
+    return len(words.tokens)
+
+
 def _block(kind: gguf.GGMLQuantizationType) -> tuple[int, int]:
     """Return how many weights a block has, and how many bytes."""
     size, width = gguf.GGML_QUANT_SIZES[kind]
@@ -207,6 +214,12 @@ def _describe(
     writer.add_rope_dimension_count(shape.width // shape.heads)
     writer.add_layer_norm_rms_eps(1e-5)
     writer.add_vocab_size(len(words.tokens))
+    _add_words(writer, words)
+    if chat_template is not None:
+        writer.add_chat_template(chat_template)
+
+
+def _add_words(writer: gguf.GGUFWriter, words: _Vocabulary) -> None:
     writer.add_tokenizer_model(words.model)
     writer.add_token_list(words.tokens)
     writer.add_token_types(words.types)
@@ -220,8 +233,6 @@ def _describe(
     writer.add_eos_token_id(words.eos)
     writer.add_add_bos_token(True)
     writer.add_add_eos_token(False)
-    if chat_template is not None:
-        writer.add_chat_template(chat_template)
 
 
 def _sentencepiece() -> _Vocabulary:

@@ -65,6 +65,17 @@ class TensorInfo:
         return self.rows * self.row_bytes
 
 
+def can_dequantize(kind: GGMLQuantizationType) -> bool:
+    """Whether tensors of this type can be turned back into numbers here."""
+    if kind in _PLAIN:
+        return True
+    try:
+        dequantize(np.zeros((1, GGML_QUANT_SIZES[kind][1]), dtype=np.uint8), kind)
+    except NotImplementedError:
+        return False
+    return True
+
+
 class GgufFile:
     """An open GGUF file; a context manager.
 

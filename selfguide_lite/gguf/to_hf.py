@@ -4,12 +4,10 @@ The folder is kept in the cache under the file's hash and made once. What does n
 """
 
 import json
-import math
 import os
 import shutil
 import struct
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +19,8 @@ from selfguide_lite.core.cache import cache_dir
 from selfguide_lite.core.errors import SelfguideError
 from selfguide_lite.core.files import scratch_folder
 from selfguide_lite.core.hashing import file_sha256
+from selfguide_lite.gguf.architectures import Part, architecture_of, check_parts
+from selfguide_lite.gguf.geometry import geometry
 from selfguide_lite.gguf.reader import FloatArray, GgufFile, TensorInfo
 from selfguide_lite.gguf.tokenizer import pad_id, write_tokenizer
 
@@ -28,81 +28,6 @@ SHARD_BYTES = 2 * 2**30
 EXACT_BYTES = 2**30  # models of at most so many bytes in 32 bits are kept without any rounding
 MARKER = "selfguide.json"
 FORMAT = 1  # of the folder; another number has it made again
-
-_LAYER_NAMES = {
-    "attn_norm": "input_layernorm",
-    "attn_q": "self_attn.q_proj",
-    "attn_k": "self_attn.k_proj",
-    "attn_v": "self_attn.v_proj",
-    "attn_output": "self_attn.o_proj",
-    "ffn_norm": "post_attention_layernorm",
-    "ffn_gate": "mlp.gate_proj",
-    "ffn_up": "mlp.up_proj",
-    "ffn_down": "mlp.down_proj",
-}
-_TOP_NAMES = {"token_embd": "model.embed_tokens", "output_norm": "model.norm", "output": "lm_head"}
-
-
-@dataclass(frozen=True, slots=True)
-class Geometry:
-    """The shape of a llama, as its GGUF gives it."""
-
-    layers: int
-    width: int
-    feed_forward: int
-    heads: int
-    kv_heads: int
-    head_dim: int
-    vocabulary: int
-    context: int
-    norm_epsilon: float
-    rope_base: float
-    tied: bool
-
-
-def geometry(gguf: GgufFile) -> Geometry:
-    """Read the shape of a model.
-
-    :raises SelfguideError: for an architecture, or a variety of it, that cannot be finetuned here
-    """
-
-    def refuse(what: str) -> SelfguideError:
-        return SelfguideError(f"{gguf.path}: {what}; finetuning here starts from GGUFs of the `llama` architecture")
-
-    if gguf.architecture != "llama":
-        raise refuse(f"its architecture is `{gguf.architecture}`")
-    if gguf.metadata.get("general.type", "model") != "model":
-        raise refuse(f"it holds no model but: {gguf.metadata['general.type']}")
-    if gguf.get("expert_count", 0):
-        raise refuse(f"it is a mixture of {gguf.get('expert_count')} experts")
-    try:
-        heads = int(gguf.get("attention.head_count"))
-        width = int(gguf.get("embedding_length"))
-        kv_heads = gguf.get("attention.head_count_kv", heads)
-        head_dim = int(gguf.get("attention.key_length", width // heads))
-        feed_forward = gguf.get("feed_forward_length")
-        if isinstance(kv_heads, list) or isinstance(feed_forward, list):
-            raise refuse("its layers differ in shape")
-        if int(gguf.get("rope.dimension_count", head_dim)) != head_dim:
-            raise refuse("only a part of each head is rotated")
-        if int(gguf.get("attention.value_length", head_dim)) != head_dim:
-            raise refuse("its keys and values differ in length")
-        embedding = gguf.tensors["token_embd.weight"]
-        return Geometry(
-            layers=int(gguf.get("block_count")),
-            width=width,
-            feed_forward=int(feed_forward),
-            heads=heads,
-            kv_heads=int(kv_heads),
-            head_dim=head_dim,
-            vocabulary=embedding.shape[0],
-            context=int(gguf.get("context_length", 2048)),
-            norm_epsilon=float(gguf.get("attention.layer_norm_rms_epsilon", 1e-5)),
-            rope_base=float(gguf.get("rope.freq_base", 10000.0)),
-            tied="output.weight" not in gguf.tensors,
-        )
-    except (TypeError, ValueError, KeyError, ArithmeticError) as error:
-        raise SelfguideError(f"{gguf.path}: its metadata is incomplete ({error}); get the file again") from error
 
 
 def hf_folder(path: Path) -> Path:
@@ -132,14 +57,21 @@ def hf_folder(path: Path) -> Path:
 
 
 def write_hf(gguf: GgufFile, folder: Path) -> None:
-    """Write weights, configuration and tokenizer of an open GGUF into an existing folder."""
+    """Write weights, configuration and tokenizer of an open GGUF into an existing folder.
+
+    :raises SelfguideError: where the model cannot be finetuned
+    """
+    model = architecture_of(gguf)
     shape = geometry(gguf)
-    names = {name: hf_name(gguf, name) for name in gguf.tensors if name != "rope_freqs.weight"}
-    _check_shapes(gguf, shape)
+    model.check(gguf, shape)
+    parts = model.parts(shape)
+    check_parts(gguf, parts)
+    config = model.config(gguf, shape)
     exact = sum(info.elements for info in gguf.tensors.values()) * 4 <= EXACT_BYTES
-    stored = {name: "F32" if exact else _stored_as(gguf.tensors[name]) for name in names}
-    _write_shards(gguf, folder, names, stored, shape)
-    (folder / "config.json").write_text(json.dumps(_config(gguf, shape, stored), indent=1) + "\n", encoding="utf-8")
+    stored = {name: "F32" if exact else _stored_as(gguf.tensors[name]) for name in parts}
+    _write_shards(gguf, folder, [parts[name] for name in gguf.tensors if name in parts], stored, shape.head_dim)
+    config |= _tokens_and_format(gguf, stored)
+    (folder / "config.json").write_text(json.dumps(config, indent=1) + "\n", encoding="utf-8")
     write_tokenizer(gguf, folder)
 
 
@@ -156,24 +88,6 @@ def permute(rows: npt.NDArray[Any], head_dim: int) -> npt.NDArray[Any]:
     """Put rows of q and k into llama.cpp's order: the two halves of a head become pairs of neighbours."""
     shape = (rows.shape[0] // head_dim, 2, head_dim // 2, *rows.shape[1:])
     return rows.reshape(shape).swapaxes(1, 2).reshape(rows.shape)
-
-
-def is_rotated(name: str) -> bool:
-    """Whether llama.cpp keeps this tensor's rows in its own order."""
-    return name.split(".")[-2] in ("attn_q", "attn_k")
-
-
-def hf_name(gguf: GgufFile, name: str) -> str:
-    """Return what transformers calls a tensor.
-
-    :raises SelfguideError: where a plain llama has no such tensor
-    """
-    parts = name.split(".")
-    if len(parts) == 4 and parts[0] == "blk" and parts[2] in _LAYER_NAMES and parts[3] == "weight":
-        return f"model.layers.{parts[1]}.{_LAYER_NAMES[parts[2]]}.weight"
-    if len(parts) == 2 and parts[0] in _TOP_NAMES and parts[1] == "weight":
-        return f"{_TOP_NAMES[parts[0]]}.weight"
-    raise SelfguideError(f"{gguf.path}: tensor {name} is not part of a plain llama, so it cannot be finetuned here")
 
 
 def _complete(folder: Path) -> bool:
@@ -194,32 +108,6 @@ def _check_disk(gguf: GgufFile, folder: Path) -> None:
         )
 
 
-def _check_shapes(gguf: GgufFile, shape: Geometry) -> None:
-    attention, kv = shape.heads * shape.head_dim, shape.kv_heads * shape.head_dim
-    layer = {
-        "attn_norm": (shape.width,),
-        "attn_q": (attention, shape.width),
-        "attn_k": (kv, shape.width),
-        "attn_v": (kv, shape.width),
-        "attn_output": (shape.width, attention),
-        "ffn_norm": (shape.width,),
-        "ffn_gate": (shape.feed_forward, shape.width),
-        "ffn_up": (shape.feed_forward, shape.width),
-        "ffn_down": (shape.width, shape.feed_forward),
-    }
-    expected = {f"blk.{n}.{name}.weight": wanted for n in range(shape.layers) for name, wanted in layer.items()}
-    expected |= {"token_embd.weight": (shape.vocabulary, shape.width), "output_norm.weight": (shape.width,)}
-    if not shape.tied:
-        expected["output.weight"] = (shape.vocabulary, shape.width)
-    for name, wanted in expected.items():
-        found = gguf.tensors.get(name)
-        if found is None or found.shape != wanted:
-            raise SelfguideError(
-                f"{gguf.path}: tensor {name} should be {wanted} and is {found.shape if found else 'missing'}; "
-                "the file is damaged or no plain llama"
-            )
-
-
 def _stored_as(info: TensorInfo) -> str:
     if len(info.shape) < 2 or info.kind == GGMLQuantizationType.F32:
         return "F32"
@@ -236,36 +124,36 @@ def _encode(values: FloatArray, stored: str) -> bytes:
     return np.asarray(rounded, dtype="<u2").tobytes()
 
 
-def _write_shards(gguf: GgufFile, folder: Path, names: dict[str, str], stored: dict[str, str], shape: Geometry) -> None:
-    sizes = {name: gguf.tensors[name].elements * (4 if stored[name] == "F32" else 2) for name in names}
-    shards: list[list[str]] = [[]]
+def _write_shards(gguf: GgufFile, folder: Path, parts: Sequence[Part], stored: dict[str, str], head_dim: int) -> None:
+    sizes = {part.gguf: gguf.tensors[part.gguf].elements * (4 if stored[part.gguf] == "F32" else 2) for part in parts}
+    shards: list[list[Part]] = [[]]
     room = SHARD_BYTES
-    for name in names:
-        if shards[-1] and sizes[name] > room:
+    for part in parts:
+        if shards[-1] and sizes[part.gguf] > room:
             shards.append([])
             room = SHARD_BYTES
-        shards[-1].append(name)
-        room -= sizes[name]
+        shards[-1].append(part)
+        room -= sizes[part.gguf]
     weight_map: dict[str, str] = {}
     for number, members in enumerate(shards, 1):
         file_name = f"model-{number:05d}-of-{len(shards):05d}.safetensors" if len(shards) > 1 else "model.safetensors"
-        weight_map |= {names[name]: file_name for name in members}
+        weight_map |= {part.hf: file_name for part in members}
         header: dict[str, Any] = {"__metadata__": {"format": "pt"}}
         offset = 0
-        for name in members:
-            header[names[name]] = {
-                "dtype": stored[name],
-                "shape": list(gguf.tensors[name].shape),
-                "data_offsets": [offset, offset + sizes[name]],
+        for part in members:
+            header[part.hf] = {
+                "dtype": stored[part.gguf],
+                "shape": list(part.shape),
+                "data_offsets": [offset, offset + sizes[part.gguf]],
             }
-            offset += sizes[name]
+            offset += sizes[part.gguf]
         raw = json.dumps(header).encode()
         raw += b" " * (-len(raw) % 8)
         with (folder / file_name).open("wb") as file:
             file.write(struct.pack("<Q", len(raw)) + raw)
-            for name in members:
-                for block in _blocks(gguf, name, shape):
-                    file.write(_encode(block, stored[name]))
+            for part in members:
+                for block in _blocks(gguf, part, head_dim):
+                    file.write(_encode(block, stored[part.gguf]))
             file.flush()
             os.fsync(file.fileno())
     if len(shards) > 1:
@@ -273,78 +161,23 @@ def _write_shards(gguf: GgufFile, folder: Path, names: dict[str, str], stored: d
         (folder / "model.safetensors.index.json").write_text(json.dumps(index, indent=1) + "\n", encoding="utf-8")
 
 
-def _blocks(gguf: GgufFile, name: str, shape: Geometry) -> Iterator[FloatArray]:
-    if not is_rotated(name):
-        yield from gguf.chunks(name)
-        return
-    for block in gguf.chunks(name, multiple=shape.head_dim):
-        yield unpermute(block, shape.head_dim)
+def _blocks(gguf: GgufFile, part: Part, head_dim: int) -> Iterator[FloatArray]:
+    if len(part.shape) == 1:
+        values = gguf.tensor(part.gguf) - np.float32(part.offset)
+        yield unpermute(values, head_dim) if part.interleaved else values
+    elif part.interleaved:
+        for block in gguf.chunks(part.gguf, multiple=head_dim):
+            yield unpermute(block, head_dim)
+    else:
+        yield from gguf.chunks(part.gguf)
 
 
-def _config(gguf: GgufFile, shape: Geometry, stored: dict[str, str]) -> dict[str, Any]:
+def _tokens_and_format(gguf: GgufFile, stored: dict[str, str]) -> dict[str, Any]:
     fields = gguf.metadata
-    bos = fields.get("tokenizer.ggml.bos_token_id")
-    eos = fields.get("tokenizer.ggml.eos_token_id")
-    kinds = {stored[name] for name in stored if len(gguf.tensors[name].shape) == 2}
-    dtype = "float32" if kinds == {"F32"} else "bfloat16" if "BF16" in kinds else "float16"
+    kinds = {kind for name, kind in stored.items() if len(gguf.tensors[name].shape) == 2}
     return {
-        "architectures": ["LlamaForCausalLM"],
-        "model_type": "llama",
-        "vocab_size": shape.vocabulary,
-        "hidden_size": shape.width,
-        "intermediate_size": shape.feed_forward,
-        "num_hidden_layers": shape.layers,
-        "num_attention_heads": shape.heads,
-        "num_key_value_heads": shape.kv_heads,
-        "head_dim": shape.head_dim,
-        "hidden_act": "silu",
-        "max_position_embeddings": shape.context,
-        "rms_norm_eps": shape.norm_epsilon,
-        "rope_parameters": _rope(gguf, shape),
-        "attention_bias": False,
-        "mlp_bias": False,
-        "tie_word_embeddings": shape.tied,
-        "bos_token_id": bos,
-        "eos_token_id": eos,
+        "bos_token_id": fields.get("tokenizer.ggml.bos_token_id"),
+        "eos_token_id": fields.get("tokenizer.ggml.eos_token_id"),
         "pad_token_id": pad_id(gguf),
-        "dtype": dtype,
-        "use_cache": True,
+        "dtype": "float32" if kinds == {"F32"} else "bfloat16" if "BF16" in kinds else "float16",
     }
-
-
-def _rope(gguf: GgufFile, shape: Geometry) -> dict[str, Any]:
-    """Rotary embedding's settings; the stretch of Llama 3 is known by its frequencies, which must fit exactly."""
-    plain: dict[str, Any] = {"rope_type": "default", "rope_theta": shape.rope_base}
-    kind = gguf.get("rope.scaling.type", "none")
-    if kind == "linear":
-        return plain | {"rope_type": "linear", "factor": float(gguf.get("rope.scaling.factor", 1.0))}
-    if kind != "none":
-        raise SelfguideError(f"{gguf.path}: its rotary embedding is scaled by {kind!r}, which cannot be finetuned here")
-    if "rope_freqs.weight" not in gguf.tensors:
-        return plain
-    given = gguf.tensor("rope_freqs.weight").ravel()
-    stretched = plain | {
-        "rope_type": "llama3",
-        "factor": float(given.max()),
-        "low_freq_factor": 1.0,
-        "high_freq_factor": 4.0,
-        "original_max_position_embeddings": 8192,
-    }
-    if given.size != shape.head_dim // 2 or not np.allclose(given, _llama3_factors(shape, stretched), rtol=1e-4):
-        raise SelfguideError(f"{gguf.path}: its rotary frequencies are not those of Llama 3, so it cannot be finetuned")
-    return stretched
-
-
-def _llama3_factors(shape: Geometry, rope: dict[str, Any]) -> FloatArray:
-    """Divisors of the rotary frequencies that Llama 3.1 stretches for long contexts (its model card's rule)."""
-    factors = np.ones(shape.head_dim // 2, dtype=np.float32)
-    original, factor = rope["original_max_position_embeddings"], rope["factor"]
-    low, high = rope["low_freq_factor"], rope["high_freq_factor"]
-    for pair in range(shape.head_dim // 2):
-        wavelength = 2 * math.pi * shape.rope_base ** (2 * pair / shape.head_dim)
-        if wavelength > original / low:
-            factors[pair] = factor
-        elif wavelength >= original / high:
-            smooth = (original / wavelength - low) / (high - low)
-            factors[pair] = 1 / ((1 - smooth) / factor + smooth)
-    return factors

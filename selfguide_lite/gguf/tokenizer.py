@@ -48,20 +48,12 @@ def write_tokenizer(gguf: GgufFile, folder: Path) -> None:
 
     :raises SelfguideError: for a vocabulary of another kind
     """
+    check_tokenizer(gguf)
     fields = gguf.metadata
-    tokens: list[str] | None = fields.get("tokenizer.ggml.tokens")
-    if not tokens:
-        raise SelfguideError(f"{gguf.path}: this GGUF has no vocabulary, so it cannot be finetuned")
+    tokens: list[str] = fields["tokenizer.ggml.tokens"]
     kind = fields.get("tokenizer.ggml.model")
     types: list[int] = fields.get("tokenizer.ggml.token_type") or [_NORMAL] * len(tokens)
-    if kind == "llama":
-        content = _sentencepiece(gguf, tokens)
-    elif kind == "gpt2":
-        content = _byte_pairs(gguf, tokens)
-    else:
-        raise SelfguideError(
-            f"{gguf.path}: its vocabulary is of the kind {kind!r}; only `llama` and `gpt2` ones can be finetuned here"
-        )
+    content = _sentencepiece(gguf, tokens) if kind == "llama" else _byte_pairs(gguf, tokens)
     bos = _token(tokens, fields.get("tokenizer.ggml.bos_token_id", 1 if kind == "llama" else None))
     eos = _token(tokens, fields.get("tokenizer.ggml.eos_token_id", 2 if kind == "llama" else None))
     add_bos = bool(fields.get("tokenizer.ggml.add_bos_token", kind == "llama")) and bos is not None
@@ -100,6 +92,26 @@ def write_tokenizer(gguf: GgufFile, folder: Path) -> None:
         config["chat_template"] = template
     _dump(folder / "tokenizer.json", content)
     _dump(folder / "tokenizer_config.json", config)
+
+
+def check_tokenizer(gguf: GgufFile) -> None:
+    """Refuse a vocabulary that cannot be written exactly.
+
+    :raises SelfguideError: where there is none, it is of another kind, or it cuts text by an unknown rule
+    """
+    fields = gguf.metadata
+    if not fields.get("tokenizer.ggml.tokens"):
+        raise SelfguideError(f"{gguf.path}: this GGUF has no vocabulary, so it cannot be finetuned")
+    kind, rule = fields.get("tokenizer.ggml.model"), str(fields.get("tokenizer.ggml.pre", "default"))
+    if kind not in ("llama", "gpt2"):
+        raise SelfguideError(
+            f"{gguf.path}: its vocabulary is of the kind {kind!r}; only `llama` and `gpt2` ones can be finetuned here"
+        )
+    if kind == "gpt2" and rule not in _PRE_TOKENIZERS:
+        raise SelfguideError(
+            f"{gguf.path}: its vocabulary cuts text by the rule {rule!r}, which cannot be finetuned here "
+            f"(known: {', '.join(sorted(_PRE_TOKENIZERS))}); give the original weights with --base"
+        )
 
 
 def pad_id(gguf: GgufFile) -> int:
@@ -183,12 +195,6 @@ def _sentencepiece(gguf: GgufFile, tokens: list[str]) -> _JSON:
 
 def _byte_pairs(gguf: GgufFile, tokens: list[str]) -> _JSON:
     name = str(gguf.metadata.get("tokenizer.ggml.pre", "default"))
-    if name not in _PRE_TOKENIZERS:
-        known = ", ".join(sorted(_PRE_TOKENIZERS))
-        raise SelfguideError(
-            f"{gguf.path}: its vocabulary cuts text by the rule {name!r}, which cannot be finetuned here "
-            f"(known: {known}); give the original weights with --base"
-        )
     merges = [tuple(merge.split(" ", 1)) for merge in gguf.metadata.get("tokenizer.ggml.merges", [])]
     vocabulary = {token: number for number, token in enumerate(tokens)}
     return {

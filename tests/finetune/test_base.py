@@ -80,7 +80,7 @@ def other_words(folder: Path) -> None:
         (lambda folder: (folder / "config.json").write_text("{"), "cannot be read"),
         (lambda folder: (folder / "config.json").write_text("[]"), "no JSON object"),
         (lambda folder: change(folder / "config.json", model_type="gpt2"), "architecture is 'gpt2'"),
-        (lambda folder: change(folder / "config.json", vocab_size=999), "vocab_size is 999"),
+        (lambda folder: change(folder / "config.json", vocab_size=99), "vocab_size is 99"),
         (lambda folder: change(folder / "config.json", num_key_value_heads=1), "num_key_value_heads is 1"),
         (lambda folder: (folder / "tokenizer.json").unlink(), "no tokenizer"),
         (other_words, "tokens in its tokenizer.json are not the GGUF's"),

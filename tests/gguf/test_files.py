@@ -11,10 +11,13 @@ from llamas import random_llama, random_lora
 from selfguide_lite.core.errors import SelfguideError
 from selfguide_lite.core.hashing import file_sha256
 from selfguide_lite.gguf.adapter import adapter_base, check_adapter, read_adapter, write_adapter
+from selfguide_lite.gguf.geometry import geometry
 from selfguide_lite.gguf.merge import merge
 from selfguide_lite.gguf.quantize import FILE_TYPES
 from selfguide_lite.gguf.reader import GgufFile
-from selfguide_lite.gguf.to_hf import MARKER, _llama3_factors, geometry, hf_folder, permute, unpermute
+from selfguide_lite.gguf.rope import llama3_factors
+from selfguide_lite.gguf.to_hf import MARKER, hf_folder, permute, unpermute
+from selfguide_lite.gguf.trainable import check_trainable
 
 
 @pytest.fixture(scope="module")
@@ -87,11 +90,11 @@ def test_other_architectures_are_named(base: Path) -> None:
     with GgufFile(base) as gguf:
         gguf.metadata["general.architecture"] = "qwen3moe"
         with pytest.raises(SelfguideError, match="qwen3moe"):
-            geometry(gguf)
+            check_trainable(gguf)
     with GgufFile(base) as gguf:
         gguf.metadata["llama.expert_count"] = 8
         with pytest.raises(SelfguideError, match="8 experts"):
-            geometry(gguf)
+            check_trainable(gguf)
 
 
 def test_rows_of_q_and_k_go_back_and_forth() -> None:
@@ -138,7 +141,7 @@ def test_llama3_stretch_is_the_one_of_transformers(base: Path) -> None:
     plain = 1.0 / 500000.0 ** (np.arange(0, 128, 2) / 128)
     with GgufFile(base) as gguf:
         shape = geometry(gguf)
-    ours = _llama3_factors(type(shape)(**{**shape_fields(shape), "head_dim": 128, "rope_base": 500000.0}), rope)
+    ours = llama3_factors(type(shape)(**{**shape_fields(shape), "head_dim": 128, "rope_base": 500000.0}), rope)
     np.testing.assert_allclose(plain / ours, theirs.numpy(), rtol=1e-5)
 
 

@@ -13,9 +13,9 @@ from robustness_counts import count
 
 from selfguide_lite.core.errors import SelfguideError
 from selfguide_lite.core.resources import resource
+from selfguide_lite.gguf.geometry import geometry
 from selfguide_lite.gguf.random_model import Geometry, write_random_llama
 from selfguide_lite.gguf.reader import GgufFile
-from selfguide_lite.gguf.to_hf import geometry
 from selfguide_lite.gguf.vocabulary import check_vocabulary
 
 pytestmark = pytest.mark.slow

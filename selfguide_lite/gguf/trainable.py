@@ -1,0 +1,41 @@
+"""Whether a model can be finetuned here, told from its header alone, before any work is done."""
+
+from pathlib import Path
+
+from selfguide_lite.core.errors import SelfguideError
+from selfguide_lite.gguf.architectures import Decoder, architecture_of, check_parts
+from selfguide_lite.gguf.geometry import geometry
+from selfguide_lite.gguf.reader import GgufFile, can_dequantize
+from selfguide_lite.gguf.tokenizer import check_tokenizer
+
+
+def check_trainable(gguf: GgufFile, *, own_weights: bool = True) -> Decoder:
+    """Return the architecture of a model that can be finetuned.
+
+    :param own_weights: whether the weights and the vocabulary to train with are those of the GGUF
+    :raises SelfguideError: why it cannot
+    """
+    model = architecture_of(gguf)
+    shape = geometry(gguf)
+    model.check(gguf, shape)
+    check_parts(gguf, model.parts(shape))
+    if own_weights:
+        model.config(gguf, shape)
+        for kind in {info.kind: name for name, info in gguf.tensors.items()}:
+            if not can_dequantize(kind):
+                raise SelfguideError(
+                    f"{gguf.path}: its weights are {kind.name}, which cannot be turned back into numbers here; "
+                    "take the model in another quantization, such as Q4_K_M or Q8_0"
+                )
+        check_tokenizer(gguf)
+    return model
+
+
+def why_not_trainable(path: Path, *, own_weights: bool = True) -> str | None:
+    """Return why a model file cannot be finetuned here, None where it can."""
+    try:
+        with GgufFile(path) as gguf:
+            check_trainable(gguf, own_weights=own_weights)
+    except SelfguideError as error:
+        return str(error)
+    return None

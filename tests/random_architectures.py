@@ -57,11 +57,21 @@ _YARN = {
 }
 _GEMMA = {"attention.key_length": 32, "attention.value_length": 32}
 
+
+def _llama3_frequencies(_: np.random.Generator) -> Array:
+    """Llama 3.2's stretch by 32 of a head of 16 numbers: long waves wholly, short ones not, those between in part."""
+    wavelengths = 2 * np.pi * 5e5 ** (np.arange(8) / 8)
+    smooth = np.clip((8192 / wavelengths - 1) / (4 - 1), 0, 1)
+    factors: Array = (1 / ((1 - smooth) / 32 + smooth)).astype(np.float32)
+    return factors
+
+
 ROWS: dict[str, Row] = {
     "llama": Row(),
     "llama tied": Row(Shape(heads=6, kv_heads=3, head_dim=8, tied=True)),
     "llama linear": Row(keys={"rope.scaling.type": "linear", "rope.scaling.factor": 4.0}),
     "llama yarn": Row(keys=_YARN),
+    "llama 3": Row(keys={"rope.freq_base": 5e5}, top={"rope_freqs.weight": _llama3_frequencies}),
     "qwen2": Row(Shape(tied=True), biases=("attn_q", "attn_k", "attn_v")),
     "qwen2 yarn": Row(keys={"rope.freq_base": 1e6} | _YARN, biases=("attn_q", "attn_k", "attn_v")),
     "qwen3": Row(

@@ -1,4 +1,4 @@
-"""Every architecture computes the same in llama.cpp and in transformers, with a LoRA, with its GGUF adapter, and merged."""
+"""Every architecture computes the same in llama.cpp and in transformers: plain, with a LoRA, its adapter, and merged."""
 
 from pathlib import Path
 
@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 from llamas import llama_cpp_logits, random_lora, transformers_logits
 from needs import needs
-from random_architectures import ROWS, write_model
+from random_architectures import ROWS, Row, Shape, write_model
 
+from selfguide_lite.core.errors import SelfguideError
+from selfguide_lite.gguf import architectures
 from selfguide_lite.gguf.adapter import write_adapter
 from selfguide_lite.gguf.architectures import architecture_names
 from selfguide_lite.gguf.merge import merge
@@ -57,6 +59,38 @@ def check_parity(name: str, model: Path, tmp_path: Path, capsys: pytest.CaptureF
         print(f"\n{name}: largest logit difference {max(found.values()):.1e} ({told})", end="")
     assert max(found.values()) < TIGHT
     assert np.abs(plain - tuned).max() > 0.1 * np.abs(tuned).max()  # the LoRA does something
+
+
+GEMMA = """
+from selfguide_lite.gguf.architectures.base import Decoder
+
+
+class Architecture(Decoder):
+    models = "Gemma (2B, 7B)"
+    hf_class = "GemmaForCausalLM"
+    model_type = "gemma"
+    norm_offset = 1.0
+
+    def config(self, gguf, shape):
+        return super().config(gguf, shape) | {"hidden_act": "gelu_pytorch_tanh"}
+"""
+
+
+@pytest.mark.slow
+def test_one_more_from_outside(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file in a folder of one's own is an architecture like the others."""
+    needs("peft")
+    row = Row(Shape(layers=2, head_dim=32, tied=True), keys={"attention.key_length": 32, "attention.value_length": 32})
+    model = write_model(tmp_path / "model.gguf", "gemma", row)
+    with GgufFile(model) as gguf, pytest.raises(SelfguideError, match="its architecture is `gemma`"):
+        check_trainable(gguf)
+    (tmp_path / "more").mkdir()
+    (tmp_path / "more" / "gemma.py").write_text(GEMMA)
+    monkeypatch.setattr(architectures, "__path__", [*architectures.__path__, str(tmp_path / "more")])
+    assert "gemma" in architecture_names()
+    check_parity("gemma, from outside", model, tmp_path, capsys)
 
 
 def test_every_architecture_has_a_row() -> None:

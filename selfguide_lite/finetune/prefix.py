@@ -16,23 +16,26 @@ def share_prefix(model: Any) -> None:
     :param model: the innermost model, without PEFT's wrapper; its attention must take a mask of four dimensions
     """
     inner = model.forward
+    sliding = "sliding_attention" in (getattr(model.config, "layer_types", None) or ())
+    window = int(model.config.sliding_window) if sliding else None
 
     @functools.wraps(inner)
     def forward(input_ids: Any = None, attention_mask: Any = None, labels: Any = None, **more: Any) -> Any:
         batch = {"input_ids": input_ids, "attention_mask": attention_mask, "labels": labels}
         if labels is not None and attention_mask is not None and more.get("position_ids") is None and model.training:
-            batch = joined(input_ids, attention_mask, labels) or batch
+            batch = joined(input_ids, attention_mask, labels, window) or batch
         return inner(**batch, **more)
 
     model.forward = forward
 
 
-def joined(ids: Any, attention_mask: Any, labels: Any) -> dict[str, Any] | None:
+def joined(ids: Any, attention_mask: Any, labels: Any, window: int | None = None) -> dict[str, Any] | None:
     """Return a batch of rows as one sequence, or None where that would be more work.
 
     :param ids: `(rows, width)`, filled up on the right
     :param attention_mask: 1 for tokens, 0 for what fills up
     :param labels: -100 where the loss does not count, as in each row's prompt
+    :param window: tokens that the layers with a sliding window see; the mask then is one for each kind of layer
     """
     import torch
 
@@ -51,12 +54,19 @@ def joined(ids: Any, attention_mask: Any, labels: Any) -> dict[str, Any] | None:
     place = torch.arange(length, device=ids.device)
     row[:common] = -1
     seen = (place[None, :] <= place[:, None]) & ((row[None, :] == row[:, None]) | (row[None, :] < 0))
-    # As numbers, for else every layer would turn it into numbers and keep them.
-    mask = torch.zeros(length, length, device=ids.device).masked_fill_(~seen, -torch.inf)
+
+    def mask(seen: Any) -> Any:
+        """As numbers, for else every layer would turn it into numbers and keep them."""
+        return torch.zeros(length, length, device=ids.device).masked_fill_(~seen, -torch.inf)[None, None]
+
+    masks = mask(seen)
+    if window is not None:
+        near = column[:, None] - column[None, :] < window
+        masks = {"full_attention": masks, "sliding_attention": mask(seen & near)}
     chosen = kept.flatten().nonzero().squeeze(1)
     return {
         "input_ids": ids.flatten()[chosen][None],
         "labels": labels.flatten()[chosen][None],
         "position_ids": column[None],
-        "attention_mask": mask[None, None],
+        "attention_mask": masks,
     }

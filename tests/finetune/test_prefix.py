@@ -45,6 +45,27 @@ def model(shape: str) -> Any:
     return transformers.LlamaForCausalLM(config).train()
 
 
+def windowed() -> Any:
+    """A random Gemma 3 of transformers, whose window is shorter than the rows."""
+    import torch
+    import transformers
+
+    torch.manual_seed(0)
+    config = transformers.Gemma3TextConfig(
+        vocab_size=70,
+        hidden_size=32,
+        num_hidden_layers=3,
+        num_attention_heads=2,
+        num_key_value_heads=1,
+        head_dim=16,
+        intermediate_size=48,
+        sliding_window=7,
+        layer_types=["sliding_attention", "sliding_attention", "full_attention"],
+        initializer_range=0.2,
+    )
+    return transformers.Gemma3ForCausalLM(config).train()
+
+
 def batch(rows: list[Row]) -> dict[str, Any]:
     import torch
 
@@ -61,12 +82,12 @@ def learnt(net: Any, rows: list[Row], **more: Any) -> tuple[float, Any]:
     return loss.item(), torch.cat([weight.grad.flatten() for weight in net.parameters() if weight.grad is not None])
 
 
-@pytest.mark.parametrize("shape", ["grouped-query", "multi-head tied"])
+@pytest.mark.parametrize("shape", ["grouped-query", "multi-head tied", "sliding window"])
 @pytest.mark.parametrize("rows", [ROWS, SAME_PROMPT, ROWS[:1], DIFFERENT_START], ids=["task", "prompt", "one", "none"])
 def test_learns_the_same(shape: str, rows: list[Row]) -> None:
     import torch
 
-    net = model(shape)
+    net = windowed() if shape == "sliding window" else model(shape)
     loss, gradient = learnt(net, rows)
     share_prefix(net)
     again, same = learnt(net, rows, num_items_in_batch=torch.tensor(sum(len(r.ids) - r.answer_start for r in rows)))

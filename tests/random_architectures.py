@@ -99,7 +99,7 @@ ROWS: dict[str, Row] = {
     "smollm3": Row(Shape(layers=5, tied=True), keys={"rope.freq_base": 2e6}),
     "granite": Row(
         Shape(tied=True),
-        keys={"embedding_scale": 6.0, "residual_scale": 0.22, "attention.scale": 0.1, "logit_scale": 0.5},
+        keys={"embedding_scale": 6.0, "residual_scale": 0.22, "attention.scale": 0.1, "logit_scale": 4.0},
     ),
     "phi3": Row(fused=True),
     "phi3 longrope": Row(

@@ -1,4 +1,4 @@
-"""Every architecture computes the same in llama.cpp and in transformers: plain, with a LoRA, its adapter, and merged."""
+"""Every architecture computes the same in llama.cpp and in transformers, alone, with a LoRA or adapter, and merged."""
 
 from pathlib import Path
 

@@ -186,3 +186,27 @@ def write_model(path: Path, name: str, row: Row) -> Path:
     writer.write_tensors_to_file()
     writer.close()
     return path
+
+
+def write_vocabulary(path: Path, names: Sequence[str], begin: str, end: str, *, add_bos: bool) -> Path:
+    """Write a model without weights whose byte-level vocabulary has further control tokens.
+
+    :param begin: the name of the token that begins a text
+    :param end: the name of the token that ends one
+    """
+    writer = gguf.GGUFWriter(path, "qwen2")
+    add_vocabulary(writer, "bpe")
+    fields = writer.kv_data[0]
+    tokens: list[str] = fields["tokenizer.ggml.tokens"].value
+    fields["tokenizer.ggml.tokens"].value = [*tokens, *(name for name in names if name not in tokens)]
+    added = len(fields["tokenizer.ggml.tokens"].value) - len(tokens)
+    fields["tokenizer.ggml.token_type"].value = [*fields["tokenizer.ggml.token_type"].value, *[3] * added]
+    whole = fields["tokenizer.ggml.tokens"].value
+    fields["tokenizer.ggml.bos_token_id"].value = whole.index(begin)
+    fields["tokenizer.ggml.eos_token_id"].value = whole.index(end)
+    fields["tokenizer.ggml.add_bos_token"].value = add_bos
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    return path

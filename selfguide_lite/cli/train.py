@@ -203,9 +203,13 @@ def export_command(
     made = out or Path(f"{slug(task.name)}.{kind.lower()}.gguf" if kind else f"{slug(task.name)}.adapter.gguf")
     if kind:
         from selfguide_lite.gguf.merge import merge
-        from selfguide_lite.llm.chat import VICUNA
+        from selfguide_lite.llm.native import Model
+        from selfguide_lite.llm.templates import template_of
 
-        merge(base, adapter, made, kind, chat_template=VICUNA)
+        vocabulary = Model(base, vocab_only=True)
+        template = template_of(vocabulary)
+        vocabulary.close()
+        merge(base, adapter, made, kind, chat_template=template)
     else:
         check_adapter(adapter, base)
         if not (made.exists() and made.samefile(adapter)):

@@ -45,6 +45,7 @@ class Completion:
     :param finish_reason: `stop` (end token or stop text), `length` (max_tokens or context), `error`
     :param mean_logprob: mean natural-log probability of the drawn tokens under the unmodified model, NaN where unknown
     :param error: for `error`, one line that says why
+    :param raw: all that was generated, where `text` is only a part of it: a thinking block was cut
     """
 
     key: str
@@ -55,6 +56,7 @@ class Completion:
     completion_tokens: int
     mean_logprob: float
     error: str | None = None
+    raw: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ from selfguide_lite.llm.branches import Branch, Job, Stats
 from selfguide_lite.llm.draw import Sampler, uniforms
 from selfguide_lite.llm.kv import WORTH, Cache, Sequence, common
 from selfguide_lite.llm.native import Logits, Tokens, Vocabulary
+from selfguide_lite.llm.thinking import without_thinking
 
 WINDOW = 32  # requests read ahead, to find what they have in common
 _OWN = 32  # prompt tokens of its own for each sample from which on a request counts as bringing many
@@ -351,12 +352,15 @@ class Batcher:
         request = branch.job.request
         count = len(branch.tokens) if drawn is None else drawn
         text = data.decode("utf-8", "replace") if reason == "stop" else _whole(data).decode("utf-8", "replace")
+        raw = None
         if branch.job.chat:
             text = text.strip()
+            if (answer := without_thinking(text)) != text:
+                text, raw = answer, text
         mean = logprob / count if count else float("nan")
         self._mean_length += (count - self._mean_length) * 0.05 if self._mean_length else count
         size = len(branch.job.prompt)
-        self._done += [Completion(request.key, sample, text, reason, size, count, mean) for sample in samples]
+        self._done += [Completion(request.key, sample, text, reason, size, count, mean, raw=raw) for sample in samples]
 
 
 def _find_stop(data: bytes, added: int, stops: tuple[bytes, ...]) -> int:

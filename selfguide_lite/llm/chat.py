@@ -15,20 +15,12 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 from selfguide_lite.core.errors import SelfguideError
 from selfguide_lite.core.messages import Message, Role
 from selfguide_lite.llm.native import Model, Vocabulary
+from selfguide_lite.llm.templates import VICUNA, template_of
 
-# Vicuna 1.5's format, for models that bring no template.
-VICUNA = (
-    "{{ bos_token }}"
-    "{% if messages[0].role == 'system' %}{{ messages[0].content }}{% set turns = messages[1:] %}"
-    "{% else %}A chat between a curious user and an artificial intelligence assistant. The assistant gives helpful, "
-    "detailed, and polite answers to the user's questions.{% set turns = messages %}{% endif %}"
-    "{% for turn in turns %}"
-    "{% if turn.role == 'assistant' %} ASSISTANT: {{ turn.content }}{{ eos_token }}"
-    "{% else %}{% if loop.first %} {% endif %}USER: {{ turn.content }}{% endif %}"
-    "{% endfor %}"
-    "{% if add_generation_prompt %} ASSISTANT:{% endif %}"
-)
+# Models that think aloud are asked not to, in the words of their templates; others do not look at these.
+_NO_THINKING = {"enable_thinking": False, "thinking": False}
 
+_Turn = dict[str, str]
 _Part = int | str | tuple[int]  # a control token, literal text, or the number of a message in a 1-tuple
 
 
@@ -56,7 +48,7 @@ class ChatFormat:
     @classmethod
     def of(cls, model: Model) -> "ChatFormat":
         """Return the format of a loaded model (`vocab_only` suffices)."""
-        return cls(model.vocabulary, model.chat_template, str(model.path))
+        return cls(model.vocabulary, template_of(model), str(model.path))
 
     def prompt(self, messages: Sequence[Message] | str) -> list[int]:
         """Token ids of a chat up to where the assistant begins to answer, or of a plain text.
@@ -123,15 +115,12 @@ class ChatFormat:
             "bos_token": vocabulary.text(vocabulary.bos) if vocabulary.bos >= 0 else "",
             "eos_token": vocabulary.text(vocabulary.eos) if vocabulary.eos >= 0 else "",
         }
-        attempts = [turns]
-        if len(turns) > 1 and roles[0] == "system":  # some templates know no system turn
-            joined = {"role": turns[1]["role"], "content": f"{marks[0]}\n\n{marks[1]}"}
-            attempts.append([joined, *turns[2:]])
+        attempts = [turns, *_merged(turns)]
         reason = ""
         for attempt in attempts:
             try:
                 template = self._environment.from_string(self.source)
-                text = template.render(messages=attempt, add_generation_prompt=ask, tools=None, **names)
+                text = template.render(messages=attempt, add_generation_prompt=ask, tools=None, **_NO_THINKING, **names)
             except (TemplateError, TypeError, ValueError, LookupError, ArithmeticError) as error:
                 reason = str(error)
                 continue
@@ -207,6 +196,24 @@ class ChatFormat:
     @property
     def _forbidden(self) -> frozenset[int]:
         return self.vocabulary.control_ids
+
+
+def _merged(turns: Sequence[_Turn]) -> list[list[_Turn]]:
+    """Return chats that say the same in fewer turns, for templates that refuse a system turn or two users in a row."""
+    found: list[list[_Turn]] = []
+    if len(turns) > 1 and turns[0]["role"] == "system":
+        content = f"{turns[0]['content']}\n\n{turns[1]['content']}"
+        found.append([{"role": turns[1]["role"], "content": content}, *turns[2:]])
+    for chat in (turns, *found[:1]):
+        joined: list[_Turn] = []
+        for turn in chat:
+            if joined and joined[-1]["role"] == turn["role"]:
+                joined[-1] = turn | {"content": f"{joined[-1]['content']}\n\n{turn['content']}"}
+            else:
+                joined.append(turn)
+        if len(joined) < len(chat):
+            found.append(joined)
+    return found
 
 
 def _rest(before: Sequence[_Part], after: Sequence[_Part]) -> list[_Part] | None:

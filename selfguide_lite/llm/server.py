@@ -19,6 +19,7 @@ from selfguide_lite.core.messages import Message
 from selfguide_lite.core.model_info import ModelInfo
 from selfguide_lite.llm.base import Completion, FinishReason, Request, ScoreRequest, Scores
 from selfguide_lite.llm.draw import stream
+from selfguide_lite.llm.thinking import without_thinking
 
 KEY_VARIABLES = ("SELFGUIDE_API_KEY", "OPENAI_API_KEY")
 _NO_CONTEXT_NAMED = 4096
@@ -253,9 +254,12 @@ class ServerEngine:
         error = None if finish != "error" else f"{self._url}: the server ended the answer ({reason or 'no choice'})"
         usage = reply.usage
         prompt, answer = (int(usage.prompt_tokens), int(usage.completion_tokens)) if usage else (0, 0)
+        raw = None
         if not isinstance(request.messages, str):
             text = text.strip()
-        return Completion(request.key, sample, text, finish, prompt, answer, float("nan"), error)
+            if (said := without_thinking(text)) != text:
+                text, raw = said, text
+        return Completion(request.key, sample, text, finish, prompt, answer, float("nan"), error, raw)
 
     def _failure(self, error: Exception) -> SelfguideError:
         openai = self._openai

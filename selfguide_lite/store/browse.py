@@ -24,6 +24,7 @@ TABLES: dict[str, str] = {
     "run": "Every stage that was run: settings, seed, prompt template, model, version, time.",
     "input": "Every input that was ever generated.",
     "output": "Every answer that was ever given to an input.",
+    "raw_text": "All that a model wrote, where the text of an input or output is without its thinking block.",
     "input_noise": "Which input contains which noise term; kept by triggers.",
     "output_noise": "Which output contains which noise term; kept by triggers.",
     "input_band": "Hashes of the inputs' shingles, by which near duplicates are found.",

@@ -5,7 +5,13 @@ from sqlite3 import complete_statement
 from typing import TYPE_CHECKING
 
 from selfguide_lite.store.renaming import rename_2026_11_24
-from selfguide_lite.store.tables import CALIBRATION_2026_11_24, KIND_CHECK, KINDS_2026_11_24, TABLES_2026_11_21
+from selfguide_lite.store.tables import (
+    CALIBRATION_2026_11_24,
+    KIND_CHECK,
+    KINDS_2026_11_24,
+    RAW_TEXTS_2026_11_24,
+    TABLES_2026_11_21,
+)
 from selfguide_lite.store.triggers import (
     FORMAT_1_KEPT_2026_11_24,
     LABEL_TRIGGERS_2026_11_24,
@@ -19,7 +25,7 @@ if TYPE_CHECKING:
     from sqlite_utils import Database, Migrations
 
 # Raised with every change of tables or views: an older program refuses a newer file.
-FORMAT = 4
+FORMAT = 5
 APPLICATION_ID = 0x53474C54  # "SGLT", in the header of every file of ours
 MIGRATION_SET = "selfguide-lite"
 
@@ -58,6 +64,11 @@ def migrations() -> "Migrations":
         for statement in _statements(KINDS_2026_11_24):
             db.execute(statement)
         _make_task_anew(db)
+
+    @steps(name="2026-11-24-raw-texts")
+    def raw_texts(db: "Database") -> None:
+        for statement in _statements(RAW_TEXTS_2026_11_24):
+            db.execute(statement)
 
     return steps
 

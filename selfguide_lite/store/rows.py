@@ -22,6 +22,7 @@ class NewInput:
     :param seed_inputs: the order in which the seed examples were shown, as their numbers
     :param pool_inputs: ids of the pool inputs that were shown
     :param mean_logprob: mean natural-log probability of the drawn tokens, NaN where unknown
+    :param raw: all that the model wrote, where `text` is only a part of it
     """
 
     task_id: int
@@ -36,6 +37,7 @@ class NewInput:
     prompt_tokens: int = 0
     completion_tokens: int = 0
     mean_logprob: float | None = None
+    raw: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +47,7 @@ class NewOutput:
     :param sample: number of the sample; for `score` the number of the label
     :param weight: votes that this answer counts for: 1 for a sample, the label's share for a score
     :param logprob: for `sample` the mean natural-log probability of the drawn tokens, for `score` of the whole label
+    :param raw: all that the model wrote, where `text` is only a part of it
     """
 
     input_id: int
@@ -57,6 +60,7 @@ class NewOutput:
     finish_reason: str = "stop"
     prompt_tokens: int = 0
     completion_tokens: int = 0
+    raw: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -239,3 +239,13 @@ CREATE TABLE kind (
 INSERT INTO kind VALUES ('classification', 1, 1, 1), ('generation', 0, 0, 0);
 """
 KIND_CHECK = "CHECK (kind IN ('classification', 'generation'))"
+
+# What was cut from a text before the filters saw it, such as a thinking block, is kept with it.
+RAW_TEXTS_2026_11_24 = """
+CREATE TABLE raw_text (
+  input_id INTEGER UNIQUE REFERENCES input(id) ON DELETE CASCADE,
+  output_id INTEGER UNIQUE REFERENCES output(id) ON DELETE CASCADE,
+  text TEXT NOT NULL,
+  CHECK ((input_id IS NULL) <> (output_id IS NULL))
+);
+"""

@@ -63,6 +63,8 @@ class TextStore(TaskStore):
             if cursor.rowcount == 1:
                 input_id = int(cursor.lastrowid or 0)
                 sketch(connection, new.task_id, input_id, folded)
+                if new.raw is not None:
+                    connection.execute("INSERT INTO raw_text(input_id, text) VALUES (?, ?)", (input_id, clean(new.raw)))
                 return input_id
             found = connection.execute(
                 "SELECT id FROM input WHERE task_id = ? AND round = ? AND prompt = ?",
@@ -72,7 +74,7 @@ class TextStore(TaskStore):
 
     def add_outputs(self, new: Iterable[NewOutput]) -> int:
         """Commit answers, all of them or none, and return how many were new; one that is there already stays."""
-        rows = []
+        new, rows = list(new), []
         readers: dict[int, _Reader] = {}
         for output in new:
             text = clean(output.text)
@@ -109,6 +111,11 @@ class TextStore(TaskStore):
                 " AND ifnull(o.label, o.text) = ifnull(output.label, output.text))"
                 " WHERE input_id = ? AND answer_id = 0",
                 [(input_id,) for input_id in readers],
+            )
+            connection.executemany(
+                "INSERT INTO raw_text(output_id, text) SELECT id, ? FROM output"
+                " WHERE input_id = ? AND method = ? AND sample = ? ON CONFLICT DO NOTHING",
+                [(clean(one.raw), one.input_id, one.method, one.sample) for one in new if one.raw is not None],
             )
             return added
 

@@ -120,6 +120,7 @@ def _sampled(
                         finish_reason=answer.finish_reason,
                         prompt_tokens=answer.prompt_tokens,
                         completion_tokens=answer.completion_tokens,
+                        raw=answer.raw,
                     )
                     for answer in answers
                 ],

@@ -254,4 +254,5 @@ def _new_input(task_id: int, run_id: int, prompt: InputPrompt, completion: Compl
         mean_logprob=completion.mean_logprob,
         seed_inputs=prompt.seed_inputs,
         pool_inputs=tuple(shown.id for shown in prompt.pool_inputs),
+        raw=completion.raw,
     )

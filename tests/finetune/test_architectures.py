@@ -14,7 +14,7 @@ from selfguide_lite.finetune.job import FitJob
 from selfguide_lite.finetune.lora import fit
 from selfguide_lite.finetune.options import TrainOptions
 from selfguide_lite.finetune.rows import Row
-from selfguide_lite.finetune.training import _shape
+from selfguide_lite.finetune.training import shape_of
 from selfguide_lite.gguf.adapter import write_adapter
 from selfguide_lite.gguf.reader import GgufFile
 from selfguide_lite.gguf.trainable import check_trainable
@@ -42,7 +42,7 @@ def test_trains(name: str, tmp_path: Path) -> None:
     options = TrainOptions(epochs=2, batch_size=4, learning_rate=0.02)
     with GgufFile(model) as gguf:
         targets = check_trainable(gguf).lora_targets(options.target_modules)
-        shape = _shape(gguf)
+        shape = shape_of(gguf)
     losses: list[float] = []
     job = FitJob(model, rows, replace(options, target_modules=targets), tmp_path / "lora", shape, 1)
     fit(job, lambda step: losses.append(step.loss), note=lambda _: None)

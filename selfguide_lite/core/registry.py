@@ -91,4 +91,5 @@ def _shipped(room: str) -> tuple[str, ...]:
 KINDS = Registry("kind of task", "kinds", "Kind")
 INPUT_STYLES = Registry("input style", "prompt_styles", "Style")
 ANSWER_STYLES = Registry("answer style", "prompt_styles.answers", "Style")
+ARCHITECTURES = Registry("architecture", "gguf.architectures", "Architecture")
 TRAINERS = Registry("trainer", "finetune.trainers", "Trainer")

@@ -11,9 +11,9 @@ from needs import needs
 from random_architectures import ROWS, write_model
 
 from selfguide_lite.finetune.job import FitJob
-from selfguide_lite.finetune.lora import fit
 from selfguide_lite.finetune.options import TrainOptions
 from selfguide_lite.finetune.rows import Row
+from selfguide_lite.finetune.trainers.unsloth import fit
 from selfguide_lite.finetune.training import shape_of
 from selfguide_lite.gguf.adapter import write_adapter
 from selfguide_lite.gguf.reader import GgufFile

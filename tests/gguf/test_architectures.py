@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 from llamas import llama_cpp_logits, random_lora, transformers_logits
 from needs import needs
+from plugins_for_tests import Plugins
 from random_architectures import ROWS, Row, Shape, write_model
 
 from selfguide_lite.core.errors import SelfguideError
-from selfguide_lite.gguf import architectures
+from selfguide_lite.core.registry import ARCHITECTURES
 from selfguide_lite.gguf.adapter import write_adapter
-from selfguide_lite.gguf.architectures import architecture_names
 from selfguide_lite.gguf.merge import merge
 from selfguide_lite.gguf.reader import GgufFile
 from selfguide_lite.gguf.to_hf import hf_folder
@@ -65,7 +65,8 @@ GEMMA = """
 from selfguide_lite.gguf.architectures.base import Decoder
 
 
-class Architecture(Decoder):
+class Gemma(Decoder):
+    name = "gemma"
     models = "Gemma (2B, 7B)"
     hf_class = "GemmaForCausalLM"
     model_type = "gemma"
@@ -77,21 +78,17 @@ class Architecture(Decoder):
 
 
 @pytest.mark.slow
-def test_one_more_from_outside(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A file in a folder of one's own is an architecture like the others."""
+def test_one_more_from_outside(plugins: Plugins, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """An installed package brings an architecture of its own."""
     needs("peft")
     row = Row(Shape(layers=2, head_dim=32, tied=True), keys={"attention.key_length": 32, "attention.value_length": 32})
     model = write_model(tmp_path / "model.gguf", "gemma", row)
     with GgufFile(model) as gguf, pytest.raises(SelfguideError, match="its architecture is `gemma`"):
         check_trainable(gguf)
-    (tmp_path / "more").mkdir()
-    (tmp_path / "more" / "gemma.py").write_text(GEMMA)
-    monkeypatch.setattr(architectures, "__path__", [*architectures.__path__, str(tmp_path / "more")])
-    assert "gemma" in architecture_names()
+    plugins.install("own_gemma", GEMMA, {"selfguide_lite.gguf.architectures": {"gemma": "Gemma"}})
+    assert ARCHITECTURES.names()[-1] == "gemma"
     check_parity("gemma, from outside", model, tmp_path, capsys)
 
 
 def test_every_architecture_has_a_row() -> None:
-    assert {name.split()[0] for name in ROWS} == set(architecture_names())
+    assert {name.split()[0] for name in ROWS} == set(ARCHITECTURES.names())

@@ -40,7 +40,8 @@ class Part:
 class Decoder:
     """A decoder of llama's kind; subclasses, each called `Architecture`, change what is different.
 
-    A subclass is named by its module, which has the name that `general.architecture` gives, `-` as `_`.
+    A subclass is named by its module, which has the name that `general.architecture` gives, `-` as `_`; one in
+    another package says its `name` itself.
     """
 
     models: ClassVar[str]

@@ -4,8 +4,10 @@ A row lists what its GGUF holds beside the usual keys and the nine tensors of a 
 reads it: llama.cpp refuses a file whose tensors are not those of its architecture.
 """
 
+import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 
 import gguf
@@ -210,3 +212,32 @@ def write_vocabulary(path: Path, names: Sequence[str], begin: str, end: str, *, 
     writer.write_tensors_to_file()
     writer.close()
     return path
+
+
+def write_pairs(path: Path, rule: str, texts: Sequence[str], *, backwards: bool) -> Path:
+    """Write a model without weights whose vocabulary joins any two bytes that are neighbours in some texts.
+
+    :param rule: by which text is cut into words before
+    :param backwards: whether the pairs that were joined first come last
+    """
+    writer = gguf.GGUFWriter(path, "llama")
+    add_vocabulary(writer, "bpe")
+    fields = writer.kv_data[0]
+    tokens: list[str] = fields["tokenizer.ggml.tokens"].value[:260]  # four control tokens, then the bytes
+    name = tokens[4:]
+    found = {(name[a], name[b]) for text in texts for a, b in pairwise(text.encode())}
+    pairs = sorted(found, key=lambda pair: hash_of("".join(pair)), reverse=backwards)
+    fields["tokenizer.ggml.tokens"].value = [*tokens, *("".join(pair) for pair in pairs)]
+    fields["tokenizer.ggml.token_type"].value = [3] * 4 + [1] * (256 + len(pairs))
+    fields["tokenizer.ggml.merges"].value = [" ".join(pair) for pair in pairs]
+    fields["tokenizer.ggml.pre"].value = rule
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    return path
+
+
+def hash_of(text: str) -> str:
+    """An order that has nothing to do with the text, and is the same everywhere."""
+    return hashlib.sha256(text.encode()).hexdigest()

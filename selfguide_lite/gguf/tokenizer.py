@@ -19,6 +19,19 @@ _JSON = dict[str, Any]
 _LETTERS_AND_MARKS = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+"
 _REST = r" ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 _LLAMA3 = rf"{_LETTERS_AND_MARKS}|\p{{N}}{{1,3}}|{_REST}"
+# A word begins with capitals or has none within; llama.cpp tells by the letters a to z alone.
+_NO_SMALL, _NO_CAPITAL = r"(?:(?=\p{L})[^a-z])", r"(?:(?=\p{L})[^A-Z])"
+_SHORT = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)?"
+_SLASHES = r" ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+
+
+def _cased(after: str, digits: str) -> str:
+    """Return the rule that cuts at capitals, as in aWord."""
+    first = rf"[^\r\n\p{{L}}\p{{N}}]?{_NO_SMALL}*{_NO_CAPITAL}+{after}"
+    second = rf"[^\r\n\p{{L}}\p{{N}}]?{_NO_SMALL}+{_NO_CAPITAL}*{after}"
+    return f"{first}|{second}|{digits}|{_SLASHES}"
+
+
 _QWEN2 = rf"{_LETTERS_AND_MARKS}|\p{{N}}|{_REST}"
 
 
@@ -37,10 +50,17 @@ _PRE_TOKENIZERS: dict[str, list[_JSON]] = {
     "llama-bpe": _cut(_LLAMA3),
     "llama3": _cut(_LLAMA3),
     "llama-v3": _cut(_LLAMA3),
+    "dbrx": _cut(_LLAMA3),
+    "smaug-bpe": _cut(_LLAMA3),
     "qwen2": _cut(_QWEN2),
+    "deepseek-r1-qwen": _cut(_QWEN2),
     "smollm": [_DIGITS, _byte_level(use_regex=True)],
+    "refact": [_DIGITS, _byte_level(use_regex=True)],
+    "starcoder": [_DIGITS, _byte_level(use_regex=True)],
+    "tekken": _cut(_cased("", r"\p{N}")),
+    "gpt-4o": _cut(_cased(_SHORT, r"\p{N}{1,3}")),
 }
-_WHOLE_WORDS_FIRST = {"llama-bpe", "llama3", "llama-v3"}
+_WHOLE_WORDS_FIRST = {"llama-bpe", "llama3", "llama-v3", "tekken"}
 
 
 def write_tokenizer(gguf: GgufFile, folder: Path) -> None:

@@ -1,6 +1,5 @@
 """The tokenizer that is written for a GGUF gives llama.cpp's own ids."""
 
-import struct
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -9,12 +8,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from llamas import random_llama
+from random_architectures import write_pairs
 
 from selfguide_lite.core.errors import SelfguideError
 from selfguide_lite.core.resources import resource
 from selfguide_lite.gguf.reader import GgufFile
 from selfguide_lite.gguf.to_hf import hf_folder
-from selfguide_lite.gguf.tokenizer import write_tokenizer
+from selfguide_lite.gguf.tokenizer import _PRE_TOKENIZERS, write_tokenizer
 from selfguide_lite.llm.native import Model
 
 tokenizers = pytest.importorskip("tokenizers", reason="comes with the packages for training")
@@ -38,6 +38,7 @@ TEXTS = [
     "\u3000full\u00a0width",
     "x" * 300,
     "the the the of and to",
+    "aWord camelCase HTTPServer McDonald it'S I'M a/b//c\n/d !!/\n ÄrgerÜber ПриветМир",
 ]
 
 
@@ -90,20 +91,12 @@ def test_same_ids_for_any_text(pair: Pair, parts: list[str], special: bool) -> N
     assert by_tokenizers(text, special) == by_llama(text, special)
 
 
-@pytest.mark.parametrize("rule", ["gpt-2", "llama-bpe", "qwen2", "smollm"])
-def test_rules_of_cutting_words(tmp_path: Path, rule: str) -> None:
-    """Every rule that is known by name cuts as llama.cpp does."""
-    source = random_llama(tmp_path, vocabulary="bpe")
-    raw = source.read_bytes()
-    with GgufFile(source) as gguf:
-        start, end = gguf.spans["tokenizer.ggml.pre"]
-        assert gguf.metadata["tokenizer.ggml.pre"] == "gpt-2"
-    value = rule.encode()
-    field = raw[start : end - 13] + struct.pack("<Q", len(value)) + value
-    changed = raw[:start] + field + raw[end:]
-    path = tmp_path / "changed.gguf"
-    path.write_bytes(changed + b"\0" * 64)  # the tensors have moved; only the vocabulary is read
-    with GgufFile(path) as gguf:
+@pytest.mark.parametrize("backwards", [False, True])
+@pytest.mark.parametrize("rule", sorted(_PRE_TOKENIZERS))
+def test_rules_of_cutting_words(tmp_path: Path, rule: str, backwards: bool) -> None:
+    """Every rule that is known by name cuts as llama.cpp does; what is not cut apart would be joined."""
+    path = write_pairs(tmp_path / "pairs.gguf", rule, TEXTS, backwards=backwards)
+    with GgufFile(path, tensors=False) as gguf:
         write_tokenizer(gguf, tmp_path)
     theirs = tokenizers.Tokenizer.from_file(str(tmp_path / "tokenizer.json"))
     theirs.encode_special_tokens = True

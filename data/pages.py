@@ -7,13 +7,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from selfguide_lite.core.registry import ANSWER_STYLES, INPUT_STYLES, KINDS, TRAINERS
+from selfguide_lite.core.registry import ANSWER_STYLES, ARCHITECTURES, INPUT_STYLES, KINDS, TRAINERS
 from selfguide_lite.core.settings import Settings
 from selfguide_lite.diagnosis import ADVICE
 from selfguide_lite.experiments.tables import markdown_table
 from selfguide_lite.finetune.memory import Shape, training_memory
 from selfguide_lite.finetune.options import Bits, TrainOptions
 from selfguide_lite.finetune.trainers import trainer_named
+from selfguide_lite.gguf.architectures import architecture_named
 from selfguide_lite.kinds import kind_named
 from selfguide_lite.models.known import DEFAULT, KNOWN
 from selfguide_lite.prompt_styles import input_style
@@ -193,6 +194,19 @@ def answer_styles_table() -> str:
     """Return the ways of asking for an answer in Markdown."""
     return markdown_table(
         ("`answer_style`", "what it is"), [(f"`{name}`", answer_style(name).summary) for name in ANSWER_STYLES.names()]
+    )
+
+
+def architectures_table() -> str:
+    """Return the architectures that can be finetuned in Markdown, with the matrices that get a LoRA."""
+    found = [(name, architecture_named(name)) for name in ARCHITECTURES.names()]
+    return markdown_table(
+        ("architecture", "models", "runs", "trains", "LoRA on"),
+        [
+            (f"`{name}`", model.models, "yes", "yes", ", ".join(f"`{target}`" for target in model.lora_targets()))
+            for name, model in found
+        ]
+        + [("any other that llama.cpp loads", "such as mixtures of experts and recurrent models", "yes", "no", "")],
     )
 
 

@@ -67,6 +67,7 @@ def examine(model: Path | None = None) -> Iterator[Check]:
     except (SelfguideError, ImportError) as error:
         yield Check("model", "red", str(error), "`selfguide models pull smollm2-135m`, or name a GGUF file with -m")
     yield from _llama(path)
+    yield from _finetunable(path)
     yield from _memory(path)
     yield _disk()
     yield from _training()
@@ -142,6 +143,23 @@ def _cards(offload: bool) -> Check:
             "llama-cpp-python",
         )
     return Check("GPU", "green", f"{'; '.join(found)}, used" if found else "none: everything runs on the processor")
+
+
+def _finetunable(path: Path | None) -> Iterator[Check]:
+    """Tell whether the model can be finetuned, which is another matter than whether it runs."""
+    from selfguide_lite.gguf.trainable import why_not_trainable
+
+    if path is None:
+        return
+    if (reason := why_not_trainable(path)) is None:
+        yield Check("finetuning of the model", "green", f"{path.name} can be finetuned")
+    else:
+        yield Check(
+            "finetuning of the model",
+            "yellow",
+            reason,
+            "data can be made with it (`selfguide run --no-train`); to finetune, take another model",
+        )
 
 
 def _memory(path: Path | None) -> Iterator[Check]:

@@ -14,11 +14,13 @@ from typing import Any
 from selfguide_lite import diagnosis
 from selfguide_lite.core.errors import SelfguideError, in_plain_words
 from selfguide_lite.core.lock import exclusive
-from selfguide_lite.core.progress import FunnelRow
+from selfguide_lite.core.progress import FunnelRow, Listener
 from selfguide_lite.core.renamed import renamed_notes
 from selfguide_lite.evaluate import Gain, Measurement, measure
 from selfguide_lite.finetune import trainer_named
 from selfguide_lite.finetuning import finetune, training_pairs
+from selfguide_lite.gguf.check import check_model
+from selfguide_lite.gguf.trainable import why_not_trainable
 from selfguide_lite.llm import EngineOptions, model_path, open_engine
 from selfguide_lite.run_context import RunContext
 from selfguide_lite.run_options import RunOptions
@@ -88,8 +90,10 @@ def run(task: Task, db: Path | str, options: RunOptions | None = None) -> RunRes
     rows = eval_rows(task) if task.eval is not None else []
     engine_options = options.engine
     local = None if engine_options.server is not None and options.model is None else model_path(options.model)
+    if local is not None:
+        _look_at(local, listener, train=options.train)
     with _plainly(), exclusive(db):
-        if local is not None:
+        if local is not None and options.train:
             try:
                 trainer_named(wanted.trainer).check()
             except SelfguideError as error:
@@ -113,10 +117,28 @@ def run(task: Task, db: Path | str, options: RunOptions | None = None) -> RunRes
             if local is None:
                 listener.note("the dataset is ready; name the same model's GGUF file with -m to finetune it")
                 return RunResult(task.name, db, pairs, funnel)
+            if not options.train:
+                listener.note("the dataset is ready; without --no-train the same command finetunes on it")
+                return RunResult(task.name, db, pairs, funnel)
             adapter = finetune(context, local)
             # A server only writes the data.
             measured = _measured(context, rows, local, adapter, replace(engine_options, server=None))
             return RunResult(task.name, db, pairs, funnel, Path(adapter.path), measured)
+
+
+def _look_at(model: Path, listener: Listener, *, train: bool) -> None:
+    """Say whether a model can be finetuned.
+
+    :raises SelfguideError: where it cannot and is to be, or is no model
+    """
+    check_model(model)
+    reason = why_not_trainable(model)
+    if reason is None:
+        listener.note(f"{model.name} can be finetuned")
+    elif train:
+        raise SelfguideError(f"{reason}; with --no-train the data alone are made")
+    else:
+        listener.note(f"this model cannot be finetuned: {reason}")
 
 
 def _measured(

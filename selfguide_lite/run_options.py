@@ -20,6 +20,7 @@ class RunOptions:
     :param prompts: the templates, such as ``Prompts(Path("my-prompts"))``
     :param seed: fixes prompts, samples, the order of training and the halves of the evaluation rows
     :param listener: told what happens; the default says nothing
+    :param train: whether to finetune; without it a run ends with the dataset
     :param engine: how the model is opened, and the server that writes the data in its place, if there is one
     """
 
@@ -28,6 +29,7 @@ class RunOptions:
     prompts: Prompts = field(default_factory=Prompts)
     seed: int = 42
     listener: Listener = field(default_factory=NullListener)
+    train: bool = True
     engine: EngineOptions = field(default_factory=EngineOptions)
 
     def set_for(self, task: Task) -> Task:

@@ -141,7 +141,8 @@ def _counter(model: Path | None) -> "Iterator[Counter | None]":
 def check_command(path: Path, model: Path | None, prompts: Path | None, strict: bool, as_json: bool) -> None:
     """Say what is wrong with a task file and what in it will work badly, with line and column.
 
-    Prompts are measured with the model's own tokenizer; the model itself is not loaded.
+    Prompts are measured with the model's own tokenizer; the model itself is not loaded. Says too where the model
+    cannot be finetuned.
 
     \b
     Examples:
@@ -154,13 +155,16 @@ def check_command(path: Path, model: Path | None, prompts: Path | None, strict: 
     from selfguide_lite.check import check_file
     from selfguide_lite.cli.common import find_task_file
     from selfguide_lite.core.text import neutral
+    from selfguide_lite.gguf.trainable import why_not_trainable
     from selfguide_lite.prompts import Prompts
 
     path = find_task_file(path)
     with _counter(model) as counter:
         task, findings = check_file(path, Prompts(prompts), counter)
+        untrainable = why_not_trainable(counter.path) if counter is not None else None
     if as_json:
-        print_json({"task": task.name if task else None, "findings": [asdict(finding) for finding in findings]})
+        found = [asdict(finding) for finding in findings]
+        print_json({"task": task.name if task else None, "findings": found, "untrainable": untrainable})
     else:
         for finding in findings:
             field = f"{finding.field}: " if finding.field else ""
@@ -170,7 +174,9 @@ def check_command(path: Path, model: Path | None, prompts: Path | None, strict: 
             labels = f", {len(task.labels)} labels" if task.labels else ""
             warnings = f", {len(findings)} warning{'s' if len(findings) > 1 else ''}" if findings else ""
             click.echo(f"{path}: ready to run ({task.kind}, {len(task.examples)} examples{labels}{warnings})")
-    if task is None or (strict and findings):
+        if untrainable is not None:
+            click.secho(neutral(f"This model cannot be finetuned: {untrainable}"), fg="red")
+    if task is None or (strict and (findings or untrainable)):
         raise click.exceptions.Exit(1)
 
 

@@ -1,4 +1,6 @@
-"""The models on this machine: listed, got from the hub, removed."""
+"""The models on this machine: listed, got from the hub, looked at, removed."""
+
+from pathlib import Path
 
 import click
 
@@ -9,7 +11,7 @@ from selfguide_lite.cli.common import json_option, print_json
 @json_option
 @click.pass_context
 def models_command(context: click.Context, as_json: bool) -> None:
-    """List the models on this machine with their licences, or get one.
+    """List the models on this machine with their licences, get one, or look at one.
 
     \b
     Examples:
@@ -17,6 +19,7 @@ def models_command(context: click.Context, as_json: bool) -> None:
       selfguide models pull smollm2-135m
       selfguide models pull vicuna-7b-v1.5
       selfguide models pull owner/repository/file.gguf
+      selfguide models show my-model.gguf
     """
     if context.invoked_subcommand is not None:
         return
@@ -49,6 +52,28 @@ def pull_command(name: str) -> None:
     path = pull(name)
     click.echo(str(path))
     click.echo(f"Use it with -m {path}, or: export SELFGUIDE_MODEL={path}", err=True)
+
+
+@models_command.command("show")
+@click.argument("path", metavar="FILE.gguf", type=click.Path(path_type=Path, dir_okay=False))
+@json_option
+def show_command(path: Path, as_json: bool) -> None:
+    """Say what a model file is, whether it can be finetuned, and what memory it needs.
+
+    \b
+    Examples:
+      selfguide models show my-model.gguf
+      selfguide models show my-model.gguf --json
+    """
+    from selfguide_lite.core.text import neutral
+    from selfguide_lite.model_report import model_report
+
+    report = model_report(path)
+    if as_json:
+        print_json(report.as_json())
+        return
+    for name, value in report.lines():
+        click.echo(f"{name:16}{neutral(value)}")
 
 
 @models_command.command("remove")

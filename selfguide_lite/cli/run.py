@@ -42,6 +42,7 @@ _TASK = click.argument("task_file", metavar="TASK.yaml", type=click.Path(path_ty
     "scores higher; the others score the best. (Rounds of prompts: --set rounds=N.)",
     metavar="N",
 )
+@click.option("--no-train", is_flag=True, help="Make the data alone; for models that cannot be finetuned, too.")
 @json_option
 def run_command(
     task_file: Path,
@@ -50,6 +51,7 @@ def run_command(
     quiet: bool,
     only_plan: bool,
     times: int,
+    no_train: bool,
     as_json: bool,
 ) -> None:
     """The whole job: write data for a task, finetune on it, measure the gain over the best prompting.
@@ -77,10 +79,12 @@ def run_command(
     if times > 1:
         if options.engine.server is not None:
             raise click.UsageError("--rounds needs a model file, since every round is written by another model")
+        if no_train:
+            raise click.UsageError("--rounds finetunes after each round, so --no-train does not go with it")
         _run_rounds(task, place, times, options, quiet=quiet, as_json=as_json)
         return
     with stoppable(place), listener_for(quiet, RUN_STAGES if task.eval else RUN_STAGES[:-1]) as listener:
-        result = run(task, place, replace(options, listener=listener))
+        result = run(task, place, replace(options, listener=listener, train=not no_train))
     if not quiet:
         click.echo(_summary(result, task_file), err=as_json)
     if as_json:

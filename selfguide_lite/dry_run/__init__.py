@@ -6,11 +6,13 @@ Rates are measured on this machine with this model and this task's own prompts, 
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from statistics import fmean
 from typing import Any
 
 from selfguide_lite.core.messages import Message
 from selfguide_lite.core.settings import Settings
+from selfguide_lite.gguf.trainable import why_not_trainable
 from selfguide_lite.llm.base import Engine, Request, ScoreRequest
 from selfguide_lite.prompts import Prompts
 from selfguide_lite.store import LabelledInput
@@ -46,6 +48,7 @@ class StagePlan:
 class DryRun:
     """The plan of a whole run.
 
+    :param untrainable: why the model cannot be finetuned here; None where it can, or a server writes the data
     :param notes: how the estimates came about
     """
 
@@ -53,6 +56,7 @@ class DryRun:
     model: str
     n_ctx: int
     stages: tuple[StagePlan, ...]
+    untrainable: str | None
     notes: tuple[str, ...]
 
     @property
@@ -146,6 +150,7 @@ def dry_run(
         model=engine.info.name,
         n_ctx=engine.n_ctx,
         stages=stages if eval_rows else stages[:-1],
+        untrainable=why_not_trainable(Path(engine.info.path)) if engine.info.path else None,
         notes=(
             f"measured for a few seconds here: {per_input:.3g} s an input, {per_answer:.3g} s an input's answers",
             "counted as if the filters kept every input: fewer kept ones cost less",

@@ -32,6 +32,9 @@ def plan_view(plan: DryRun) -> Group:
     parts.append(table)
     parts.append(Text(""))
     parts.append(Text(neutral(f"Model: {plan.model}, {plan.n_ctx} tokens of context"), style="dim"))
+    if plan.untrainable is not None:
+        parts.append(Text(neutral(f"This model cannot be finetuned: {plan.untrainable}"), style="red"))
+        parts.append(Text("Only the data can be made with it: run --no-train.", style="red"))
     parts += [Text(note[:1].upper() + note[1:] + ".", style="dim") for note in plan.notes]
     parts.append(Text("Nothing was written.", style="dim"))
     return Group(*parts)

@@ -15,6 +15,11 @@ def check_trainable(gguf: GgufFile, *, own_weights: bool = True) -> Decoder:
     :param own_weights: whether the weights and the vocabulary to train with are those of the GGUF
     :raises SelfguideError: why it cannot
     """
+    if gguf.metadata.get("split.count", 0) > 1:
+        raise SelfguideError(
+            f"{gguf.path}: its weights are in {gguf.metadata['split.count']} files; finetuning here needs one, "
+            "which llama.cpp's llama-gguf-split --merge makes of them"
+        )
     model = architecture_of(gguf)
     shape = geometry(gguf)
     model.check(gguf, shape)

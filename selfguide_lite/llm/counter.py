@@ -17,6 +17,7 @@ class Counter:
     """
 
     def __init__(self, path: Path):
+        self.path = path
         self._model = Model(path, vocab_only=True)
         self._chat = ChatFormat.of(self._model)
         # Without weights llama.cpp does not read the context's length, but the file's key-value part has it.

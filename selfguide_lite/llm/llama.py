@@ -114,6 +114,7 @@ class LlamaEngine:
         wanted = cells or min(
             Tuning.cells(self.tuning.parallel, self.n_ctx), affordable_cells(self._model) // max(1, self.tuning.workers)
         )
+        wanted = min(wanted, _short_rope_cells(self._model) or wanted)
         self._workers = self._open_workers(max(wanted, self.n_ctx))
         model_name = self._model.metadata("general.name") or path.stem
         self.info = ModelInfo(
@@ -285,3 +286,15 @@ class LlamaEngine:
 
     def _prompt(self, messages: Sequence[Message] | str) -> Tokens:
         return np.array(self.chat.prompt(messages), np.int32)
+
+
+def _short_rope_cells(model: Model) -> int | None:
+    """Return the size of a KV cache beyond which llama.cpp takes the long factors of LongRoPE, for short texts too.
+
+    None for other models. transformers, and so training, go by the length of the text.
+    """
+    scaling = f"{model.metadata('general.architecture')}.rope.scaling"
+    original = model.metadata(f"{scaling}.original_context_length") or ""
+    if not original.isdigit() or model.metadata(f"{scaling}.attn_factor") is None:
+        return None
+    return int(original)

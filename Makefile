@@ -17,7 +17,7 @@ PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
 export PYTHONUNBUFFERED := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-fast test-lowest proof long lint bench results picture docs tiny-model fuzz clean
+.PHONY: help setup demo test test-fast coverage test-lowest proof long lint bench results picture docs tiny-model fuzz clean
 
 help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -34,6 +34,9 @@ test: setup  ## the tests, in WORKERS processes (2), each file in one of them
 
 test-fast: setup  ## the tests that take a moment, under a minute: no training, kill, model, browser or proof
 	$(PYTEST) -m "not slow and not model and not browser and not proof"
+
+coverage: setup  ## the tests once more, with the share of lines and branches that they run; under 90 % it fails
+	$(PYTEST) --cov --cov-report=term
 
 proof: setup  ## the tests on the files of SHARED; PROOF=name: those of that name
 	SELFGUIDE_SHARED='$(abspath $(SHARED))' $(BIN)/python -m pytest -m proof -k '$(PROOF)'

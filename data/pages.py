@@ -74,10 +74,11 @@ _READ = {
     "annotate_each_round": "`run`, `compare`, `search`",
     "output_max_tokens": "`annotate`, `evaluate`, `predict`, `export`",
     "calibrate_min_inputs": "`answer`, `train`",
+    "given_weight": "`by_hand`, `filter_input_given`, `train`",
     "noise_list": "the rows of `noise_term`, made when a run begins",
     "answer_style": "`train`, `evaluate`, `predict`",
 }
-_DEFAULTS = {"learning_rate": "by the model's size"}
+_DEFAULTS = {"learning_rate": "by the model's size", "added_filters_off": "none"}
 _MARKS = {
     "minimum": "at least {}",
     "exclusiveMinimum": "more than {}",
@@ -137,7 +138,7 @@ def _type(given: Mapping[str, Any]) -> str:
     (kind,) = kinds
     if "enum" in kind:
         return ", ".join(f"`{value}`" for value in kind["enum"]) + empty
-    words = {"boolean": "switch", "integer": "whole number", "number": "number"}[kind["type"]]
+    words = {"boolean": "switch", "integer": "whole number", "number": "number", "string": "text"}[kind["type"]]
     limits = [
         text.format(f"{kind[key]:g}" if kind[key] < _MOST else f"{kind[key]:,}")
         for key, text in _MARKS.items()

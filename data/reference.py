@@ -16,7 +16,7 @@ from selfguide_lite.experiments.tables import markdown_table
 
 # The order of docs/api.md; a name of the API that is in none of the groups is an error.
 API: dict[str, tuple[str, ...]] = {
-    "What to call": ("load_task", "run", "predict", "open_store"),
+    "What to call": ("load_task", "run", "predict", "load", "open_store"),
     "How it is done": ("RunOptions", "PredictOptions", "EngineOptions", "Settings", "Prompts"),
     "What comes back": ("RunResult", "Predictor", "Answer", "Store"),
     "Tasks and errors": ("Task", "Example", "SelfguideError"),

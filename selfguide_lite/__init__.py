@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from selfguide_lite.core.settings import Settings
     from selfguide_lite.llm.options import EngineOptions
     from selfguide_lite.pipeline import RunResult, run
-    from selfguide_lite.prediction import Answer, PredictOptions, Predictor, predict
+    from selfguide_lite.prediction import Answer, PredictOptions, Predictor, load, predict
     from selfguide_lite.prompts import Prompts
     from selfguide_lite.run_options import RunOptions
     from selfguide_lite.store import Store, open_store
@@ -43,6 +43,7 @@ _MODULES = {
     "Settings": "core.settings",
     "Store": "store",
     "Task": "task",
+    "load": "prediction",
     "load_task": "task",
     "open_store": "store",
     "predict": "prediction",
@@ -51,7 +52,7 @@ _MODULES = {
 
 __all__ = [
     "Answer", "EngineOptions", "Example", "PredictOptions", "Predictor", "Prompts", "RunOptions", "RunResult",
-    "SelfguideError", "Settings", "Store", "Task", "__version__", "load_task", "open_store", "predict", "run",
+    "SelfguideError", "Settings", "Store", "Task", "__version__", "load", "load_task", "open_store", "predict", "run",
 ]  # fmt: skip
 
 

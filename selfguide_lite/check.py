@@ -1,6 +1,7 @@
 """What is wrong with a task file, and what in it will work badly. Knows nothing of stores and makes nothing."""
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean, pstdev
@@ -13,7 +14,7 @@ from selfguide_lite.core.settings import Settings
 from selfguide_lite.core.yaml_file import Places
 from selfguide_lite.prompts import Prompts
 from selfguide_lite.synthesis.generate import PromptSampler, prompt_budget
-from selfguide_lite.task import Task, effective_noise_terms, fold, has_noise, read_task
+from selfguide_lite.task import OwnRows, Task, effective_noise_terms, fold, has_noise, read_task
 
 _NEAR_CONTEXT = 0.75  # a prompt that fills more of the context than this leaves too little for the answer
 _WANTED_EXAMPLES = 3
@@ -89,6 +90,7 @@ def _look(task: Task, prompts: Prompts, counter: TokenCounter | None) -> Iterato
     yield from _noise(task, settings)
     yield from _settings(task, settings)
     yield from _evaluation(task)
+    yield from _own_data(task)
     if counter is not None:
         yield from _prompts(task, settings, prompts, counter)
 
@@ -211,6 +213,36 @@ def _evaluation(task: Task) -> Iterator[_Found]:
         yield "warning", "eval", f"{len(leaks)} of its inputs are seed examples: they are left out of every score"
     if clean and (missing := unseen_labels(task, clean)):
         yield "warning", "eval", f"none of its rows has the answer {', '.join(missing)}: errors on it will not show"
+
+
+def _own_data(task: Task) -> Iterator[_Found]:
+    """Read the files of the user's own, and tell which of their rows would be refused."""
+    from selfguide_lite.own_data import inputs_of, rows_of
+    from selfguide_lite.store import OwnInput
+    from selfguide_lite.tabular import read_table
+    from selfguide_lite.task.eval_rows import eval_rows
+
+    held: set[str] = set()
+    if task.eval is not None:
+        with suppress(SelfguideError):  # told of already
+            held = {fold(row.input) for row in eval_rows(task)}
+    for field, own in (("train", task.train), ("inputs", task.inputs)):
+        if own is None:
+            continue
+        try:
+            table = read_table(own.file)
+            found: list[OwnInput] = (
+                rows_of(table, task, own.input, own.output)
+                if isinstance(own, OwnRows)
+                else inputs_of(table, own.column)
+            )
+        except SelfguideError as error:
+            yield "error", field, str(error)
+            continue
+        refused = [one.source for one in found if fold(one.text) in held]
+        if refused:
+            places = ", ".join(refused[:5]) + (", ..." if len(refused) > 5 else "")
+            yield "warning", field, f"in the evaluation set, and left out here: {places}"
 
 
 def _prompts(task: Task, settings: Settings, prompts: Prompts, counter: TokenCounter) -> Iterator[_Found]:

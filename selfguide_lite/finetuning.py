@@ -1,8 +1,9 @@
 """The third stage: from the pairs of a task in the store to an adapter, every step written down."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from selfguide_lite import diagnosis
 from selfguide_lite.core.errors import SelfguideError
@@ -40,6 +41,7 @@ def train_task(
     store, task_id, task, prompts = context.store, context.task_id, context.task, context.prompts
     chosen = training_pairs(store, task_id, pairs)
     _check_pairs(context, chosen)
+    chosen = weighted(chosen, store.settings(task_id))
     log = StoreTrainLog(store, task_id, prompts.template("annotate"))
     return train(
         chosen, lambda text: prompts.answer(task, text, options.answer_style), target, options, log, context.listener
@@ -50,16 +52,25 @@ def training_pairs(store: Store, task_id: int, pairs: Sequence[Pair] | None = No
     """Return the pairs that are trained on: all, or all but every tenth where labels are calibrated.
 
     The finetuned model is calibrated by its answers to kept inputs that it was not trained on. Where filters and
-    balance leave few of these, every tenth pair joins them, if that makes enough to calibrate by.
+    balance leave few of these, every tenth pair joins them, if that makes enough to calibrate by. Pairs that a person
+    answered are always trained on.
 
     :param pairs: None: those of the dataset
     """
     found = store.pairs(task_id) if pairs is None else list(pairs)
     settings = store.settings(task_id)
     others = len(store.unpaired_inputs(task_id)) if settings.get("calibrate") else _ENOUGH_UNSEEN
-    if others >= _ENOUGH_UNSEEN or others + len(found) // _HELD_BACK < int(settings["calibrate_min_inputs"]):
+    made = [pair for pair in found if pair.by_hand is None]
+    if others >= _ENOUGH_UNSEEN or others + len(made) // _HELD_BACK < int(settings["calibrate_min_inputs"]):
         return found
-    return [pair for place, pair in enumerate(found, 1) if place % _HELD_BACK]
+    held = {id(pair) for place, pair in enumerate(made, 1) if place % _HELD_BACK == 0}
+    return [pair for pair in found if id(pair) not in held]
+
+
+def weighted(pairs: Sequence[Pair], settings: Mapping[str, Any]) -> list[Pair]:
+    """Return pairs with those that were given repeated as often as the setting `given_weight` says."""
+    weight = int(settings.get("given_weight", 1))
+    return [pair for pair in pairs for _ in range(max(1, weight) if pair.by_hand == "given" else 1)]
 
 
 def _check_pairs(context: RunContext, pairs: Sequence[Pair]) -> None:

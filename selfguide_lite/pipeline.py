@@ -5,7 +5,7 @@
 Everything lies in one database and, beside it, a folder of the files made on the way (checkpoints, the adapter).
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -22,12 +22,14 @@ from selfguide_lite.finetuning import finetune, training_pairs
 from selfguide_lite.gguf.check import check_model
 from selfguide_lite.gguf.trainable import why_not_trainable
 from selfguide_lite.llm import EngineOptions, model_path, open_engine
+from selfguide_lite.own_data import OwnData
 from selfguide_lite.run_context import RunContext
 from selfguide_lite.run_options import RunOptions
 from selfguide_lite.store import Adapter, Store
 from selfguide_lite.synthesis import is_synthesized, synthesize
 from selfguide_lite.task import Task
 from selfguide_lite.task.eval_rows import EvalRow, eval_rows
+from selfguide_lite.task_change import TaskChange, bring_in
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,13 +73,22 @@ class RunResult:
         }
 
 
-def run(task: Task, db: Path | str, options: RunOptions | None = None) -> RunResult:
+def run(
+    task: Task,
+    db: Path | str,
+    options: RunOptions | None = None,
+    *,
+    agree: Callable[[TaskChange], bool] | None = None,
+    renamed: Mapping[str, str] | None = None,
+) -> RunResult:
     """Do the whole job for a task, or what is left of it: write data, finetune, measure the gain over prompting.
 
     With a server and no model the job ends with the dataset, since only a file can be finetuned.
 
     :param db: the run's database, made where there is none; what it holds already is not done again
     :param options: None: all defaults
+    :param agree: told what changed in the task since the database has it, and asked whether to bring it in; None: no
+    :param renamed: labels' old names with their new ones, where the task's labels changed
     :raises SelfguideError: where something is wrong that the user can mend, in one line
     """
     options = options or RunOptions()
@@ -88,6 +99,7 @@ def run(task: Task, db: Path | str, options: RunOptions | None = None) -> RunRes
     wanted = task.rules.resolve(task.settings)
     # What can be wrong is looked at before anything is made, and before hours of work.
     rows = eval_rows(task) if task.eval is not None else []
+    own = OwnData.of(task)
     engine_options = options.engine
     local = None if engine_options.server is not None and options.model is None else model_path(options.model)
     if local is not None:
@@ -99,7 +111,8 @@ def run(task: Task, db: Path | str, options: RunOptions | None = None) -> RunRes
             except SelfguideError as error:
                 listener.note(f"only the dataset can be made here: {error}")
         with Store.open(db) as store:
-            task_id = store.add_task(task)
+            task_id = bring_in(store, task, agree, renamed)
+            own.take_in(store, task_id, rows, listener)
             context = RunContext(store, task_id, wanted, options.prompts, options.seed, listener)
             if is_synthesized(store, task_id, wanted):
                 listener.done("generate", f"{len(store.requests_done(task_id))} inputs were in the store")
@@ -112,7 +125,7 @@ def run(task: Task, db: Path | str, options: RunOptions | None = None) -> RunRes
             pairs = len(store.pairs(task_id))
             if not pairs:
                 raise SelfguideError(diagnosis.no_pairs(task.name, funnel))
-            for line in label_notes(store, task_id, task):
+            for line in (*label_notes(store, task_id, task), *balance_notes(store, task_id)):
                 listener.note(line)
             if local is None:
                 listener.note("the dataset is ready; name the same model's GGUF file with -m to finetune it")
@@ -167,6 +180,17 @@ def label_notes(store: Store, task_id: int, task: Task) -> list[str]:
     )
     notes.append(agreement.sentence + ("" if agreement.beyond_chance else advice))
     return notes
+
+
+def balance_notes(store: Store, task_id: int) -> list[str]:
+    """Say how uneven the labels are that balance leaves, where pairs of a person's own may not be dropped."""
+    if not store.settings(task_id).get("balance"):
+        return []
+    counts = {row.label: row.pairs for row in store.label_balance(task_id) if row.pairs}
+    if len(set(counts.values())) < 2:
+        return []
+    told = ", ".join(f"{label} {n:,}" for label, n in counts.items())
+    return [f"pairs of each label: {told}. What you gave stays, so the labels are not equally frequent"]
 
 
 @contextmanager

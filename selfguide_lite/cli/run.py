@@ -1,5 +1,7 @@
 """The main job, and its first two stages one by one."""
 
+import sys
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,6 +18,7 @@ from selfguide_lite.cli.common import (
     task_option,
 )
 from selfguide_lite.cli.run_options import JobCommand, job_options
+from selfguide_lite.core.text import neutral
 
 if TYPE_CHECKING:
     from selfguide_lite.pipeline import RunResult
@@ -43,6 +46,14 @@ _TASK = click.argument("task_file", metavar="TASK.yaml", type=click.Path(path_ty
     metavar="N",
 )
 @click.option("--no-train", is_flag=True, help="Make the data alone; for models that cannot be finetuned, too.")
+@click.option("--yes", is_flag=True, help="Bring a changed task in without asking.")
+@click.option(
+    "--rename",
+    "renames",
+    multiple=True,
+    metavar="OLD=NEW",
+    help="A label that the task file has under another name now: its answers are kept. May be given several times.",
+)
 @json_option
 def run_command(
     task_file: Path,
@@ -52,6 +63,8 @@ def run_command(
     only_plan: bool,
     times: int,
     no_train: bool,
+    yes: bool,
+    renames: tuple[str, ...],
     as_json: bool,
 ) -> None:
     """The whole job: write data for a task, finetune on it, measure the gain over the best prompting.
@@ -83,12 +96,40 @@ def run_command(
             raise click.UsageError("--rounds finetunes after each round, so --no-train does not go with it")
         _run_rounds(task, place, times, options, quiet=quiet, as_json=as_json)
         return
+    names = _renamed(renames)
+    agreed = _agreed(place, task, names, yes)
     with stoppable(place), listener_for(quiet, RUN_STAGES if task.eval else RUN_STAGES[:-1]) as listener:
-        result = run(task, place, replace(options, listener=listener, train=not no_train))
+        job = replace(options, listener=listener, train=not no_train)
+        result = run(task, place, job, agree=lambda _: agreed, renamed=names)
     if not quiet:
         click.echo(_summary(result, task_file), err=as_json)
     if as_json:
         print_json(result.as_json())
+
+
+def _agreed(place: Path, task: "Task", renamed: Mapping[str, str], yes: bool) -> bool:
+    """Say how a task changed since its database has it, and ask on a terminal whether to go on."""
+    from selfguide_lite.store import Store
+    from selfguide_lite.task_change import look
+
+    if not place.exists():
+        return False
+    with Store.open(place, create=False) as store:
+        change = look(store, task, renamed)
+    if change is None:
+        return False
+    for line in change.lines:
+        click.echo(neutral(line), err=True)
+    return yes or (sys.stdin.isatty() and click.confirm("Go on?", err=True))
+
+
+def _renamed(given: tuple[str, ...]) -> dict[str, str]:
+    """Return labels' old names with their new ones."""
+    pairs = [one.partition("=") for one in given]
+    for old, equals, new in pairs:
+        if not (old.strip() and equals and new.strip()):
+            raise click.BadParameter(f"{old}{equals}{new} is not OLD=NEW", param_hint="--rename")
+    return {old.strip(): new.strip() for old, _, new in pairs}
 
 
 def _run_rounds(task: "Task", db: Path, times: int, options: "RunOptions", *, quiet: bool, as_json: bool) -> None:
@@ -156,13 +197,16 @@ def generate_command(task_file: Path, db: Path | None, options: "RunOptions", qu
     """
     from selfguide_lite.core.lock import exclusive
     from selfguide_lite.llm import model_path, open_engine
+    from selfguide_lite.own_data import OwnData
     from selfguide_lite.report.progress import listener_for
     from selfguide_lite.run_context import RunContext
     from selfguide_lite.store import Store
     from selfguide_lite.synthesis import generate
+    from selfguide_lite.task.eval_rows import eval_rows
 
     task = options.set_for(given_task(task_file))
     place = find_db(db, task)
+    own, rows = OwnData.of(task), eval_rows(task) if task.eval is not None else []
     if options.engine.server is None:
         model_path(options.model)  # where there is none, that is said before anything is made
     with stoppable(place), exclusive(place), Store.open(place) as store:
@@ -171,6 +215,7 @@ def generate_command(task_file: Path, db: Path | None, options: "RunOptions", qu
             listener_for(quiet, ("generate",)) as listener,
             open_engine(options.model, options.engine) as engine,
         ):
+            own.take_in(store, task_id, rows, listener)
             generate(RunContext(store, task_id, task.settings, options.prompts, options.seed, listener), engine)
 
 

@@ -73,7 +73,7 @@ def status_command(db: Path | None, task_name: str | None, as_json: bool) -> Non
 
 
 _STAGES = {
-    "input": "prompts answered",
+    "input": "prompts answered, and inputs of your own",
     "output": "answers to kept inputs",
     "answer": "kept inputs",
     "dataset": "inputs with an answer",
@@ -220,7 +220,8 @@ def _prompt(store: "Store", found: "Life") -> list[tuple[str, str]]:
 
 def _show_life(found: "Life", prompt: Sequence[tuple[str, str]]) -> None:
     where = "" if found.round is None else f", round {found.round}, prompt {found.prompt}"
-    click.echo(f"input {found.id}{where}, made {found.created_at}")
+    came = "made" if found.source is None else f"from {neutral(found.source)}, added"
+    click.echo(f"input {found.id}{where}, {came} {found.created_at}")
     for role, text in prompt:
         click.echo(f"\nprompt, {role}")
         click.echo(_indented(text))
@@ -253,7 +254,7 @@ def _show_life(found: "Life", prompt: Sequence[tuple[str, str]]) -> None:
         click.echo("\nin the dataset as")
         click.echo(_indented(found.output))
     for what, origin in (("input", found.origin), ("answer", found.answer_origin)):
-        if origin is not None:
+        if origin is not None and origin.stage != "add":
             click.echo(f"\n{_origin(what, origin)}")
 
 
@@ -275,7 +276,7 @@ def _indented(text: str) -> str:
 @click.option("--port", type=click.IntRange(0, 65535), default=8001, show_default=True, help="0 takes a free one.")
 @click.option("--open", "open_browser", is_flag=True, help="Open a web browser too.")
 def browse_command(db: Path | None, port: int, open_browser: bool) -> None:
-    """Look at the database in a web browser, with Datasette, on this machine only.
+    """Look at the database in a web browser, with Datasette, on this machine only, at an address with a random token.
 
     \b
     Examples:
@@ -284,4 +285,4 @@ def browse_command(db: Path | None, port: int, open_browser: bool) -> None:
     """
     from selfguide_lite.store.browse import serve
 
-    sys.exit(serve(find_db(db), port, open_browser))
+    sys.exit(serve(find_db(db), port, open_browser, lambda url: click.echo(f"Browse at {url}", err=True)))

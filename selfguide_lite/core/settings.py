@@ -38,8 +38,9 @@ class Settings(BaseModel):
     # generate
     input_style: Annotated[str, AfterValidator(INPUT_STYLES.checked)] = "chat-turns"
     """How a new input is asked for: in chat turns, or by the paper's single prompt."""
-    rounds: Count = 10
-    """Rounds of prompts. Inputs that were kept in earlier rounds are shown in later ones."""
+    rounds: Annotated[int, Field(ge=0, le=1_000_000)] = 10
+    """Rounds of prompts. Inputs that were kept in earlier rounds are shown in later ones. 0: only inputs
+    of your own are answered."""
     prompts_per_round: Count = 40
     """Prompts in a round; each asks for one input."""
     prompts_per_draw: Count = 20
@@ -119,6 +120,10 @@ class Settings(BaseModel):
     """Replace every answer by a random label: an experiment that shows what the inputs alone teach."""
     dataset_seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
     """Decides which pairs `balance` keeps, and the labels of `random_labels`."""
+    added_filters_off: Annotated[str, Field(pattern=r"^([a-z][a-z0-9_]*(, ?[a-z][a-z0-9_]*)*)?$", max_length=1000)] = ""
+    """Filters of inputs that do not judge inputs of your own: their names with commas, such as `length, noise`."""
+    given_weight: Annotated[int, Field(ge=0, le=100)] = 1
+    """How often an epoch shows a row that you gave with its answer; 0: not at all."""
     # finetune
     answer_style: Annotated[str, AfterValidator(ANSWER_STYLES.checked)] = "few-shot"
     """The prompt that is trained on and used afterwards: with the examples, or without."""

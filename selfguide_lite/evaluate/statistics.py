@@ -48,6 +48,20 @@ class Gain:
         return "better" if self.low > 0 else "worse" if self.high < 0 else "no clear difference"
 
 
+def wilson(right: int, n: int) -> Interval:
+    """Return a share with its 95 % interval by Wilson's score method (1927), which holds for few and for extreme ones.
+
+    :raises ValueError: where there are no cases
+    """
+    if not n:
+        raise ValueError("a share of nothing")
+    z = 1.959964
+    share, square = right / n, z * z / n
+    middle = (share + square / 2) / (1 + square)
+    reach = z / (1 + square) * float(np.sqrt(share * (1 - share) / n + square / (4 * n)))
+    return Interval(share, max(0.0, middle - reach), min(1.0, middle + reach))
+
+
 def bootstrap(values: Sequence[float], resamples: int = RESAMPLES, seed: int = _SEED) -> Interval:
     """Return the mean with its 95 % percentile bootstrap interval.
 

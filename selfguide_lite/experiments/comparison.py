@@ -24,6 +24,9 @@ from selfguide_lite.experiments.compared import Compared, Comparison
 from selfguide_lite.experiments.context import ExperimentContext, pairs_key
 from selfguide_lite.experiments.methods import (
     ABLATIONS,
+    GIVEN_ALONE,
+    OF_GIVEN_ROWS,
+    SELF_MADE_ALONE,
     Ablation,
     LeaveOneOut,
     icl_examples,
@@ -45,12 +48,14 @@ from selfguide_lite.methods.names import (
     parts,
     usual_form,
 )
+from selfguide_lite.own_data import OwnData
 from selfguide_lite.prompts import Prompts
 from selfguide_lite.run_context import RunContext
 from selfguide_lite.run_options import RunOptions
 from selfguide_lite.store import FILTER_SETTINGS, Adapter, Pair, Store
 from selfguide_lite.store.copies import unanswered_copy
 from selfguide_lite.store.overlay import SettingsOverlay
+from selfguide_lite.store.own import add_own_inputs, given_count, own_inputs
 from selfguide_lite.task import Task
 from selfguide_lite.task.eval_rows import EvalRow, eval_rows, without_leaks
 
@@ -66,13 +71,15 @@ class _Plan:
     prompts: Prompts
 
 
-def methods_for(task: Task, curve: Sequence[int] = ()) -> list[str]:
+def methods_for(task: Task, curve: Sequence[int] = (), given: bool = False) -> list[str]:
     """Return all methods and ablations that fit a task's kind, in the table's order.
 
     :param curve: numbers of pairs of a learning curve
+    :param given: whether a person gave rows with answers
     """
     ablations = [ablation.name for ablation in ABLATIONS if task.rules.labelled or not ablation.labelled]
-    return [*methods_of(task.kind), *ablations, *(curve_name(count) for count in curve)]
+    own = OF_GIVEN_ROWS if given else ()
+    return [*methods_of(task.kind), *own, *ablations, *(curve_name(count) for count in curve)]
 
 
 def curve_name(count: int) -> str:
@@ -100,19 +107,24 @@ def compare(
     """
     wanted = _wanted(task, methods, curve)
     rows = list(rows) if rows is not None else eval_rows(task)
+    own = OwnData.of(task)
     tools = ExperimentContext.of(options)
     with exclusive(db), Store.open(db) as store:
-        return _Job(store, db, task, tools).run(wanted, curve, rows)
+        job = _Job(store, db, task, tools)
+        own.take_in(store, job.task_id, rows, tools.listener)
+        if not given_count(store, job.task_id):
+            wanted = [method for method in wanted if method not in OF_GIVEN_ROWS]
+        return job.run(wanted, curve, rows)
 
 
 def _wanted(task: Task, methods: Iterable[str] | None, curve: Sequence[int]) -> list[str]:
-    known = methods_for(task, curve)
+    known = methods_for(task, curve, given=True)
     if methods is None:
         return known
     chosen = set(methods) | {curve_name(count) for count in curve}
     if unknown := sorted(chosen - set(known)):
         raise SelfguideError(
-            f"{unknown[0]!r} is no method for a {task.kind} task; there are: {', '.join(methods_for(task))}"
+            f"{unknown[0]!r} is no method for a {task.kind} task; there are: {', '.join(methods_for(task, given=True))}"
         )
     # One finetune, and one prompt, serves all ways of reading the answers.
     families = {ZERO_SHOT, FEW_SHOT} | {parts(method)[0] for method in chosen}
@@ -137,7 +149,9 @@ class _Job:
             self.tools.write(self.store, self.task_id, engine, self.settings)
             self.tools.answer(self.store, self.task_id, engine, self.settings)
             variants = {
-                ablation.name: self._variant(ablation, engine) for ablation in ABLATIONS if ablation.name in methods
+                ablation.name: self._variant(ablation, engine)
+                for ablation in (SELF_MADE_ALONE, *ABLATIONS)
+                if ablation.name in methods
             }
             rows = self._unseen(rows)
             self._prompting(engine, methods, rows, done)
@@ -193,6 +207,7 @@ class _Job:
             with Store.open(variant_db(self.folder, ablation.name)) as other:
                 task_id = other.add_task(self.tools.set_for(self.task, ablation.changes))
                 self._same_filters(other, task_id)
+                add_own_inputs(other, task_id, own_inputs(self.store, self.task_id), str(self.db))
                 self.tools.write(other, task_id, engine, settings)
                 self.tools.answer(other, task_id, engine, settings)
                 return other.pairs(task_id)
@@ -273,6 +288,8 @@ class _Job:
             yield _Plan(FINETUNED, tuple(pairs), self.tools.prompts)
         if FEW_SHOT_FINETUNING in methods:
             yield _Plan(FEW_SHOT_FINETUNING, tuple(seed_pairs(self.task)), LeaveOneOut.like(self.tools.prompts))
+        if GIVEN_ALONE in methods:
+            yield _Plan(GIVEN_ALONE, tuple(pair for pair in pairs if pair.by_hand == "given"), self.tools.prompts)
         for name, changed in variants.items():
             yield _Plan(name, tuple(changed), self.tools.prompts)
         ordered = in_turn(pairs, self.tools.seed, self.task)

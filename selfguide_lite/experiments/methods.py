@@ -46,6 +46,10 @@ ABLATIONS: tuple[Ablation, ...] = (
     Ablation("no label condition", {"label_condition": False}, regenerates=True, labelled=True),
     Ablation("random labels", {"random_labels": True}, labelled=True),
 )
+# Where a person gave rows with answers: what these teach alone, and what the self-made pairs teach without them.
+GIVEN_ALONE = "given rows alone"
+SELF_MADE_ALONE = Ablation("self-made pairs alone", {"given_weight": 0})
+OF_GIVEN_ROWS: tuple[str, ...] = (GIVEN_ALONE, SELF_MADE_ALONE.name)
 
 
 def methods_of(kind: str) -> list[str]:

@@ -25,6 +25,7 @@ from selfguide_lite.evaluate.statistics import Gain
 from selfguide_lite.evaluate.verdict import best_of, crossed_gain
 from selfguide_lite.experiments.context import ExperimentContext, pairs_key
 from selfguide_lite.methods.names import FINETUNED, named, usual_form
+from selfguide_lite.own_data import OwnData
 from selfguide_lite.run_options import RunOptions
 from selfguide_lite.store import Pair, Store
 from selfguide_lite.store.overlay import SettingsOverlay
@@ -298,6 +299,7 @@ class _Search:
         settings = usual.settings.changed(candidate.changes)
         with Store.open(self._db(candidate, task)) as store:
             task_id = store.add_task(usual)
+            OwnData.of(task).take_in(store, task_id, eval_rows(task), self.tools.listener)
             self.tools.write(store, task_id, engine, task.rules.resolve(usual.settings))
             view = self._view(store, settings, task)
             self.tools.answer(view, task_id, engine, task.rules.resolve(settings))

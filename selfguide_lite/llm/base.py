@@ -3,8 +3,8 @@
 An engine knows nothing of tasks, prompts or stores.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from typing import Literal, Protocol, Self
 
 from selfguide_lite.core.messages import Message
@@ -24,6 +24,7 @@ class Request:
     :param top_p: 1 keeps all tokens
     :param max_tokens: per sample
     :param stop: texts that end a sample; they are not part of it
+    :param told: called with the whole text so far, each time a single sample has grown; by a local model alone
     """
 
     key: str
@@ -35,6 +36,7 @@ class Request:
     max_tokens: int = 256
     stop: tuple[str, ...] = ()
     seed: int = 0
+    told: Callable[[str], None] | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

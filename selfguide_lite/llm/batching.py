@@ -339,6 +339,8 @@ class Batcher:
                 self._live.insert(place, twin)
         token, branch.samples, branch.data, branch.logprob = going[0]
         branch.tokens.append(token)
+        if job.request.told is not None and len(branch.samples) == 1:
+            job.request.told(_whole(branch.data).decode("utf-8", "replace"))
 
     def _finish(
         self,

@@ -11,6 +11,7 @@ from typing import Any, Literal
 from selfguide_lite.core.errors import SelfguideError
 from selfguide_lite.core.progress import FunnelRow, TrainStep
 from selfguide_lite.diagnosis import Loss, losses
+from selfguide_lite.evaluate.data_quality import Quality, data_quality
 from selfguide_lite.evaluate.evaluation import (
     Change,
     Evaluation,
@@ -22,6 +23,7 @@ from selfguide_lite.evaluate.evaluation import (
 from selfguide_lite.evaluate.statistics import Gain
 from selfguide_lite.methods.names import FEW_SHOT, SELF_ICL, ZERO_SHOT, is_finetuned, parts
 from selfguide_lite.store import LengthBound, Store, VerdictRow
+from selfguide_lite.store.versions import Version, versions
 from selfguide_lite.task import Task, fold
 
 SAMPLES = 600  # rows in the searchable table at most
@@ -114,6 +116,8 @@ class Facts:
     :param before: the prompting that is compared with
     :param after: the finetuned variant that is
     :param confusion: by `after`: how often a right label was answered with a label, or with none
+    :param quality: what people said of a random sample, by whether and why texts were dropped
+    :param versions: of the task, oldest first, each with its newest verdict
     """
 
     task: Task
@@ -140,6 +144,8 @@ class Facts:
     n_broken: int
     confusion: dict[tuple[str, str | None], int]
     runs: list[RunFacts]
+    quality: list[Quality]
+    versions: list[Version]
 
 
 def collect(store: Store, task_id: int) -> Facts:
@@ -184,6 +190,8 @@ def collect(store: Store, task_id: int) -> Facts:
         n_broken=len(broken),
         confusion=confusion(task, after.predictions) if task.rules.labelled and after is not None else {},
         runs=_runs(store, task_id),
+        quality=data_quality(store, task_id),
+        versions=versions(store, task_id),
     )
 
 

@@ -2,14 +2,22 @@
 
 import importlib.util
 import json
+import os
+import secrets
+import socket
 import sqlite3
 import subprocess
 import sys
 import tempfile
+import threading
+import time
+import webbrowser
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from selfguide_lite.core.errors import SelfguideError
+from selfguide_lite.core.listening import listening
 from selfguide_lite.store.filter_views import user_filters, view_files
 from selfguide_lite.store.store import Store
 
@@ -22,7 +30,7 @@ TABLES: dict[str, str] = {
     "setting": "The filters' thresholds and switches. Values can be changed; the views follow at once.",
     "model": "The models that made something, with the SHA-256 of their files.",
     "run": "Every stage that was run: settings, seed, prompt template, model, version, time.",
-    "input": "Every input that was ever generated.",
+    "input": "Every input that was ever generated, and the inputs and rows of your own.",
     "output": "Every answer that was ever given to an input.",
     "raw_text": "All that a model wrote, where the text of an input or output is without its thinking block.",
     "input_noise": "Which input contains which noise term; kept by triggers.",
@@ -34,6 +42,9 @@ TABLES: dict[str, str] = {
     "evaluation": "Every evaluation, with its mean score and 95 % interval.",
     "prior": "The mean share that a model with a prompt gives each label over inputs without answers.",
     "verdict": "What the evaluations said in the end: the finetuned model against the best prompting.",
+    "review": "What people said of texts: verdict, edited input and answer, who and when. The newest verdict counts.",
+    "task_version": "Every version that the task had, and what changed with it.",
+    "output_shelf": "Answers to the prompts of another version of the task; they come back where the task does.",
     "prediction": "Every evaluated example: the answer and its score.",
 }
 QUERIES: dict[str, dict[str, str]] = {
@@ -116,10 +127,11 @@ def description(sql: str) -> str:
     return " ".join(lines)
 
 
-def serve(path: Path, port: int, open_browser: bool) -> int:
+def serve(path: Path, port: int, open_browser: bool, ready: Callable[[str], None]) -> int:
     """Serve a run's database with Datasette on 127.0.0.1 until interrupted, and return its exit status.
 
     :param port: 0 takes a free one
+    :param ready: told the address, with its token
     :raises SelfguideError: where Datasette is missing or the file is no database of ours
     """
     if importlib.util.find_spec("datasette") is None:
@@ -128,14 +140,33 @@ def serve(path: Path, port: int, open_browser: bool) -> int:
         )
     with Store.open(path, create=False) as store:
         described = metadata(store.connection, path.stem)
+    if not port:
+        with listening("127.0.0.1", 0) as found:
+            port = int(found.getsockname()[1])
+    token = secrets.token_urlsafe(24)
+    url = f"http://127.0.0.1:{port}/?token={token}"
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "metadata.json"
         file.write_text(json.dumps(described), encoding="utf-8")
         command = [sys.executable, "-m", "datasette", "serve", str(path), "--host", "127.0.0.1", "--port", str(port)]
         command += ["--metadata", str(file), "--setting", "sql_time_limit_ms", "20000"]
         command += ["--plugins-dir", str(Path(__file__).parent / "datasette_plugins")]
-        command += ["--open"] if open_browser else []
+        ready(url)
+        if open_browser:
+            threading.Thread(target=_open_when_there, args=(url, port), daemon=True).start()
         try:
-            return subprocess.run(command, check=False).returncode
+            return subprocess.run(command, check=False, env={**os.environ, "SELFGUIDE_BROWSE_TOKEN": token}).returncode
         except KeyboardInterrupt:
             return 0
+
+
+def _open_when_there(url: str, port: int) -> None:
+    """Open a browser once something listens."""
+    for _ in range(300):
+        try:
+            socket.create_connection(("127.0.0.1", port), timeout=1).close()
+        except OSError:
+            time.sleep(0.1)
+        else:
+            webbrowser.open(url)
+            return

@@ -15,7 +15,7 @@ class DatasetStore(TaskStore):
     def pairs(self, task_id: int) -> list[Pair]:
         """Return the view `dataset`: the pairs to train on, in the order of round and prompt."""
         rows = self._rows(
-            "SELECT d.input_id, d.input, d.output FROM dataset AS d JOIN input AS i ON i.id = d.input_id"
+            "SELECT d.input_id, d.input, d.output, d.by_hand FROM dataset AS d JOIN input AS i ON i.id = d.input_id"
             " WHERE d.task_id = ? ORDER BY i.round, i.prompt, i.id",
             task_id,
         )

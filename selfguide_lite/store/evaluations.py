@@ -29,15 +29,17 @@ class EvaluationStore(StoreFile):
         with self._writing() as connection:
             found = connection.execute(
                 "SELECT id FROM evaluation WHERE task_id = ? AND method = ? AND metric = ? AND model_id IS ?"
-                " AND adapter_id IS ? AND data_sha256 = ? AND settings = ? AND template_sha256 IS ?",
-                values,
+                " AND adapter_id IS ? AND data_sha256 = ? AND settings = ? AND template_sha256 IS ?"
+                " AND prompt_key = (SELECT prompt_key FROM task WHERE id = ?)",
+                (*values, task_id),
             ).fetchone()
             if found:
                 return int(found[0])
             cursor = connection.execute(
                 "INSERT INTO evaluation(task_id, method, metric, model_id, adapter_id, data_sha256, settings,"
-                " template_sha256, template, n, program_version, prior_id) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                (*values, template.source if template else None, new.n, __version__, new.prior_id),
+                " template_sha256, template, n, program_version, prior_id, prompt_key)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, (SELECT prompt_key FROM task WHERE id = ?))",
+                (*values, template.source if template else None, new.n, __version__, new.prior_id, task_id),
             )
             return int(cursor.lastrowid or 0)
 
@@ -48,11 +50,12 @@ class EvaluationStore(StoreFile):
         """
         key = (method, settings_json(settings), scored_id)
         with self._writing() as connection:
-            same = "task_id, metric, model_id, adapter_id, data_sha256, template_sha256"
+            same = "task_id, metric, model_id, adapter_id, data_sha256, template_sha256, prompt_key"
             found = connection.execute(
                 "SELECT e.id FROM evaluation AS e JOIN evaluation AS s ON s.task_id = e.task_id AND s.metric = e.metric"
                 " AND s.model_id IS e.model_id AND s.adapter_id IS e.adapter_id AND s.data_sha256 = e.data_sha256"
-                " AND s.template_sha256 IS e.template_sha256 WHERE e.method = ? AND e.settings = ? AND s.id = ?",
+                " AND s.template_sha256 IS e.template_sha256 AND s.prompt_key = e.prompt_key"
+                " WHERE e.method = ? AND e.settings = ? AND s.id = ?",
                 key,
             ).fetchone()
             if found:
@@ -103,10 +106,10 @@ class EvaluationStore(StoreFile):
             )
 
     def evaluations(self, task_id: int) -> list[EvaluationRow]:
-        """Return a task's evaluations, oldest first."""
+        """Return a task's evaluations with the prompts that it has now, oldest first."""
         rows = self._rows(
             "SELECT id, task_id, method, metric, adapter_id, n, mean, low, high, data_sha256 FROM evaluation"
-            " WHERE task_id = ? ORDER BY id",
+            " WHERE task_id = ?1 AND prompt_key = (SELECT prompt_key FROM task WHERE id = ?1) ORDER BY id",
             task_id,
         )
         return [EvaluationRow(*row) for row in rows]

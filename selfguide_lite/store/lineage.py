@@ -56,6 +56,7 @@ class Life:
     :param seed_inputs: the order in which the seed examples were shown
     :param pool_inputs: the pool inputs that were shown, with their ids
     :param pool_labels: for classification, the labels that these were asked for
+    :param source: where an input of a person's own stood; None for one that a model wrote
     :param reason: of the first filter that rejects it, None where it is in the pool
     :param output: the pair's output, None where it is not in the dataset
     :param why_not: why it is not in the dataset, None where it is
@@ -69,6 +70,7 @@ class Life:
     text: str
     finish_reason: str | None
     created_at: str
+    source: str | None
     seed_inputs: tuple[int, ...]
     pool_inputs: tuple[tuple[int, str], ...]
     pool_labels: tuple[str | None, ...]
@@ -91,7 +93,8 @@ def life(store: Store, input_id: int) -> Life:
         connection = store.connection
         row = connection.execute(
             "SELECT i.task_id, i.round, i.prompt, i.label, i.text, i.finish_reason, i.created_at, i.seed_inputs,"
-            " i.pool_inputs, i.run_id, v.reason, v.detail FROM input AS i JOIN input_verdict AS v ON v.id = i.id"
+            " i.pool_inputs, i.run_id, i.source, v.reason, v.detail FROM input AS i JOIN input_verdict AS v"
+            " ON v.id = i.id"
             " WHERE i.id = ?",
             (input_id,),
         ).fetchone()
@@ -100,7 +103,7 @@ def life(store: Store, input_id: int) -> Life:
             there = f"the ids go from 1 to {last}" if last else "there is none yet"
             raise SelfguideError(f"{store.path}: has no input {input_id}; {there}")
         task_id, round_, prompt, label, text, finish_reason, created_at, *others = row
-        seed_inputs, pool_inputs, run_id, reason, detail = others
+        seed_inputs, pool_inputs, run_id, source, reason, detail = others
         of_input = "SELECT text, label FROM input WHERE id = ?"
         shown = [
             (shown_id, *(connection.execute(of_input, (shown_id,)).fetchone() or ("", None)))
@@ -149,6 +152,7 @@ def life(store: Store, input_id: int) -> Life:
         text=text,
         finish_reason=finish_reason,
         created_at=created_at,
+        source=source,
         seed_inputs=tuple(json.loads(seed_inputs or "[]")),
         pool_inputs=tuple((shown_id, shown_text) for shown_id, shown_text, _ in shown),
         pool_labels=tuple(shown_label for _, _, shown_label in shown),

@@ -4,6 +4,7 @@ import re
 from sqlite3 import complete_statement
 from typing import TYPE_CHECKING
 
+from selfguide_lite.store.own_tables import OWN_DATA_2026_11_24, REVIEW_2026_11_24, VERSIONS_2026_11_24
 from selfguide_lite.store.renaming import rename_2026_11_24
 from selfguide_lite.store.tables import (
     CALIBRATION_2026_11_24,
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from sqlite_utils import Database, Migrations
 
 # Raised with every change of tables or views: an older program refuses a newer file.
-FORMAT = 5
+FORMAT = 6
 APPLICATION_ID = 0x53474C54  # "SGLT", in the header of every file of ours
 MIGRATION_SET = "selfguide-lite"
 
@@ -68,6 +69,21 @@ def migrations() -> "Migrations":
     @steps(name="2026-11-24-raw-texts")
     def raw_texts(db: "Database") -> None:
         for statement in _statements(RAW_TEXTS_2026_11_24):
+            db.execute(statement)
+
+    @steps(name="2026-11-24-own-data")
+    def own_data(db: "Database") -> None:
+        for statement in _statements(OWN_DATA_2026_11_24):
+            db.execute(statement)
+
+    @steps(name="2026-11-24-review")
+    def review(db: "Database") -> None:
+        for statement in _statements(REVIEW_2026_11_24):
+            db.execute(statement)
+
+    @steps(name="2026-11-24-versions")
+    def versions(db: "Database") -> None:
+        for statement in _statements(VERSIONS_2026_11_24):
             db.execute(statement)
 
     return steps

@@ -40,6 +40,27 @@ class NewInput:
     raw: str | None = None
 
 
+Origin = Literal["generated", "added", "given"]
+
+
+@dataclass(frozen=True, slots=True)
+class OwnInput:
+    """One input of a person's own.
+
+    :param source: where it stood, such as `messages.csv: row 12`
+    :param answer: the right one, for a given row; None for an input that the model is to answer
+    """
+
+    text: str
+    source: str
+    answer: str | None = None
+
+    @property
+    def origin(self) -> Origin:
+        """What the column `origin` says of it."""
+        return "added" if self.answer is None else "given"
+
+
 @dataclass(frozen=True, slots=True)
 class NewOutput:
     """One answer to an input.
@@ -137,11 +158,15 @@ class Agreement:
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """A row of the view `dataset`: what the finetune learns."""
+    """A row of the view `dataset`: what the finetune learns.
+
+    :param by_hand: `given` where a person gave the answer; None where a model did
+    """
 
     input_id: int
     input: str
     output: str
+    by_hand: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

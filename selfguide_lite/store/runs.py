@@ -61,7 +61,8 @@ class RunStore(StoreFile):
         with self._writing() as connection:
             cursor = connection.execute(
                 "INSERT INTO run(task_id, stage, model_id, seed, settings, template, template_sha256, dataset_sha256,"
-                " program_version) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                " program_version, version)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ifnull((SELECT version FROM task WHERE id = ?), 1))",
                 (
                     new.task_id,
                     new.stage,
@@ -72,6 +73,7 @@ class RunStore(StoreFile):
                     new.template.sha256 if new.template else None,
                     new.dataset_sha256,
                     __version__,
+                    new.task_id,
                 ),
             )
             return int(cursor.lastrowid or 0)

@@ -31,6 +31,14 @@ class SummaryStore(StoreFile):
         """Return how many inputs were ever generated for a task."""
         return int(self._value("SELECT count(*) FROM input WHERE task_id = ?", task_id))
 
+    def output_count(self, task_id: int) -> int:
+        """Return how many answers the inputs of a task have."""
+        return int(
+            self._value(
+                "SELECT count(*) FROM input AS i JOIN output AS o ON o.input_id = i.id WHERE i.task_id = ?", task_id
+            )
+        )
+
     def confidences(self, task_id: int) -> list[float]:
         """Return the confidence of every answer of a task."""
         return [share for (share,) in self._rows("SELECT confidence FROM answer WHERE task_id = ?", task_id)]

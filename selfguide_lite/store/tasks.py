@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from selfguide_lite.core.errors import SelfguideError
@@ -37,6 +38,8 @@ FILTER_SETTINGS: tuple[str, ...] = (
     "balance",
     "random_labels",
     "dataset_seed",
+    "added_filters_off",
+    "given_weight",
 )
 
 
@@ -67,26 +70,24 @@ class TaskStore(StoreFile):
                 self._carry_settings(task_id, stored, task)
                 self._carry_noise_terms(task_id, terms_before, terms)
                 connection.execute(
-                    "UPDATE task SET settings = ?, noise_terms = ? WHERE id = ?",
-                    (json.dumps(settings), json.dumps(terms), task_id),
+                    "UPDATE task SET settings = ?, noise_terms = ?, eval = ifnull(?, eval) WHERE id = ?",
+                    (json.dumps(settings), json.dumps(terms), _absolute(task.eval), task_id),
                 )
                 return task_id
             cursor = connection.execute(
-                "INSERT INTO task(name, kind, instruction, settings, noise_terms) VALUES (?, ?, ?, ?, ?)",
-                (task.name, task.kind, task.instruction, json.dumps(settings), json.dumps(terms)),
+                "INSERT INTO task(name, kind, instruction, settings, noise_terms, eval) VALUES (?, ?, ?, ?, ?, ?)",
+                (
+                    task.name,
+                    task.kind,
+                    task.instruction,
+                    json.dumps(settings),
+                    json.dumps(terms),
+                    _absolute(task.eval),
+                ),
             )
             task_id = int(cursor.lastrowid or 0)
-            connection.executemany(
-                "INSERT INTO example(task_id, number, input, output, folded) VALUES (?, ?, ?, ?, ?)",
-                [(task_id, n, e.input, e.output, fold(e.input)) for n, e in enumerate(task.examples)],
-            )
-            connection.executemany(
-                "INSERT INTO label(task_id, number, text, folded, meaning, share) VALUES (?, ?, ?, ?, ?, ?)",
-                [
-                    (task_id, n, text, fold(text), task.label_meanings.get(text), task.label_shares.get(text))
-                    for n, text in enumerate(task.labels)
-                ],
-            )
+            connection.execute("INSERT INTO task_version(task_id, number) VALUES (?, 1)", (task_id,))
+            self._add_definition(task_id, task)
             connection.executemany(
                 "INSERT OR IGNORE INTO noise_term VALUES (?, ?)", [(task_id, clean_term(term)) for term in terms]
             )
@@ -96,6 +97,20 @@ class TaskStore(StoreFile):
                 [(task_id, key, getattr(resolved, key)) for key in FILTER_SETTINGS],
             )
         return task_id
+
+    def _add_definition(self, task_id: int, task: Task) -> None:
+        """Insert a task's examples and labels."""
+        self.connection.executemany(
+            "INSERT INTO example(task_id, number, input, output, folded) VALUES (?, ?, ?, ?, ?)",
+            [(task_id, n, e.input, e.output, fold(e.input)) for n, e in enumerate(task.examples)],
+        )
+        self.connection.executemany(
+            "INSERT INTO label(task_id, number, text, folded, meaning, share) VALUES (?, ?, ?, ?, ?, ?)",
+            [
+                (task_id, n, text, fold(text), task.label_meanings.get(text), task.label_shares.get(text))
+                for n, text in enumerate(task.labels)
+            ],
+        )
 
     def _add_kind(self, name: str, rules: TaskKind) -> None:
         """Tell the views what a kind of task means."""
@@ -119,7 +134,8 @@ class TaskStore(StoreFile):
         if changed:
             raise SelfguideError(
                 f"{self.path}: task {task.name!r} was begun with other {' and '.join(changed)}: "
-                "undo that change, give the task a new name, or choose a new database with -d"
+                "`selfguide run` brings the change in and keeps what is there; or undo it, give the task a new "
+                "name, or choose a new database with -d"
             )
 
     def _carry_settings(self, task_id: int, stored: Task, task: Task) -> None:
@@ -223,6 +239,10 @@ class TaskStore(StoreFile):
                 "DELETE FROM noise_term WHERE task_id = ? AND term = ?", [(task_id, term) for term in drop]
             )
             connection.executemany("INSERT OR IGNORE INTO noise_term VALUES (?, ?)", [(task_id, term) for term in add])
+
+
+def _absolute(path: Path | None) -> str | None:
+    return None if path is None else str(path.absolute())
 
 
 def _still_default(task: Task, settings_before: Mapping[str, Any], terms_before: Sequence[str]) -> bool:

@@ -119,6 +119,10 @@ class TextStore(TaskStore):
             )
             return added
 
+    def forget_labels(self) -> None:
+        """Read the tasks' labels anew from now on: they have changed."""
+        self._readers.clear()
+
     def _reader_of(self, input_id: int) -> "_Reader":
         rows = self._rows(
             "SELECT t.id, t.kind FROM input AS i JOIN task AS t ON t.id = i.task_id WHERE i.id = ?", input_id
@@ -131,11 +135,15 @@ class TextStore(TaskStore):
         return self._readers[task_id]
 
     def input_texts(self, task_id: int | None = None) -> list[str]:
-        """Return the texts of all inputs that were ever generated, rejected ones too.
+        """Return the texts of all inputs that were ever generated, rejected ones too, and those that people edited.
 
         :param task_id: None: of every task in the file
         """
-        rows = self._rows("SELECT text FROM input WHERE ? IS NULL OR task_id = ?", task_id, task_id)
+        rows = self._rows(
+            "SELECT text FROM input WHERE ?1 IS NULL OR task_id = ?1"
+            " UNION ALL SELECT input FROM review WHERE input IS NOT NULL AND (?1 IS NULL OR task_id = ?1)",
+            task_id,
+        )
         return [text for (text,) in rows]
 
     def label_scores(self, task_id: int, model_id: int, template_sha256: str) -> list[LabelScore]:
@@ -177,7 +185,7 @@ class TextStore(TaskStore):
         return {(round_, prompt) for round_, prompt in rows}
 
     def unanswered(self, task_id: int, method: str, samples: int) -> list[PoolInput]:
-        """Return the pool's inputs that still lack answers of a method.
+        """Return the pool's inputs that still lack answers of a method, without those that a person answered.
 
         :param samples: how many an input must have; for `score` it is the number of labels, or one that failed
         """
@@ -190,7 +198,13 @@ class TextStore(TaskStore):
             )
         )
         need = 1 if method == "score" else samples
-        return [shown for shown in self.pool(task_id) if have.get(shown.id, 0) < need]
+        settled = {
+            input_id
+            for (input_id,) in self._rows(
+                "SELECT input_id FROM by_hand WHERE task_id = ? AND answer IS NOT NULL", task_id
+            )
+        }
+        return [shown for shown in self.pool(task_id) if shown.id not in settled and have.get(shown.id, 0) < need]
 
     def agreeing_pool(self, task_id: int) -> list[LabelledInput]:
         """Return the pool with the label that each input was asked for, its answer, and whether they agree."""

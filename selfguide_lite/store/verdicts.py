@@ -21,9 +21,10 @@ class VerdictStore(StoreFile):
         """
         with self._writing() as connection:
             connection.execute(
-                "INSERT INTO prior(task_id, model_id, adapter_id, prompt, template_sha256, inputs_sha256, n, shares)"
-                " VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
-                (*astuple(key), n, json.dumps(dict(shares), ensure_ascii=False)),
+                "INSERT INTO prior(task_id, model_id, adapter_id, prompt, template_sha256, inputs_sha256, n, shares,"
+                " prompt_key) VALUES (?, ?, ?, ?, ?, ?, ?, ?, (SELECT prompt_key FROM task WHERE id = ?))"
+                " ON CONFLICT DO NOTHING",
+                (*astuple(key), n, json.dumps(dict(shares), ensure_ascii=False), key.task_id),
             )
         found = self.find_prior(key)
         assert found is not None
@@ -33,9 +34,11 @@ class VerdictStore(StoreFile):
         """Return a prior, or None."""
         rows = self._rows(
             "SELECT id, n, shares FROM prior WHERE task_id = ? AND model_id = ? AND adapter_id IS ? AND prompt = ?"
-            " AND template_sha256 = ? AND (? IS NULL OR inputs_sha256 = ?) ORDER BY id DESC LIMIT 1",
+            " AND template_sha256 = ? AND (? IS NULL OR inputs_sha256 = ?)"
+            " AND prompt_key = (SELECT prompt_key FROM task WHERE id = ?) ORDER BY id DESC LIMIT 1",
             *astuple(key),
             key.inputs_sha256,
+            key.task_id,
         )
         return Prior(rows[0][0], rows[0][1], json.loads(rows[0][2])) if rows else None
 
@@ -63,16 +66,24 @@ class VerdictStore(StoreFile):
             new.sentence,
             new.winner_id,
         )
-        last = self._rows(f"SELECT {_VERDICT} FROM verdict WHERE task_id = ? ORDER BY id DESC LIMIT 1", new.task_id)
-        if last and last[0] == values:
+        version = self._value("SELECT version FROM task WHERE id = ?", new.task_id)
+        last = self._rows(
+            f"SELECT {_VERDICT}, version FROM verdict WHERE task_id = ? ORDER BY id DESC LIMIT 1", new.task_id
+        )
+        if last and last[0] == (*values, version):
             return
         with self._writing() as connection:
-            places = ", ".join("?" * len(values))
-            connection.execute(f"INSERT INTO verdict({_VERDICT}) VALUES ({places})", values)
+            places = ", ".join("?" * (len(values) + 1))
+            connection.execute(f"INSERT INTO verdict({_VERDICT}, version) VALUES ({places})", (*values, version))
 
     def latest_verdict(self, task_id: int) -> VerdictRow | None:
-        """Return a task's newest verdict, or None."""
-        rows = self._rows(f"SELECT id, {_VERDICT} FROM verdict WHERE task_id = ? ORDER BY id DESC LIMIT 1", task_id)
+        """Return a task's newest verdict over the prompts that it has now, or None."""
+        rows = self._rows(
+            f"SELECT id, {_VERDICT} FROM verdict AS v WHERE task_id = ? AND ifnull((SELECT n.prompt_key"
+            " FROM task_version AS n WHERE n.task_id = v.task_id AND n.number = v.version), '')"
+            " = (SELECT t.prompt_key FROM task AS t WHERE t.id = v.task_id) ORDER BY id DESC LIMIT 1",
+            task_id,
+        )
         return VerdictRow(*rows[0]) if rows else None
 
     def way_of(self, evaluation_id: int) -> WayRow:
@@ -107,11 +118,12 @@ class VerdictStore(StoreFile):
         """Return the id of a method's newest finished evaluation with a prompt template, or None."""
         rows = self._rows(
             "SELECT max(id) FROM evaluation WHERE task_id = ? AND method = ? AND adapter_id IS ?"
-            " AND template_sha256 = ? AND mean IS NOT NULL",
+            " AND template_sha256 = ? AND mean IS NOT NULL AND prompt_key = (SELECT prompt_key FROM task WHERE id = ?)",
             task_id,
             method,
             adapter_id,
             template_sha256,
+            task_id,
         )
         found: int | None = rows[0][0]
         return found

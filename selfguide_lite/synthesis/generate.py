@@ -77,7 +77,8 @@ def generate(context: RunContext, engine: Engine, after_round: Callable[[], None
                 run.reason = "fruitless"
                 listener.note(no_new_inputs(idle, len(everything), store.funnel(task_id)))
                 break
-            if round_ and after_round is not None:
+            # Inputs of a person's own are there before the first round, and are shown with their answers.
+            if after_round is not None and (round_ or any(one.round is None for one in everything)):
                 after_round()
                 everything = store.agreeing_pool(task_id)
             pool = [
@@ -101,7 +102,8 @@ def generate(context: RunContext, engine: Engine, after_round: Callable[[], None
                 listener.funnel(store.funnel(task_id))
                 said = time.monotonic()
     listener.funnel(store.funnel(task_id))
-    listener.done("generate", f"{len(store.pool(task_id))} of {ready} inputs passed the filters")
+    kept = sum(one.round is not None for one in store.pool(task_id))
+    listener.done("generate", f"{kept} of {ready} inputs passed the filters")
 
 
 def inputs_left(store: Store, task_id: int, settings: Settings) -> dict[int, list[int]]:
@@ -201,7 +203,7 @@ def _labels_in_turn(rng: random.Random, pool: Sequence[LabelledInput], count: in
     """Draw inputs at random such that labels take turns as far as they go."""
     groups: dict[str | None, list[LabelledInput]] = {}
     for shown in rng.sample(pool, len(pool)):
-        groups.setdefault(shown.label, []).append(shown)
+        groups.setdefault(shown.answer if shown.round is None else shown.label, []).append(shown)
     order = rng.sample(list(groups.values()), len(groups))
     drawn = [group[place] for place in range(len(pool)) for group in order if place < len(group)] if count else []
     return drawn[:count]

@@ -55,6 +55,41 @@ class Example(_Model):
     output: Text
 
 
+FilePath = Annotated[Path, _NoNul, AfterValidator(_short_enough)]
+_Column = Annotated[str, StringConstraints(min_length=1, max_length=200), _NoNul] | None
+
+
+class _OwnFile(_Model):
+    """A file of the user's, given as its path alone or with the names of its columns."""
+
+    file: FilePath
+
+    @model_validator(mode="before")
+    @classmethod
+    def _path_alone(cls, data: Any) -> Any:
+        return {"file": data} if isinstance(data, str | Path) else data
+
+
+class OwnInputs(_OwnFile):
+    """Inputs of the user's, without answers.
+
+    :param column: where they stand; None: `input`, else `text`, else the only column
+    """
+
+    column: _Column = None
+
+
+class OwnRows(_OwnFile):
+    """Rows of the user's: inputs with their right answers.
+
+    :param input: the column of the inputs; None: `input`, else `text`
+    :param output: the column of the answers; None: `output`, else `label`
+    """
+
+    input: _Column = None
+    output: _Column = None
+
+
 class Task(_Model):
     """One task as its file gives it.
 
@@ -66,6 +101,8 @@ class Task(_Model):
         counts at a line's start alone); None: the list that the setting noise_list names, see `effective_noise_terms`
     :param settings: what differs from the defaults of the task's kind
     :param eval: JSONL file with `input` and `output` (a text, or a list of references), beside the task file
+    :param inputs: inputs of the user's, which the model answers beside those that it writes
+    :param train: rows of the user's, which go into the dataset as they are
     """
 
     name: Annotated[str, Field(min_length=1, max_length=200), _NoNul]
@@ -77,7 +114,9 @@ class Task(_Model):
     examples: Annotated[tuple[Example, ...], Field(min_length=1, max_length=_MOST)]
     noise_terms: Annotated[tuple[NoiseTerm, ...], Field(max_length=_MOST)] | None = None
     settings: Settings = Settings()
-    eval: Annotated[Path, _NoNul, AfterValidator(_short_enough)] | None = None
+    eval: FilePath | None = None
+    inputs: OwnInputs | None = None
+    train: OwnRows | None = None
 
     @model_validator(mode="before")
     @classmethod

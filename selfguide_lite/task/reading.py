@@ -13,7 +13,7 @@ from selfguide_lite.core.errors import SelfguideError, short
 from selfguide_lite.core.renamed import RENAMED_SETTINGS, renamed_notes
 from selfguide_lite.core.settings import Settings
 from selfguide_lite.core.yaml_file import Places, read_yaml
-from selfguide_lite.task.model import Example, Task
+from selfguide_lite.task.model import Example, OwnInputs, OwnRows, Task
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,9 +74,19 @@ def read_task(path: Path) -> tuple[Task | None, Places, list[Problem]]:
         problems += [_problem(details, places) for details in _causes(error)]
     if problems or task is None:
         return None, places, sorted(problems, key=lambda problem: (problem.line, problem.column))
+    return _beside(task, path.parent), places, []
+
+
+def _beside(task: Task, folder: Path) -> Task:
+    """Return the task with the files that it names found from the folder of its own file."""
+    update: dict[str, Any] = {}
     if task.eval is not None:
-        task = task.model_copy(update={"eval": (path.parent / task.eval)})
-    return task, places, []
+        update["eval"] = folder / task.eval
+    if task.inputs is not None:
+        update["inputs"] = task.inputs.model_copy(update={"file": folder / task.inputs.file})
+    if task.train is not None:
+        update["train"] = task.train.model_copy(update={"file": folder / task.train.file})
+    return task.model_copy(update=update) if update else task
 
 
 def _causes(error: ValidationError) -> list[dict[str, Any]]:
@@ -97,7 +107,12 @@ def _problem(details: dict[str, Any], places: Places) -> Problem:
     if details["type"] == "missing":
         message = "is missing"
     elif details["type"] == "extra_forbidden":
-        models: dict[tuple[str, ...], type[BaseModel]] = {(): Task, ("settings",): Settings}
+        models: dict[tuple[str, ...], type[BaseModel]] = {
+            (): Task,
+            ("settings",): Settings,
+            ("inputs",): OwnInputs,
+            ("train",): OwnRows,
+        }
         known = models.get(parent, Example).model_fields
         close = difflib.get_close_matches(location[-1], known, n=1)
         message = f"no such field; did you mean {close[0]}?" if close else f"no such field; known: {', '.join(known)}"

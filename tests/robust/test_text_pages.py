@@ -101,17 +101,20 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, int]
     with subprocess.Popen(command, stdout=pipe, stderr=subprocess.STDOUT, text=True, start_new_session=True) as server:
         try:
             assert server.stdout is not None
-            line = next(line for line in server.stdout if "running on" in line)
-            found = re.search(r"http://([\d.]+):(\d+)", line)
+            line = next(line for line in server.stdout if "Browse at" in line)
+            found = re.search(r"http://([\d.]+):(\d+)/\?token=([\w-]{32})", line)
             assert found and found[1] == "127.0.0.1"
+            next(line for line in server.stdout if "running on" in line)
+            os.environ["BROWSE_COOKIE"] = f"selfguide_token={found[3]}"
             yield found[1], int(found[2])
         finally:
             os.killpg(server.pid, signal.SIGTERM)
 
 
-def get(served: tuple[str, int], path: str, host: str = "") -> tuple[int, str]:
+def get(served: tuple[str, int], path: str, host: str = "", cookie: str | None = None) -> tuple[int, str]:
     connection = http.client.HTTPConnection(*served, timeout=120)
-    connection.request("GET", path, headers={"Host": host} if host else {})
+    cookie = os.environ["BROWSE_COOKIE"] if cookie is None else cookie
+    connection.request("GET", path, headers={"Cookie": cookie, **({"Host": host} if host else {})})
     answer = connection.getresponse()
     status, body = answer.status, answer.read().decode()
     connection.close()
@@ -157,3 +160,19 @@ def test_browse_answers_its_own_names_only(served: tuple[str, int]) -> None:
         assert status == 403 and "127.0.0.1" in said and "table" not in said
     for path in ("/hostile/nothing", "/hostile/input/99999", "/-/plugins.json", "/-/settings.json"):
         assert get(served, path)[0] in (200, 404)
+
+
+def test_browse_needs_the_token_of_its_address(served: tuple[str, int]) -> None:
+    token = os.environ["BROWSE_COOKIE"].partition("=")[2]
+    for path, cookie in (
+        ("/", ""),
+        ("/-/versions.json", "selfguide_token=x"),
+        ("/?token=x", ""),
+        (f"/?token={token[:-1]}", ""),
+        ("/", f"other={token}"),
+    ):
+        status, body = get(served, path, cookie=cookie)
+        assert status == 403 and "the address that `selfguide browse` printed" in body, path
+    assert get(served, f"/?token={token}", cookie="")[0] == 303
+    assert get(served, f"/?token={token}", "evil.example", cookie="")[0] == 403
+    assert get(served, "/", cookie=f"a=b; selfguide_token={token}")[0] == 200

@@ -1,15 +1,20 @@
 """Stands before Datasette: answers this machine's own browser only, and lets no text out that something would obey.
 
 A web page elsewhere can point a name of its own at 127.0.0.1 and then read what is served there; the name it asks for
-gives it away. Cells of a CSV are made harmless as `selfguide sql --csv` makes them, control codes in pages replaced.
+gives it away. Other users of this machine lack the token that `browse` prints: it is part of the first address, and a
+cookie from then on. Cells of a CSV are made harmless as `selfguide sql --csv` makes them, control codes in pages are
+replaced.
 Loaded by Datasette as a plugin, see `selfguide_lite.store.browse`.
 """
 
 import csv
+import hmac
 import io
+import os
 import re
 from collections.abc import Awaitable, Callable
 from typing import Any
+from urllib.parse import parse_qs
 
 from datasette import hookimpl
 
@@ -20,6 +25,8 @@ App = Callable[[dict[str, Any], Callable[[], Awaitable[Any]], Send], Awaitable[N
 
 csv.field_size_limit(2**31 - 1)  # a text may be of any length; this process reads no CSV but its own
 _OWN_NAMES = ("127.0.0.1", "localhost", "[::1]")
+_COOKIE = "selfguide_token"
+TOKEN_VARIABLE = "SELFGUIDE_BROWSE_TOKEN"  # set by `browse` for its child alone
 # In UTF-8: the control codes below U+0020 but tab and line breaks, DEL, the C1 codes, direction overrides and isolates.
 _OBEYED = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]|\xc2[\x80-\x9f]|\xe2\x80[\xaa-\xae]|\xe2\x81[\xa6-\xa9]")
 
@@ -36,15 +43,38 @@ def guarded(app: App) -> App:
     async def guard(scope: dict[str, Any], receive: Callable[[], Awaitable[Any]], send: Send) -> None:
         if scope["type"] != "http":
             await app(scope, receive, send)
-        elif _host(scope) in _OWN_NAMES:
+        elif _host(scope) not in _OWN_NAMES:
+            await _refuse(send, b"Only for this machine: ask for 127.0.0.1.\n")
+        elif _has(scope, "query"):
+            cookie = f"{_COOKIE}={os.environ[TOKEN_VARIABLE]}; Path=/; HttpOnly; SameSite=Strict"
+            headers = [(b"location", scope["path"].encode() or b"/"), (b"set-cookie", cookie.encode())]
+            await send({"type": "http.response.start", "status": 303, "headers": headers})
+            await send({"type": "http.response.body", "body": b""})
+        elif not _has(scope, "cookie"):
+            await _refuse(send, b"Open the address that `selfguide browse` printed.\n")
+        else:
             # A CSV that is not to be saved is sent as plain text.
             await app(scope, receive, _Neutral(send, _csv if str(scope["path"]).endswith(".csv") else _text))
-        else:
-            headers = [(b"content-type", b"text/plain; charset=utf-8")]
-            await send({"type": "http.response.start", "status": 403, "headers": headers})
-            await send({"type": "http.response.body", "body": b"Only for this machine: ask for 127.0.0.1.\n"})
 
     return guard
+
+
+async def _refuse(send: Send, why: bytes) -> None:
+    headers = [(b"content-type", b"text/plain; charset=utf-8")]
+    await send({"type": "http.response.start", "status": 403, "headers": headers})
+    await send({"type": "http.response.body", "body": why})
+
+
+def _has(scope: dict[str, Any], where: str) -> bool:
+    """Whether the token stands in the query or in a cookie."""
+    if where == "query":
+        given = parse_qs(scope.get("query_string", b"").decode("latin-1")).get("token", [])
+    else:
+        cookies = [value.decode("latin-1") for name, value in scope["headers"] if name.lower() == b"cookie"]
+        pairs = [pair.strip().partition("=") for line in cookies for pair in line.split(";")]
+        given = [value for name, _, value in pairs if name == _COOKIE]
+    token = os.environ[TOKEN_VARIABLE].encode()
+    return any(hmac.compare_digest(one.encode(), token) for one in given)
 
 
 def _host(scope: dict[str, Any]) -> str:

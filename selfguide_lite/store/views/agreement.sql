@@ -1,11 +1,14 @@
 -- Do the labels that inputs were asked for and those that they are answered with go together? Over the answers that no
--- other filter rejects. asked: answers to inputs that were asked for by a label; agreeing: those that are that label;
+-- other filter rejects and no person gave. asked: answers to inputs that were asked for by a label; agreeing: those that are that label;
 -- expected: the share that would agree by chance, over the labels the share asked for times the share answered;
 -- rarest: the pairs that the rarest label keeps when disagreeing ones go; fallback: agreement_filter is on (enabled)
 -- and lists nothing all the same, since that would be fewer than agreement_min_pairs. Classification only.
 WITH
   tally AS MATERIALIZED (
-    SELECT task_id, asked, answer, count(*) AS n FROM answer_check WHERE reason IS NULL GROUP BY task_id, asked, answer
+    SELECT task_id, CASE WHEN by_hand IS NULL THEN asked END AS asked, answer, count(*) AS n
+    FROM answer_check
+    WHERE reason IS NULL
+    GROUP BY 1, 2, 3
   ),
   label_tally AS (
     SELECT l.task_id,

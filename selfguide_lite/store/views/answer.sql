@@ -1,7 +1,7 @@
 -- Each input's answer: the one that won the vote; or, where calibrate is on and enough kept inputs are answered, the
 -- label that has most when every label's share is divided by its mean over the pool (label_prior), multiplied by the
 -- share that the label has in life (label.share, else equal), and the results are made to add up to 1
--- (batch calibration, arXiv 2309.17249). `share` is the winner's share of the votes, `confidence` its calibrated share,
+-- (batch calibration, arXiv 2309.17249); or the one that a person gave (by_hand), whatever was voted. `share` is the winner's share of the votes, `confidence` its calibrated share,
 -- or its share where nothing is calibrated.
 WITH
   calibrated AS MATERIALIZED (
@@ -30,6 +30,8 @@ WITH
     )
   )
 SELECT task_id, input_id, answer, share, CASE WHEN leans > 0 THEN lean / leans ELSE share END AS confidence, n,
-       output_id, calibrated
+       output_id, calibrated, NULL AS by_hand
 FROM placed
-WHERE rank = 1;
+WHERE rank = 1 AND input_id NOT IN (SELECT input_id FROM by_hand WHERE answer IS NOT NULL)
+UNION ALL
+SELECT task_id, input_id, answer, 1.0, 1.0, 0, NULL, 0, how FROM by_hand WHERE answer IS NOT NULL;

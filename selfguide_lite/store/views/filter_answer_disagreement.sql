@@ -3,4 +3,4 @@
 SELECT a.id AS id, 'asked for ' || a.asked || ', answered ' || a.answer AS detail
 FROM answer_check AS a
 CROSS JOIN agreement AS g ON g.task_id = a.task_id
-WHERE a.asked <> a.answer AND g.enabled AND NOT g.fallback;
+WHERE a.asked <> a.answer AND a.by_hand IS NULL AND g.enabled AND NOT g.fallback;

@@ -1,16 +1,16 @@
--- Rejects inputs that repeat an earlier one (by round and prompt) which passes all other filters: the same after folding
--- case and white space; or, where near_duplicate_threshold is set, at least that similar by the Jaccard index of their
+-- Rejects inputs that repeat an earlier one (by round and prompt; given rows and added inputs stand before all rounds)
+-- which passes all other filters: the same after folding case and white space; or, where near_duplicate_threshold is set, at least that similar by the Jaccard index of their
 -- character shingles. The similarities are worked out when a text comes in and kept in `near_twin`, from 0.5 on.
 WITH
   survivor AS MATERIALIZED (
-    SELECT c.id, i.task_id, i.folded, ifnull(i.round, -1) AS round, ifnull(i.prompt, -1) AS prompt
+    SELECT c.id, c.standing, i.task_id, i.folded, ifnull(i.round, -1) AS round, ifnull(i.prompt, -1) AS prompt
     FROM input_check AS c
     CROSS JOIN input AS i ON i.id = c.id
     WHERE c.reason IS NULL
   ),
   twin AS MATERIALIZED (
-    SELECT id, task_id, round, prompt,
-           first_value(id) OVER (PARTITION BY task_id, folded ORDER BY round, prompt, id) AS twin_id
+    SELECT id, task_id, standing, round, prompt,
+           first_value(id) OVER (PARTITION BY task_id, folded ORDER BY standing, round, prompt, id) AS twin_id
     FROM survivor
   ),
   likeness(id, twin_id, similarity) AS (
@@ -25,12 +25,12 @@ WITH
     CROSS JOIN (SELECT * FROM twin WHERE twin_id = id) AS a ON a.id = l.id AND a.task_id = s.task_id
     CROSS JOIN (SELECT * FROM twin WHERE twin_id = id) AS b ON b.id = l.twin_id
     WHERE s.near_duplicate_threshold IS NOT NULL AND l.similarity >= s.near_duplicate_threshold
-      AND (b.round, b.prompt, b.id) < (a.round, a.prompt, a.id)
+      AND a.standing > 1 AND (b.standing, b.round, b.prompt, b.id) < (a.standing, a.round, a.prompt, a.id)
     GROUP BY a.id
   )
 SELECT id, 'same as input ' || twin_id AS detail
 FROM twin
-WHERE twin_id <> id
+WHERE twin_id <> id AND standing <> 1
 UNION ALL
 SELECT id, printf('%.0f %% like input %d', 100 * similarity, twin_id)
 FROM near;

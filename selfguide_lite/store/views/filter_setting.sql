@@ -32,6 +32,8 @@ SELECT
     AS balance,
   ifnull(max(CASE WHEN s.key = 'random_labels' THEN s.value IN (1, 'true', 'on', 'yes') END), 0) AS random_labels,
   ifnull(max(CASE WHEN s.key = 'dataset_seed' THEN s.value END), 0) AS dataset_seed,
+  ifnull(max(CASE WHEN s.key = 'added_filters_off' THEN s.value END), '') AS added_filters_off,
+  ifnull(max(CASE WHEN s.key = 'given_weight' THEN s.value END), 1) AS given_weight,
   ifnull(max(CASE WHEN s.key = 'share_over_survivors' THEN s.value IN (1, 'true', 'on', 'yes') END), 0)
     AS share_over_survivors
 FROM task AS t

@@ -19,26 +19,29 @@ WITH
   ),
   judged AS MATERIALIZED (
     SELECT a.task_id, a.id, a.reason,
-           CASE WHEN s.labelled AND s.balance THEN a.answer END AS label
+           CASE WHEN s.labelled AND s.balance THEN a.answer END AS label, a.by_hand IS NOT NULL AS certain
     FROM (/* answer_verdict, input_verdict as pool */) AS a
     JOIN filter_setting AS s ON s.task_id = a.task_id
   ),
-  reached(task_id, input_id, how, reason, label) AS (
-    SELECT task_id, id, 0, 'unanswered', NULL FROM pool WHERE reason IS NULL
-    UNION ALL SELECT NULL, input_id, 1, 'no valid answer', NULL FROM sampled
-    UNION ALL SELECT task_id, id, 2, ifnull(reason, 'kept'), label FROM judged
+  reached(task_id, input_id, how, reason, label, certain) AS (
+    SELECT task_id, id, 0, 'unanswered', NULL, 0 FROM pool WHERE reason IS NULL
+    UNION ALL SELECT NULL, input_id, 1, 'no valid answer', NULL, 0 FROM sampled
+    UNION ALL SELECT task_id, id, 2, ifnull(reason, 'kept'), label, certain FROM judged
   ),
   fate AS (
-    SELECT max(task_id) AS task_id, substr(max(how || reason), 2) AS reason, max(label) AS label
+    SELECT max(task_id) AS task_id, substr(max(how || reason), 2) AS reason, max(label) AS label,
+           max(certain) AS certain
     FROM reached
     GROUP BY input_id
     HAVING max(task_id) IS NOT NULL
   ),
   told AS (
     SELECT task_id, reason, label, count(*) AS n,
-           min(CASE WHEN reason = 'kept' THEN count(*) END) OVER (PARTITION BY task_id) AS quota
+           max(min(CASE WHEN reason = 'kept' THEN count(*) END) OVER t,
+               max(CASE WHEN reason = 'kept' THEN sum(certain) END) OVER t) AS quota
     FROM fate
     GROUP BY task_id, reason, label
+    WINDOW t AS (PARTITION BY task_id)
   ),
   step(stage, what) AS (VALUES ('answer', NULL), ('dataset', 'balance'), ('dataset', 'kept'))
 SELECT task_id, 'input' AS stage, ifnull(reason, 'kept') AS reason, count(*) AS n FROM pool GROUP BY 1, 3
@@ -53,8 +56,8 @@ WHERE c.input_id IN (SELECT id FROM kept)
 GROUP BY 1, 3
 UNION ALL
 SELECT t.task_id, s.stage, ifnull(s.what, t.reason),
-       sum(CASE s.what WHEN 'balance' THEN t.n - t.quota WHEN 'kept' THEN t.quota ELSE t.n END) AS n
+       sum(CASE s.what WHEN 'balance' THEN max(t.n - t.quota, 0) WHEN 'kept' THEN min(t.n, t.quota) ELSE t.n END) AS n
 FROM told AS t
 CROSS JOIN step AS s
-WHERE s.stage = 'answer' OR t.reason = 'kept' AND NOT (s.what = 'balance' AND t.n = t.quota)
+WHERE s.stage = 'answer' OR t.reason = 'kept' AND NOT (s.what = 'balance' AND t.n <= t.quota)
 GROUP BY 1, 2, 3;

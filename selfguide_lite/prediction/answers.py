@@ -5,14 +5,14 @@ its free text counts, its labels' probabilities, or these calibrated.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Self
+from typing import Any
 
 from selfguide_lite.core.errors import SelfguideError
 from selfguide_lite.core.hashing import file_sha256
-from selfguide_lite.llm import Engine, EngineOptions, Request, ScoreRequest, open_engine
+from selfguide_lite.llm import Completion, Engine, Request, ScoreRequest, Scores
 from selfguide_lite.llm.shares import shares
 from selfguide_lite.methods.asking import answer_prompt
 from selfguide_lite.methods.calibration import calibrated, likeliest, wanted_shares
@@ -28,7 +28,6 @@ from selfguide_lite.methods.names import (
     usual_form,
 )
 from selfguide_lite.prompts import Prompts
-from selfguide_lite.run_files import adapter_file, base_file
 from selfguide_lite.store import Store, VerdictRow
 from selfguide_lite.task import Task
 
@@ -153,88 +152,6 @@ def _style(store: Store, task: Task, adapter_id: int | None) -> str:
     return found or task.settings.answer_style
 
 
-@dataclass(frozen=True, slots=True)
-class PredictOptions:
-    """How inputs are answered; everything has a default.
-
-    :param task: name of the task, where the database holds several
-    :param model: GGUF file; None: the one that the adapter was trained for
-    :param adapter: GGUF adapter; None: the run's newest
-    :param method: a method's name, such as ``few-shot calibrated``; None: the one that won
-    :param prompts: the templates
-    :param plain: ask the model as it was before the finetune, few-shot
-    """
-
-    task: str | None = None
-    model: Path | str | None = None
-    adapter: Path | str | None = None
-    method: str | None = None
-    prompts: Prompts = field(default_factory=Prompts)
-    plain: bool = False
-
-
-class Predictor:
-    """A run's model, loaded to answer inputs. Use `Predictor.open`, as a context manager.
-
-    :ivar task: what the inputs are of
-    :ivar way: the method, and why it is this one
-    """
-
-    def __init__(self, task: Task, way: Way, engine: Engine, prompts: Prompts):
-        self.task, self.way = task, way
-        self._engine, self._prompts = engine, prompts
-
-    @classmethod
-    def open(cls, db: Path | str, options: PredictOptions | None = None) -> Self:
-        """Choose the method by what the database says of them, and load the model, with the adapter if it won.
-
-        :param db: the run's database, which is only read
-        :raises SelfguideError: where there is no such database, task, method, model or adapter
-        """
-        options = options or PredictOptions()
-        model, given = (None if path is None else Path(path) for path in (options.model, options.adapter))
-        with Store.open(db, read_only=True, create=False) as store:
-            task_id = store.only_task_id(options.task)
-            task = store.task(task_id)
-            method = named(FEW_SHOT, usual_form(task.kind)) if options.plain else options.method
-            way = choose_way(store, task_id, options.prompts, method, given, model)
-            adapter = adapter_file(store, task_id, given) if way.finetuned else None
-            base = base_file(store, task_id, model, adapter)
-        return cls(task, way, open_engine(base, EngineOptions(tune=False), adapter=adapter), options.prompts)
-
-    def answer(self, inputs: Iterable[str]) -> Iterator[Answer]:
-        """Yield the answer to each input, in their order.
-
-        :param inputs: read lazily, a few hundred ahead
-        """
-        limit = self.task.rules.resolve(self.task.settings).output_max_tokens
-        return answer_all(self._engine, self.task, self._prompts, inputs, limit, self.way)
-
-    def close(self) -> None:
-        """Free the model and its memory."""
-        self._engine.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-
-def predict(db: Path | str, inputs: Iterable[str], options: PredictOptions | None = None) -> list[Answer]:
-    """Answer inputs by the method that was found to be the best, many at once.
-
-    `Predictor` does the same for a stream, or for inputs that come one by one.
-
-    :param db: the database of a run
-    :param options: None: the method that won, with the model and adapter that the database names
-    :return: the answers in the order of the inputs
-    :raises SelfguideError: where there is no such database, task, method, model or adapter
-    """
-    with Predictor.open(db, options) as predictor:
-        return list(predictor.answer(inputs))
-
-
 def answer_all(
     engine: Engine, task: Task, prompts: Prompts, inputs: Iterable[str], max_tokens: int, way: Way | None = None
 ) -> Iterator[Answer]:
@@ -261,27 +178,48 @@ def _answers(
     engine: Engine, task: Task, prompts: Prompts, block: list[str], max_tokens: int, way: Way
 ) -> Iterator[tuple[int, Answer]]:
     """Yield each text's place and answer, in the order in which they get ready."""
-    ask = answer_prompt(prompts, way.style)
     if way.how == "free":
-        requests = [
-            Request(key=str(number), messages=ask(task, text), max_tokens=max_tokens)
+        for completion in engine.complete(
+            completion_request(task, prompts, way, str(number), text, {"max_tokens": max_tokens})
             for number, text in enumerate(block)
-        ]
-        for completion in engine.complete(requests):
-            number, text = int(completion.key), completion.text.strip()
-            label = task.rules.parse(text, task.labels)
-            yield number, Answer(block[number], text, label, completion.error)
+        ):
+            number = int(completion.key)
+            yield number, completion_answer(task, block[number], completion)
         return
-    wanted = wanted_shares(task)
     for scores in engine.score(
-        ScoreRequest(str(number), ask(task, text), task.labels) for number, text in enumerate(block)
+        score_request(task, prompts, way, str(number), text) for number, text in enumerate(block)
     ):
         number = int(scores.key)
-        if scores.error is not None:
-            yield number, Answer(block[number], "", None, scores.error)
-            continue
-        given = dict(zip(task.labels, shares(scores.logprobs), strict=True))
-        if way.prior is not None:
-            given = calibrated(given, way.prior, wanted)
-        label = likeliest(given)
-        yield number, Answer(block[number], label, label, None, given)
+        yield number, score_answer(task, way, block[number], scores)
+
+
+def completion_request(
+    task: Task, prompts: Prompts, way: Way, key: str, text: str, sampling: Mapping[str, Any]
+) -> Request:
+    """Return what asks for a free text.
+
+    :param sampling: fields of `Request`: at least `max_tokens`
+    """
+    return Request(key=key, messages=answer_prompt(prompts, way.style)(task, text), **sampling)
+
+
+def completion_answer(task: Task, text: str, completion: Completion) -> Answer:
+    """Return the answer that a free text is, with what its kind of task reads in it."""
+    output = completion.text.strip()
+    return Answer(text, output, task.rules.parse(output, task.labels), completion.error)
+
+
+def score_request(task: Task, prompts: Prompts, way: Way, key: str, text: str) -> ScoreRequest:
+    """Return what asks for the probability of every label."""
+    return ScoreRequest(key, answer_prompt(prompts, way.style)(task, text), task.labels)
+
+
+def score_answer(task: Task, way: Way, text: str, scores: Scores) -> Answer:
+    """Return the likeliest label, and every label's share, calibrated where the way is."""
+    if scores.error is not None:
+        return Answer(text, "", None, scores.error)
+    given = dict(zip(task.labels, shares(scores.logprobs), strict=True))
+    if way.prior is not None:
+        given = calibrated(given, way.prior, wanted_shares(task))
+    label = likeliest(given)
+    return Answer(text, label, label, None, given)

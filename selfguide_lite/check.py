@@ -224,7 +224,7 @@ def _own_data(task: Task) -> Iterator[_Found]:
 
     held: set[str] = set()
     if task.eval is not None:
-        with suppress(SelfguideError):  # told of already
+        with suppress(SelfguideError):  # reported already
             held = {fold(row.input) for row in eval_rows(task)}
     for field, own in (("train", task.train), ("inputs", task.inputs)):
         if own is None:

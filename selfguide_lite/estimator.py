@@ -26,13 +26,12 @@ from selfguide_lite.task import Example, Task
 
 
 class SelfguideClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
-    """Finetunes a model on texts with labels, and on pairs that the model writes itself where `rounds` is not 0.
+    """Finetunes a model on texts with labels, and with the setting `rounds` on pairs that it writes itself too.
 
     :param instruction: what to do with a text, as you would tell a person
     :param model: GGUF file; None: `$SELFGUIDE_MODEL`, else the default model
-    :param rounds: rounds of inputs that the model writes beside the texts that are given
     :param examples_per_label: how many given texts of each label the prompt shows
-    :param settings: further fields of `Settings`
+    :param settings: fields of `Settings`; `rounds` is 0 where it is not among them: the given texts alone
     :param seed: fixes every random choice
     :param folder: where the database and the adapter go; None: a folder that lives as long as this object
     """
@@ -41,7 +40,6 @@ class SelfguideClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self,
         instruction: str = "Say which label fits the text.",
         model: str | Path | None = None,
-        rounds: int = 0,
         examples_per_label: int = 2,
         settings: Mapping[str, Any] | None = None,
         seed: int = 42,
@@ -49,7 +47,6 @@ class SelfguideClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     ):
         self.instruction = instruction
         self.model = model
-        self.rounds = rounds
         self.examples_per_label = examples_per_label
         self.settings = settings
         self.seed = seed
@@ -77,7 +74,7 @@ class SelfguideClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             instruction=self.instruction,
             labels=names,
             examples=tuple(Example(input=text, output=name) for text, name in shown),
-            settings=Settings.model_validate({"rounds": self.rounds, **(self.settings or {})}),
+            settings=Settings.model_validate({"rounds": 0, **(self.settings or {})}),
         )
         self._close()
         self._place = tempfile.TemporaryDirectory() if self.folder is None else None

@@ -23,7 +23,7 @@ _NAMED = 8  # places that a message names
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """What became of inputs or rows that were to be taken in.
+    """What happened to inputs or rows that were to be taken in.
 
     :param new: that are in the store now
     :param known: that were there before, or came twice
@@ -142,7 +142,7 @@ class OwnData:
         return cls(tuple(parts))
 
     def take_in(self, store: Store, task_id: int, rows: Sequence[EvalRow], listener: Listener) -> None:
-        """Bring it into the store, what is there already left as it is, and tell what came of it."""
+        """Bring it into the store, what is there already left as it is, and tell the result."""
         for name, own in self.parts:
             taken = take_in(store, task_id, own, name, rows)
             if taken.new:

@@ -56,7 +56,7 @@ class RunResult:
 
     @property
     def verdict(self) -> str:
-        """What came of the comparison, in a sentence."""
+        """The result of the comparison, in a sentence."""
         return self.measurement.verdict.sentence if self.measurement else "Not measured: no model was finetuned"
 
     def as_json(self) -> dict[str, Any]:

@@ -135,6 +135,6 @@ def _follows(store: Store, task_id: int, before: Task, now: Task, names: Mapping
     elif names and renamed_only:
         told.append("the answers are kept under the new names")
     else:
-        told.append(f"the {outputs:,} answers are put aside, and the inputs are answered anew")
-    told.append("the model is trained and measured anew where its pairs or prompts are others now")
+        told.append(f"the {outputs:,} answers are put aside, and the inputs are answered again")
+    told.append("the model is trained and measured again where its pairs or prompts are others now")
     return told

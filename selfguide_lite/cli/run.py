@@ -166,7 +166,7 @@ def _show_plan(task: "Task", options: "RunOptions", as_json: bool) -> None:
 
 
 def _summary(result: "RunResult", task_file: Path) -> str:
-    """All methods side by side, what came of it, and where things lie, for people."""
+    """All methods side by side, the result, and where things lie, for people."""
     lines = [""]
     if measured := result.measurement:
         from selfguide_lite.experiments.tables import methods_text, untested_advice

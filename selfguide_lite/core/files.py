@@ -19,7 +19,7 @@ def atomic_write(path: Path) -> Iterator[Path]:
     The content is on the disk before the name appears, so a power cut leaves the old file or the new one.
     Missing parent folders are made.
 
-    :param path: where the file shall appear
+    :param path: where the file appears
     :raises SelfguideError: where the place cannot be written to (no such folder, no permission, disk full)
     """
     with scratch(path) as temporary:

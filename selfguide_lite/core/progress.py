@@ -52,7 +52,7 @@ class Listener(Protocol):
         ...
 
     def funnel(self, rows: Sequence[FunnelRow]) -> None:
-        """The funnel as it stands."""
+        """The funnel now."""
         ...
 
     def done(self, stage: Stage, summary: str) -> None:

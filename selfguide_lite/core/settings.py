@@ -18,7 +18,7 @@ Temperature = Annotated[float, Field(ge=0, le=5)]
 Count = Annotated[int, Field(ge=1, le=1_000_000)]
 _MOST = 1_000_000  # more of anything than there can be; far below what a database's or an array's integers hold
 # Settings that came when there were records already, and what a record means that does not name them.
-_CAME_LATER: Mapping[str, Any] = MappingProxyType({"trainer": "unsloth"})
+_CAME_LATER: Mapping[str, Any] = MappingProxyType({"trainer": "unsloth", "added_filters_off": "", "given_weight": 1})
 
 
 def as_recorded(values: Mapping[str, Any]) -> dict[str, Any]:

@@ -116,7 +116,7 @@ class _Loader(yaml.SafeLoader):
         return node
 
     def construct_text(self, node: yaml.ScalarNode) -> str:
-        """Join the two halves of a character that JSON writes as two escapes; a lone half stays, to be told of."""
+        """Join the two halves of a character that JSON writes as two escapes; a lone half is reported later."""
         return str(self.construct_scalar(node)).encode("utf-16", "surrogatepass").decode("utf-16", "surrogatepass")
 
     def flatten_mapping(self, node: yaml.MappingNode) -> None:

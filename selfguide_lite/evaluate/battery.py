@@ -1,4 +1,4 @@
-"""Everything a finetuned model is compared with, on the same rows, and what came of it.
+"""Everything a finetuned model is compared with, on the same rows, and the result.
 
 First the plain model by every way of prompting, then the same loaded model with the adapter. A calibrated method is
 calibrated by its own model's and prompt's mean answer over inputs without answers, never over evaluation rows.
@@ -92,7 +92,7 @@ class Finetuned:
     ) -> Self:
         """Fill in what the store knows of an adapter.
 
-        :param trained: None: the inputs of the dataset as it stands
+        :param trained: None: the inputs of the dataset as it is
         """
         style = context.store.trained_style(adapter_id) if adapter_id is not None else None
         inputs = [pair.input for pair in context.store.pairs(context.task_id)] if trained is None else trained
@@ -177,7 +177,7 @@ def measure(
     adapter: Adapter | Path | None,
     trained: Collection[str] | None = None,
 ) -> Measurement:
-    """Evaluate every way of prompting and the finetuned model on the same rows, and write down what came of it.
+    """Evaluate every way of prompting and the finetuned model on the same rows, and write down the result.
 
     :param rows: where there are none, nothing is asked and the verdict says so
     :param engine: of a model file: it is given the adapter after the plain model was asked

@@ -139,16 +139,16 @@ def calibrate(store: Store, task_id: int, scored: Evaluation, prior: Prior, meth
     for given in scored.predictions:
         if given.number in done:
             continue
-        upright = _calibrated_shares(given, prior, wanted)
-        text = likeliest(upright) if upright else ""
+        corrected = _calibrated_shares(given, prior, wanted)
+        text = likeliest(corrected) if corrected else ""
         store.add_prediction(
             evaluation_id,
             replace(
                 given,
                 text=text,
                 score=task.rules.score(text, given.references, task.labels),
-                label_logprobs=_logarithms(upright) if upright else None,
-                finish_reason="stop" if upright else "error",
+                label_logprobs=_logarithms(corrected) if corrected else None,
+                finish_reason="stop" if corrected else "error",
             ),
         )
     return _finished(store, evaluation_id, method, scored.metric, scored.leaked, scored.data_sha256)

@@ -37,7 +37,7 @@ class Crossed:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What came of a comparison.
+    """The result of a comparison.
 
     :param sentence: for people, without a full stop
     :param gain: over the best prompting; None where it was not measured

@@ -1,4 +1,4 @@
-"""What came of a comparison of methods."""
+"""The result of a comparison of methods."""
 
 from dataclasses import asdict, dataclass
 from pathlib import Path

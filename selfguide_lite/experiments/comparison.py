@@ -132,7 +132,7 @@ def _wanted(task: Task, methods: Iterable[str] | None, curve: Sequence[int]) -> 
 
 
 class _Job:
-    """One comparison: first everything that the plain model does, then the trainings, then what came of them."""
+    """One comparison: first everything that the plain model does, then the trainings, then the results."""
 
     def __init__(self, store: Store, db: Path, task: Task, tools: ExperimentContext):
         self.store, self.db, self.tools = store, db, tools

@@ -25,9 +25,9 @@ class Ablation:
     """SELF-GUIDE without one of its parts.
 
     :param changes: settings that leave the part out
-    :param regenerates: whether its inputs must be written anew; otherwise they are seen through other filters
+    :param regenerates: whether its inputs must be written again; otherwise they are seen through other filters
     :param samples: whether it is about sampled answers: where a run scores labels, which is exact and leaves nothing
-        to vote on, its inputs are answered anew
+        to vote on, its inputs are answered again
     :param labelled: whether only kinds of task with labels have this part
     """
 

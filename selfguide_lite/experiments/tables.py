@@ -48,7 +48,7 @@ def markdown_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def methods_text(measured: Measurement) -> str:
-    """Return all methods of a measurement as a table, and below it what came of the comparison."""
+    """Return all methods of a measurement as a table, and below it the result of the comparison."""
     task = measured.task
     lines = []
     if measured.evaluations:

@@ -1,4 +1,4 @@
-"""The training in a process of its own: one that the system kills for lack of memory is told of in a line.
+"""The training in a process of its own: one that the system kills for lack of memory is reported in a line.
 
 The job goes in and the events come out as lines of JSON. The process ends with the one that started it.
 """

@@ -1,4 +1,4 @@
-"""The order in which rows are trained on: shuffled anew every epoch, answers that come often spread evenly.
+"""The order in which rows are trained on: shuffled again every epoch, answers that come often spread evenly.
 
 Where a batch has one label more often than another, a step moves the model towards that label whatever the input says;
 on few pairs such moves decide what is learnt. So labels take turns (docs/results.md has the figures).

@@ -97,14 +97,14 @@ def train(
 
     :param pairs: at least one
     :param ask: makes the prompt for an input
-    :param log: told of every step, in the main process alone
+    :param log: is given every step, in the main process alone
     :raises SelfguideError: where memory or packages are missing, all pairs are too long, or the model is unfit
     """
     listener = listener or NullListener()
     ready = _prepared(pairs, ask, target, options, listener)
     out, plan, rows = target.out, ready.plan, ready.rows
     done = _finished(log, out, plan)
-    if not is_main_process():  # another process of the same launch keeps the books
+    if not is_main_process():  # another process of the same launch writes the log
         return done or _result(out, 0, rows, _fit(ready.job, target.apart, lambda step: None, listener))
     if done is not None:
         listener.done("train", f"already trained on these {done.examples} pairs")

@@ -24,7 +24,7 @@ class TaskKind(ABC):
     balanced: ClassVar[bool] = False
     """Whether the dataset gets as many pairs of each answer, where the setting `balance` does not say otherwise."""
     starter: ClassVar[str]
-    """Instruction and examples (and labels) of a task that runs as it stands, as YAML, for `selfguide init`."""
+    """Instruction and examples (and labels) of a task that runs as it is, as YAML, for `selfguide init`."""
 
     @abstractmethod
     def check(self, labels: Sequence[str], answers: Sequence[str]) -> None:

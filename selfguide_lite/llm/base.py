@@ -18,7 +18,7 @@ class Request:
     """n samples of one prompt.
 
     :param key: the caller's name for it; with `seed`, the sample number and the step it fixes the random stream
-    :param messages: chat turns ending with a user's, or a plain text that is completed as it stands
+    :param messages: chat turns ending with a user's, or a plain text that is completed as it is
     :param temperature: 0 is greedy
     :param top_k: 0 keeps all tokens
     :param top_p: 1 keeps all tokens

@@ -1,4 +1,4 @@
-"""A model that leans to one label, set upright: shares divided by their mean (arXiv 2309.17249, batch calibration).
+"""A model that prefers one label, corrected: shares divided by their mean (arXiv 2309.17249, batch calibration).
 
 Knows nothing of where the average comes from; it is never one over evaluation rows.
 """

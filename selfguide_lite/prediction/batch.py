@@ -42,7 +42,7 @@ class BatchOptions:
 
 @dataclass(frozen=True, slots=True)
 class _File:
-    """A file of rows as it stands.
+    """A file of rows.
 
     :param records: every row, None for a blank line
     :param columns: for CSV, in their order
@@ -57,7 +57,7 @@ class _File:
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """What came of a batch.
+    """The result of a batch.
 
     :param rows: that have an input
     :param resumed: of these, answered before
@@ -142,7 +142,7 @@ class Batch:
         return Done(total, resumed, unsure, sum(answer.error is not None for answer in answers))
 
     def _kept(self, choice: Choice) -> list[Answer]:
-        """Return the answers of a batch that was stopped, where it was this very one; else begin anew."""
+        """Return the answers of a batch that was stopped, where it was this very one; else begin again."""
         key = self._key(choice)
         kept: list[Answer] = []
         if self._journal.exists():

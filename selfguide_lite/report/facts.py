@@ -33,7 +33,7 @@ _CHANGES = 20
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """A generated input and what became of it.
+    """A generated input and what happened to it.
 
     :param verdict: `pair`, `balance` or `no answer` where a kept input is no pair, or the reason why it was dropped
     :param detail: of the reason

@@ -20,7 +20,7 @@ _MARKS = 400  # remembered points of progress
 
 @dataclass(slots=True)
 class StageState:
-    """One stage as it stands.
+    """One stage and its progress.
 
     :param first: units that were in the store when the stage began
     :param judged: how many were done when `kept` was last told
@@ -106,7 +106,7 @@ class JobState:
         self.rows: tuple[FunnelRow, ...] = ()
 
     def start(self, stage: Stage, total: int, done: int = 0) -> None:
-        """See `Listener.start`. A stage that starts again, as the second evaluation does, begins anew."""
+        """See `Listener.start`. A stage that starts again, as the second evaluation does, begins again."""
         now = self.clock()
         self.stages[stage] = StageState(stage, "running", total=total, first=done, done=done, started=now)
 

@@ -124,7 +124,7 @@ def _bring_up_to_date(connection: sqlite3.Connection) -> None:
     if connection.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
         connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = NORMAL")
-    connection.execute("PRAGMA foreign_keys = OFF")  # a migration may make a table anew; no effect in a transaction
+    connection.execute("PRAGMA foreign_keys = OFF")  # a migration may make a table again; no effect in a transaction
     if connection.execute("PRAGMA user_version").fetchone()[0] < FORMAT:
         with _transaction(connection):
             if connection.execute("PRAGMA user_version").fetchone()[0] < FORMAT:  # no other process was quicker

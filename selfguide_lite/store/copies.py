@@ -1,4 +1,4 @@
-"""Copies of a run's database for experiments that answer its inputs anew."""
+"""Copies of a run's database for experiments that answer its inputs again."""
 
 import hashlib
 import json

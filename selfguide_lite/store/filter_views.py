@@ -207,5 +207,5 @@ def columns_read(connection: "sqlite3.Connection", statement: str) -> set[tuple[
 
 
 def quoted_name(text: str) -> str:
-    """Return a view's name as it stands between double quotes in SQL."""
+    """Return a view's name as it is between double quotes in SQL."""
     return text.replace('"', '""')

@@ -38,7 +38,7 @@ def rename_2026_11_24(connection: sqlite3.Connection) -> None:
     """Rename the columns of `input`, and the settings in every table. Runs in the caller's transaction.
 
     SQLite renames no column while a view is broken, or breaks by it. So all views are taken away and put back, those
-    of the user with the new names in them; ours are built anew after every migration. A view that is broken already
+    of the user with the new names in them; ours are built again after every migration. A view that is broken already
     stays as it is.
     """
     _rename_keys(connection)

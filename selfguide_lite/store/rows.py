@@ -296,7 +296,7 @@ class Prior:
 
 @dataclass(frozen=True, slots=True)
 class VerdictRow:
-    """What came of comparing a finetuned model with prompting.
+    """The result of comparing a finetuned model with prompting.
 
     :param over: the best prompting; None where nothing was measured
     :param winner_id: the evaluation of the method that `predict` uses; None where there is none

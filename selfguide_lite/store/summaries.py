@@ -83,7 +83,7 @@ class SummaryStore(StoreFile):
         return [(similarity, one, text, other, other_text) for similarity, one, text, other, other_text in rows]
 
     def input_outcomes(self, task_id: int) -> list[tuple[Any, ...]]:
-        """Return what became of every input, in the order of round and prompt.
+        """Return what happened to every input, in the order of round and prompt.
 
         :return: id, text, reason and detail of the first filter that rejects it or its answer, answer, confidence,
             whether it is in the dataset

@@ -228,7 +228,7 @@ CREATE TABLE verdict (
 """
 
 # What a kind of task means to the views; a task of a kind that is not shipped brings its row. The CHECK on the kind's
-# name goes, so `task` is made anew, see the migration.
+# name goes, so `task` is made again, see the migration.
 KINDS_2026_11_24 = """
 CREATE TABLE kind (
   name TEXT PRIMARY KEY,

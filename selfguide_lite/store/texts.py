@@ -120,7 +120,7 @@ class TextStore(TaskStore):
             return added
 
     def forget_labels(self) -> None:
-        """Read the tasks' labels anew from now on: they have changed."""
+        """Read the tasks' labels again from now on: they have changed."""
         self._readers.clear()
 
     def _reader_of(self, input_id: int) -> "_Reader":

@@ -55,7 +55,7 @@ def _expanded(sql: str, shipped: Mapping[str, str], own: Sequence[UserFilter]) -
     the other filters, whose first for a row is called `f`. `/* VIEW, OTHER as NAME */` becomes the text of a view that
     reads NAME in place of the view OTHER.
 
-    SQLite works a view out anew for everything that reads it, and prepares all that it reads as often again: what
+    SQLite works a view out again for everything that reads it, and prepares all that it reads as often again: what
     stands in a WITH under a name is worked out once, but prepared for each that names it. So views name one another as
     seldom as can be.
     """

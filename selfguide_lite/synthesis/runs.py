@@ -25,7 +25,7 @@ def recorded_run(context: RunContext, stage: str, engine: Engine, template: Prom
     """Open a run in the store and close it with the reason for its end, also when an error ends it.
 
     A process that is killed leaves the run open; what it committed stays all the same. The listener is told where
-    another model wrote the texts so far: a model shall learn from its own.
+    another model wrote the texts so far: a model learns from its own texts.
     """
     store, task_id = context.store, context.task_id
     model_id = store.add_model(engine.info)

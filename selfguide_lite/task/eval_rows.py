@@ -171,7 +171,7 @@ def split_places(rows: Sequence[EvalRow], share: float, seed: int = 42) -> set[i
 
 
 def _key(row: EvalRow, seed: int) -> float:
-    # By content, so that a row stays on its side when others are added or the file is sorted anew.
+    # By content, so that a row stays on its side when others are added or the file is sorted again.
     return random.Random(f"{seed}\0{row.input}").random()
 
 

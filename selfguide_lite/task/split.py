@@ -28,7 +28,7 @@ def split(rows: Sequence[EvalRow], wanted: int, seed: int) -> Split:
     """Choose evaluation rows. An input that occurs in several rows is for training, so that none is in both parts.
 
     :param wanted: number of evaluation rows
-    :param seed: fixes which rows; by content, so a row stays on its side when the file is sorted anew
+    :param seed: fixes which rows; by content, so a row stays on its side when the file is sorted again
     :raises SelfguideError: where there are too few rows
     """
     often = Counter(fold(row.input) for row in rows)

@@ -1,4 +1,4 @@
-"""The task file that `selfguide init` writes: commented, and ready to run as it stands."""
+"""The task file that `selfguide init` writes: commented, and ready to run as it is."""
 
 from collections.abc import Sequence
 
@@ -33,7 +33,7 @@ _TAIL = """
 
 
 def starter(kind: str, name: str, path: str) -> str:
-    """Return the text of a task file that runs as it stands.
+    """Return the text of a task file that runs as it is.
 
     :param kind: what its example task is
     :param name: the task's name

@@ -176,7 +176,7 @@ def test_a_training_that_an_earlier_version_finished_is_not_done_again(tmp_path:
 def test_two_processes_learn_what_one_does(
     trained: tuple[Path, "subprocess.CompletedProcess[str]"], tmp_path: Path
 ) -> None:
-    """Half the batch each, under torchrun: one of them keeps the books, and the result is that of one process."""
+    """Half the batch each, under torchrun: one of them writes the log, and the result is that of one process."""
     db = filled(tmp_path / "colours.db")
     launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     words = ["-m", "selfguide_lite", "train", "-d", db, "-m", TINY, *OPTIONS, "--batch-size", "4", "--json"]

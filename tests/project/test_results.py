@@ -15,7 +15,7 @@ RUNS = resource("data/results/runs")
 
 
 def test_the_table_was_made_with_todays_defaults() -> None:
-    """Whoever changes a default setting or a prompt makes the table anew: `make results`."""
+    """Whoever changes a default setting or a prompt makes the table again: `make results`."""
     found = records(RUNS)
     assert found
     assert {one["defaults_sha256"] for one in found} == {defaults_sha256()}

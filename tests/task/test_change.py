@@ -1,4 +1,4 @@
-"""A changed task file: what is said, what is kept, what is answered anew, and the way back."""
+"""A changed task file: what is said, what is kept, what is answered again, and the way back."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -72,7 +72,7 @@ def test_a_better_instruction_answers_anew_and_the_way_back_is_open(store: Store
         store.add_task(changed(instruction="Is the customer content?"))
     change = brought(store, changed(instruction="Is the customer content?"))
     assert change.changed == ("the instruction",)
-    assert "the 12 answers are put aside, and the inputs are answered anew" in change.follows
+    assert "the 12 answers are put aside, and the inputs are answered again" in change.follows
     assert store.task(1).instruction == "Is the customer content?"
     assert pairs(store) == [] and len(store.unanswered(1, "score", 1)) == 6
     assert store._value("SELECT count(*) FROM output_shelf") == 12
@@ -99,7 +99,7 @@ def test_a_renamed_label_keeps_its_answers(store: Store) -> None:
         ],
     )
     found = look(store, task)
-    assert found is not None and "--rename 'upset=angry'" in found.changed[1] and "anew" in " ".join(found.follows)
+    assert found is not None and "--rename 'upset=angry'" in found.changed[1] and "again" in " ".join(found.follows)
     change = brought(store, task, {"upset": "angry"})
     assert change.changed == ("the label upset is now called angry",)
     assert "the answers are kept under the new names" in change.follows

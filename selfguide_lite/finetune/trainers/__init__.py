@@ -30,7 +30,7 @@ class Trainer(Protocol):
         """Train, and leave a PEFT folder in the job's folder.
 
         Goes on from the last whole checkpoint there (folders `checkpoint-STEP`) where the job says that it may. The
-        options that do not fit this trainer are told of with a note.
+        options that do not fit this trainer are named in a note.
 
         :param on_step: called after every optimizer step, in the main process alone
         :param note: told what is worth a line

@@ -1,4 +1,4 @@
--- How much a model leans to each label: the label's mean share over the kept inputs that have a valid answer, before any
+-- How much a model prefers each label: the label's mean share over the kept inputs that have a valid answer, before any
 -- filter of answers. `n` is the number of those inputs. Classification only.
 WITH
   total AS (

@@ -175,10 +175,14 @@ def test_a_second_call_makes_nothing_again(whole: tuple[Path, dict[str, Any]], r
     assert before == [rows_of(folder / "mood.db", f"SELECT count(*), max(rowid) FROM {table}") for table in tables]
 
 
-def test_predict_from_python_answers_as_the_command_does(whole: tuple[Path, dict[str, Any]], tmp_path: Path) -> None:
+def test_predict_from_python_answers_as_the_command_does(
+    whole: tuple[Path, dict[str, Any]], random_model: Path, tmp_path: Path
+) -> None:
     db = whole[0] / "mood.db"
     inputs = ["Gus won again.", "Hal lost."]
-    done = CliRunner().invoke(main, ["predict", "-d", str(db), "--json"], input="\n".join(inputs))
+    done = CliRunner().invoke(
+        main, ["predict", "-d", str(db), "-m", str(random_model), "--json"], input="\n".join(inputs)
+    )
     assert done.exit_code == 0, done.output
     answers = predict(db, inputs)
     assert [(one.input, one.output) for one in answers] == [

@@ -193,7 +193,7 @@ def test_predict_from_python_answers_as_the_command_does(
         assert [one.input for one in predictor.answer(inputs)] == inputs
     with open_store(db) as store:
         assert store.only_task_id() == 1
-        with pytest.raises(SelfguideError, match="readonly"):
+        with pytest.raises(SelfguideError, match="cannot write to this database: it is read-only"):
             store.set_setting(1, "min_confidence", 0.5)
     for opened in (lambda path: predict(path, inputs), open_store):
         with pytest.raises(SelfguideError, match="no such database"):

@@ -175,10 +175,14 @@ def test_a_second_call_makes_nothing_again(whole: tuple[Path, dict[str, Any]], r
     assert before == [rows_of(folder / "mood.db", f"SELECT count(*), max(rowid) FROM {table}") for table in tables]
 
 
-def test_predict_from_python_answers_as_the_command_does(whole: tuple[Path, dict[str, Any]], tmp_path: Path) -> None:
+def test_predict_from_python_answers_as_the_command_does(
+    whole: tuple[Path, dict[str, Any]], random_model: Path, tmp_path: Path
+) -> None:
     db = whole[0] / "mood.db"
     inputs = ["Gus won again.", "Hal lost."]
-    done = CliRunner().invoke(main, ["predict", "-d", str(db), "--json"], input="\n".join(inputs))
+    done = CliRunner().invoke(
+        main, ["predict", "-d", str(db), "-m", str(random_model), "--json"], input="\n".join(inputs)
+    )
     assert done.exit_code == 0, done.output
     answers = predict(db, inputs)
     assert [(one.input, one.output) for one in answers] == [
@@ -189,7 +193,7 @@ def test_predict_from_python_answers_as_the_command_does(whole: tuple[Path, dict
         assert [one.input for one in predictor.answer(inputs)] == inputs
     with open_store(db) as store:
         assert store.only_task_id() == 1
-        with pytest.raises(SelfguideError, match="readonly"):
+        with pytest.raises(SelfguideError, match="cannot write to this database: it is read-only"):
             store.set_setting(1, "min_confidence", 0.5)
     for opened in (lambda path: predict(path, inputs), open_store):
         with pytest.raises(SelfguideError, match="no such database"):

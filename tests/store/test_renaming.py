@@ -3,6 +3,7 @@
 import json
 import sqlite3
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -115,7 +116,7 @@ def test_runs_and_evaluations_of_format_2_are_found_again(tmp_path: Path) -> Non
             template=PromptTemplate(Path("old"), template),
         )  # fmt: skip
         assert store.add_evaluation(1, key) == 1
-        options = TrainOptions.from_settings(settings, gradient_checkpointing=False).as_dict()
+        options = replace(TrainOptions.from_settings(settings), gradient_checkpointing=False).as_dict()
         pairs, template = run("SELECT dataset_sha256, template FROM run WHERE id = 3").fetchone()
         annotate = PromptTemplate(Path("old"), template)
         run("UPDATE run SET reason = 'interrupted' WHERE id = 3")

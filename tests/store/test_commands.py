@@ -341,11 +341,13 @@ def test_browse_serves_descriptions_and_queries_on_this_machine_only(db: Path) -
     with subprocess.Popen(command, stdout=pipe, stderr=subprocess.STDOUT, text=True, start_new_session=True) as served:
         try:
             assert served.stdout is not None
-            line = next(line for line in served.stdout if "running on" in line)
-            address = next(word for word in line.split() if word.startswith("http"))
+            line = next(line for line in served.stdout if "Browse at" in line)
+            address, token = line.split()[-1].split("/?token=")
             assert address.startswith("http://127.0.0.1:")
-            assert "The training pairs." in fetch(f"{address}/mood/dataset")
-            votes = json.loads(fetch(f"{address}/mood/what_the_samples_voted.json?input_id=1&_shape=array"))
+            next(line for line in served.stdout if "running on" in line)
+            cookie = f"selfguide_token={token}"
+            assert "The training pairs." in fetch(f"{address}/mood/dataset", cookie)
+            votes = json.loads(fetch(f"{address}/mood/what_the_samples_voted.json?input_id=1&_shape=array", cookie))
             assert [(row["answer"], row["n"]) for row in votes] == [("good", 2), ("bad", 1)]
             for name in (
                 "why_dropped.json?text=sun",
@@ -354,15 +356,17 @@ def test_browse_serves_descriptions_and_queries_on_this_machine_only(db: Path) -
                 "rejected_outputs.json",
                 "where_from.json",
             ):
-                assert json.loads(fetch(f"{address}/mood/{name}"))["rows"], name
+                assert json.loads(fetch(f"{address}/mood/{name}", cookie))["rows"], name
         finally:
             os.killpg(served.pid, signal.SIGTERM)
 
 
-def fetch(address: str) -> str:
+def fetch(address: str, cookie: str) -> str:
     for _ in range(50):
         try:
-            with urllib.request.urlopen(address, timeout=60) as answer:
+            with urllib.request.urlopen(
+                urllib.request.Request(address, headers={"Cookie": cookie}), timeout=60
+            ) as answer:
                 return str(answer.read().decode())
         except ConnectionError:
             time.sleep(0.1)

@@ -29,7 +29,7 @@ def test_later_settings_win(tmp_path: Path) -> None:
     [
         ("round: 7", "did you mean rounds"),
         ("rounds: many", "rounds: Input should be a valid integer"),
-        ("rounds: -1", "rounds: Input should be greater than or equal to 1"),
+        ("rounds: -1", "rounds: Input should be greater than or equal to 0"),
         ("- 1", "mapping"),
         ("a: [", "not valid YAML"),
         ("", "mapping"),

@@ -54,7 +54,7 @@ def geometry(gguf: GgufFile) -> Geometry:
         head_dim = int(gguf.get("attention.key_length", width // heads))
         if int(gguf.get("attention.value_length", head_dim)) != head_dim:
             raise SelfguideError(f"{gguf.path}: its keys and values differ in length, so it cannot be finetuned here")
-        return Geometry(
+        found = Geometry(
             layers=int(gguf.get("block_count")),
             width=width,
             feed_forward=int(_same(gguf, "feed_forward_length")),
@@ -68,6 +68,10 @@ def geometry(gguf: GgufFile) -> Geometry:
             rope_base=float(gguf.get("rope.freq_base", 10000.0)),
             tied="output.weight" not in gguf.tensors,
         )
+        sizes = (found.layers, found.width, found.feed_forward, found.kv_heads, found.head_dim, found.rotated)
+        if min(sizes) < 1:
+            raise ValueError("a size is 0")
+        return found
     except (TypeError, ValueError, KeyError, ArithmeticError) as error:
         raise SelfguideError(f"{gguf.path}: its metadata is incomplete ({error}); get the file again") from error
 

@@ -42,5 +42,10 @@ def why_not_trainable(path: Path, *, own_weights: bool = True) -> str | None:
         with GgufFile(path) as gguf:
             check_trainable(gguf, own_weights=own_weights)
     except SelfguideError as error:
+        if "GGMLQuantizationType" in str(error):  # newer than the gguf package, or no type at all
+            return (
+                f"{path}: its weights are of a type that is not known here; "
+                "take the model in another quantization, such as Q4_K_M or Q8_0"
+            )
         return str(error)
     return None

@@ -76,15 +76,15 @@ DAMAGES: dict[str, tuple[Damage, str]] = {
     "too many dimensions": (tensor(EMBEDDING, 0, "I", 2**31), "damaged or cut short"),
     "a tensor of any size": (tensor(EMBEDDING, 12, "Q", 2**62), "bytes are missing at its end"),
     "a tensor far away": (tensor(EMBEDDING, 24, "Q", 2**63), "bytes are missing at its end"),
-    "an unknown type": (tensor(EMBEDDING, 20, "I", 250), "llama.cpp cannot load this model"),
+    "an unknown type": (tensor(EMBEDDING, 20, "I", 250), "of a type that is not known here"),
     "fewer weights than words": (tensor(EMBEDDING, 12, "Q", 358), "vocabulary does not fit: 390 tokens"),
     "more weights than words": (tensor(EMBEDDING, 12, "Q", 422), "vocabulary does not fit: 390 tokens"),
     "no layers, which makes llama.cpp abort": (field("llama.block_count", 0), "claims to have 0 layers"),
     "so many layers that llama.cpp aborts": (field("llama.block_count", 2**31 - 1), "to have 2,147,483,647 layers"),
-    "layers that are not there": (field("llama.block_count", 3), "llama.cpp cannot load this model"),
+    "layers that are not there": (field("llama.block_count", 3), "is missing; the file is damaged"),
     "no context": (field("llama.context_length", 0), "claims a context of 0 tokens"),
     "a context below nothing": (field("llama.context_length", 2**32 - 1), "claims a context of 4,294,967,295"),
-    "no width": (field("llama.embedding_length", 0), "llama.cpp cannot load this model"),
+    "no width": (field("llama.embedding_length", 0), "its metadata is incomplete (a size is 0)"),
 }
 
 

@@ -58,8 +58,8 @@ bench: setup  ## how fast this machine is, against the ways in use today; last a
 results: setup  ## the results table, docs/results.md, on the tasks of SHARED (hours; goes on where it stopped)
 	$(BIN)/python -m data.results --shared $(SHARED)
 
-picture: setup  ## the README's picture, of a real run (data/run.svg)
-	$(BIN)/python -m data.picture $(DEMO) data/run.svg
+picture: setup  ## the README's picture, of a real run (data/docs/run.svg)
+	$(BIN)/python -m data.docs.picture $(DEMO) data/docs/run.svg
 
 docs: setup  ## the generated parts of the README and of docs/: results, commands, settings, tables, views, models
 	$(BIN)/python -m data.results --page-only

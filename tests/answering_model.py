@@ -10,7 +10,7 @@ from selfguide_lite.prompts import Prompts
 from selfguide_lite.store import NewEvaluation, PriorKey, Store
 from selfguide_lite.task.eval_rows import load_eval
 
-TINY = resource("data/tiny-vicuna.gguf")
+TINY = resource("data/tiny_vicuna/tiny-vicuna.gguf")
 CALIBRATED = "few-shot calibrated"
 _TASKS = resource("tests/tiny_tasks/cheer-or-grumble.yaml").parent
 

@@ -36,7 +36,7 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         patch.setenv("HF_HUB_OFFLINE", "1")
         patch.setenv("SELFGUIDE_THREADS", "1")  # small models gain nothing from more, and a busy machine loses much
         # The default model is too large for most tests: they run on the tiny one, which was trained for them.
-        patch.setenv("SELFGUIDE_MODEL", str(resource("data/tiny-vicuna.gguf")))
+        patch.setenv("SELFGUIDE_MODEL", str(resource("data/tiny_vicuna/tiny-vicuna.gguf")))
         yield cache
 
 

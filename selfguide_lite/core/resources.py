@@ -12,7 +12,7 @@ _PACKAGE = Path(__file__).resolve().parent.parent
 def resource(name: str) -> Path:
     """Return the path of a shipped file or folder.
 
-    :param name: relative name, such as `prompts` or `data/tiny-vicuna.gguf`
+    :param name: relative name, such as `prompts` or `data/tiny_vicuna/tiny-vicuna.gguf`
     :raises FileNotFoundError: where neither the package nor the checkout has it
     """
     for root in (_PACKAGE, _PACKAGE.parent):

@@ -47,7 +47,7 @@ def test_annotate(path: Path) -> None:
 def test_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The tiny test model through the real command: label scoring computes less than sampling does."""
     monkeypatch.setenv("SELFGUIDE_CACHE", str(tmp_path / "cache"))
-    words = ["bench", "-m", str(resource("data/tiny-vicuna.gguf")), "--only", "score", "--json"]
+    words = ["bench", "-m", str(resource("data/tiny_vicuna/tiny-vicuna.gguf")), "--only", "score", "--json"]
     done = CliRunner().invoke(main, words)
     assert done.exit_code == 0, done.output
     told = json.loads(done.output.splitlines()[-1])
@@ -60,6 +60,6 @@ def test_tree_and_generate_say_what_bounds_them(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(workloads, "TREE_INPUTS", 3)
     few = workloads.tree()
     monkeypatch.setattr(workloads, "tree", lambda: [requests[:3] for requests in few])
-    found = contenders.tree(resource("data/tiny-vicuna.gguf"))
+    found = contenders.tree(resource("data/tiny_vicuna/tiny-vicuna.gguf"))
     assert found["same_texts"] > 0.9  # the model's weights have 8 bits: sums in another order can change a draw
     assert found["tokens_per_node"] > found["bound"] > 1

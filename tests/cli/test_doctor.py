@@ -32,7 +32,7 @@ def test_this_machine_is_fit() -> None:
 def test_the_measured_settings_are_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SELFGUIDE_CACHE", str(tmp_path / "cache"))
     assert "not measured yet" in checks()[1]["engine"]["value"]
-    path = resource("data/tiny-vicuna.gguf")
+    path = resource("data/tiny_vicuna/tiny-vicuna.gguf")
     model = Model(path)
     keep(path, model, [Measured(Tuning(workers=3, threads=2, parallel=24, parallel_own=4), 100.0, 50.0, 2.0)])
     model.close()
@@ -42,7 +42,7 @@ def test_the_measured_settings_are_shown(tmp_path: Path, monkeypatch: pytest.Mon
 
 def test_a_bad_file_is_told_apart_from_a_crash(tmp_path: Path) -> None:
     bad = tmp_path / "cut.gguf"
-    bad.write_bytes(resource("data/tiny-vicuna.gguf").read_bytes()[:200_000])
+    bad.write_bytes(resource("data/tiny_vicuna/tiny-vicuna.gguf").read_bytes()[:200_000])
     told = {check.name: check for check in doctor._llama(bad)}
     assert told["llama.cpp"].status == "green" and told["model"].status == "red"
     assert "damaged" in told["model"].advice or "get the file again" in told["model"].advice
@@ -60,7 +60,7 @@ def test_a_crash_at_the_first_decode_tells_how_to_rebuild(tmp_path: Path, monkey
     )
     root = Path(doctor.__file__).resolve().parents[1]
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join((str(tmp_path), str(root))))
-    told = {check.name: check for check in doctor._llama(resource("data/tiny-vicuna.gguf"))}
+    told = {check.name: check for check in doctor._llama(resource("data/tiny_vicuna/tiny-vicuna.gguf"))}
     assert told["model"].status == "red" and signal.Signals.SIGSEGV.name in told["model"].value
     assert "-mno-amx" in told["model"].advice
 

@@ -51,7 +51,7 @@ def test_models_show(model: Path) -> None:
     assert told["architecture"].startswith("gemma, ") and told["context"] == "1,024 tokens"
     assert "no: " in told["finetuning"] and "its architecture is `gemma`" in told["finetuning"]
     assert "a plain one is used" in done.stdout
-    found = json.loads(asked("models", "show", resource("data/tiny-vicuna.gguf"), "--json").stdout)
+    found = json.loads(asked("models", "show", resource("data/tiny_vicuna/tiny-vicuna.gguf"), "--json").stdout)
     assert found["untrainable"] is None and found["train_bytes"] > found["run_bytes"] > found["file_bytes"]
     assert found["architecture"] == "llama" and found["chat_template"].startswith("in the file")
     assert "cannot read" in asked("models", "show", "nowhere.gguf").stderr
@@ -61,7 +61,7 @@ def test_check(model: Path, task: Path) -> None:
     done = asked("check", task, "-m", model)
     assert done.exit_code == 0 and "This model cannot be finetuned" in done.stdout
     assert asked("check", task, "-m", model, "--strict").exit_code == 1
-    found = json.loads(asked("check", task, "-m", resource("data/tiny-vicuna.gguf"), "--json").stdout)
+    found = json.loads(asked("check", task, "-m", resource("data/tiny_vicuna/tiny-vicuna.gguf"), "--json").stdout)
     assert found["untrainable"] is None
 
 

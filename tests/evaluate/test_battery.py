@@ -40,7 +40,7 @@ ROWS = [
 ][:64]
 PROMPTING = ["zero-shot scored", "zero-shot calibrated", "few-shot", "few-shot scored", "few-shot calibrated"]
 FINETUNED = ["finetuned", "finetuned scored", "finetuned calibrated"]
-MODEL = resource("data/tiny-vicuna.gguf")
+MODEL = resource("data/tiny_vicuna/tiny-vicuna.gguf")
 
 
 class Watched:

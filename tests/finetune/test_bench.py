@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def test_trains_the_same_as_plain_peft() -> None:
-    words = ["bench", "-m", str(resource("data/tiny-vicuna.gguf")), "--only", "train", "--json"]
+    words = ["bench", "-m", str(resource("data/tiny_vicuna/tiny-vicuna.gguf")), "--only", "train", "--json"]
     done = subprocess.run(
         [sys.executable, "-m", "selfguide_lite", *words, "--train-pairs", "24", "--train-rounds", "1"],
         capture_output=True, text=True, cwd=ROOT, check=False,

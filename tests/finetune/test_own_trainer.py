@@ -22,7 +22,7 @@ from selfguide_lite.prompts import Prompts
 from selfguide_lite.store import Pair, Store
 from selfguide_lite.task import load_task
 
-TINY = resource("data/tiny-vicuna.gguf")
+TINY = resource("data/tiny_vicuna/tiny-vicuna.gguf")
 # One step is one pass over all rows at once, by PEFT and torch alone.
 SOURCE = """
 import math

@@ -21,7 +21,7 @@ from selfguide_lite.gguf.adapter import write_adapter
 pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[2]
-TINY = resource("data/tiny-vicuna.gguf")
+TINY = resource("data/tiny_vicuna/tiny-vicuna.gguf")
 
 # Python runs a module of this name first. This one hides packages, and says that the machine has less memory.
 SITE = """

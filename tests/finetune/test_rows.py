@@ -27,7 +27,7 @@ PAIRS = [Pair(1, "a sky", "blue"), Pair(2, "two words", "dark green"), Pair(3, "
 @pytest.fixture(scope="module", params=["tiny", "spm", "bpe"])
 def model(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Model]:
     if request.param == "tiny":
-        path = resource("data/tiny-vicuna.gguf")
+        path = resource("data/tiny_vicuna/tiny-vicuna.gguf")
     else:
         path = random_llama(tmp_path_factory.mktemp("llama"), vocabulary=request.param)
     model = Model(path, vocab_only=True)

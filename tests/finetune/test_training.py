@@ -45,7 +45,7 @@ needs("unsloth")
 pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[2]
-TINY = resource("data/tiny-vicuna.gguf")
+TINY = resource("data/tiny_vicuna/tiny-vicuna.gguf")
 OPTIONS = ["--epochs", "3", "--batch-size", "8", "--save-steps", "2", "--rank", "4", "--seed", "1"]  # 6 steps of 2
 
 

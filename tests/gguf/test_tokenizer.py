@@ -46,7 +46,7 @@ TEXTS = [
 def pair(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
     """The two tokenizers of a model; the flag says whether names of control tokens are read as such."""
     if request.param == "tiny":
-        path = resource("data/tiny-vicuna.gguf")
+        path = resource("data/tiny_vicuna/tiny-vicuna.gguf")
     else:
         vocabulary = "spm" if request.param == "sentencepiece" else "bpe"
         path = random_llama(tmp_path_factory.mktemp("llama"), vocabulary=vocabulary)

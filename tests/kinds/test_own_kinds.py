@@ -207,7 +207,9 @@ def test_a_run_writes_answers_measures_and_predicts(tmp_path: Path) -> None:
         "stars": [EvalRow(f"The room had {n} beds and a bath.", (str(1 + n % 5),)) for n in range(5)],
         "number": [EvalRow(f"there are {n} hens", (f"{n}.0",)) for n in range(5)],
     }
-    with open_engine(resource("data/tiny-vicuna.gguf"), EngineOptions(tune=False, tuning={"threads": 1})) as engine:
+    with open_engine(
+        resource("data/tiny_vicuna/tiny-vicuna.gguf"), EngineOptions(tune=False, tuning={"threads": 1})
+    ) as engine:
         for kind in ("stars", "number"):
             task = load_task(started(kind, tmp_path))
             task = task.model_copy(update={"settings": task.settings.changed(settings)})

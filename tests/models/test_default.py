@@ -70,7 +70,7 @@ def test_where_it_is_missing_the_card_and_doctor_say_so(missing: None) -> None:
 def test_what_is_named_goes_first(tmp_path: Path, missing: None, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(SelfguideError, match=PULL):
         model_path()
-    tiny = resource("data/tiny-vicuna.gguf")
+    tiny = resource("data/tiny_vicuna/tiny-vicuna.gguf")
     assert model_path(tiny) == tiny
     monkeypatch.setenv("SELFGUIDE_MODEL", str(tiny))
     assert model_path() == tiny

@@ -18,7 +18,7 @@ from selfguide_lite.run_context import RunContext
 from selfguide_lite.store import NewInput, NewOutput, Store, filter_views
 from selfguide_lite.task import Example, Task
 
-TINY = resource("data/tiny-vicuna.gguf")
+TINY = resource("data/tiny_vicuna/tiny-vicuna.gguf")
 TASK = Task(
     name="tone",
     kind="classification",

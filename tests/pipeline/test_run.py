@@ -49,7 +49,7 @@ QUICK = {
     "balance": False,
     "min_vote_share": 0.0,
 }
-TINY = resource("data/tiny-vicuna.gguf")
+TINY = resource("data/tiny_vicuna/tiny-vicuna.gguf")
 
 
 class Stages(NullListener):

@@ -25,7 +25,7 @@ def test_it_is_cross_validated_as_any_classifier_is(tmp_path: Path) -> None:
     texts, labels = [row.input for row in rows], np.array([row.references[0] for row in rows])
     classifier = SelfguideClassifier(
         instruction="Judge what is said of the thing: cheer or grumble.",
-        model=resource("data/tiny-vicuna.gguf"),
+        model=resource("data/tiny_vicuna/tiny-vicuna.gguf"),
         settings={"min_steps": 1, "max_steps": 12, "average_weights": 0, "epochs": 3},
     )
     scores = cross_val_score(classifier, texts, labels, cv=2)

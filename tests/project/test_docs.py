@@ -23,7 +23,7 @@ from cogapp import Cog
 from stories import NOTES, SHOP, told
 
 import selfguide_lite
-from data.pages import GROUPS
+from data.docs.pages import GROUPS
 from selfguide_lite.cli import main
 from selfguide_lite.cli.common import given_settings
 from selfguide_lite.core.settings import Settings

@@ -20,7 +20,7 @@ from selfguide_lite.gguf.vocabulary import check_vocabulary
 
 pytestmark = pytest.mark.slow
 
-TINY = resource("data/tiny-vicuna.gguf")
+TINY = resource("data/tiny_vicuna/tiny-vicuna.gguf")
 _U8, _I32, _F32, _STRING, _ARRAY, _U64 = 0, 5, 6, 8, 9, 10
 
 

@@ -82,7 +82,7 @@ def test_inputs_are_asked_for_with_it_and_shown_again(tmp_path: Path) -> None:
     task = task.model_copy(update={"settings": settings})
     db = tmp_path / "a.db"
     options = EngineOptions(tune=False, tuning={"threads": 1})
-    with Store.open(db) as store, open_engine(resource("data/tiny-vicuna.gguf"), options) as engine:
+    with Store.open(db) as store, open_engine(resource("data/tiny_vicuna/tiny-vicuna.gguf"), options) as engine:
         task_id = store.add_task(task)
         generate(RunContext(store, task_id, settings), engine)
         rows = store.connection.execute(

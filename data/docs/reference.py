@@ -86,7 +86,7 @@ def api_reference() -> str:
     """Return the names that `selfguide_lite` exports in Markdown, from their docstrings."""
     missing = set(selfguide_lite.__all__) - {name for names in API.values() for name in names} - {"__version__"}
     if missing:
-        raise ValueError(f"{', '.join(sorted(missing))}: must stand in a group of data/reference.py")
+        raise ValueError(f"{', '.join(sorted(missing))}: must stand in a group of data/docs/reference.py")
     lines: list[str] = []
     for group, names in API.items():
         lines += [f"## {group}", ""]

@@ -114,7 +114,7 @@ def _agreed(place: Path, task: "Task", renamed: Mapping[str, str], yes: bool) ->
 
     if not place.exists():
         return False
-    with Store.open(place, create=False) as store:
+    with Store.open(place, read_only=True, create=False) as store:
         change = look(store, task, renamed)
     if change is None:
         return False

@@ -52,8 +52,8 @@ def slow(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
     return make
 
 
-def opened(path: Path, **options: int | bool) -> LlamaEngine:
-    engine = open_engine(path, EngineOptions(tune=False, tuning=options))
+def opened(path: Path, adapter: Path | None = None, **options: int | bool) -> LlamaEngine:
+    engine = open_engine(path, EngineOptions(tune=False, tuning=options), adapter=adapter)
     assert isinstance(engine, LlamaEngine)
     return engine
 

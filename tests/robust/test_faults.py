@@ -81,7 +81,7 @@ def goes_on(place: Place, db: Path, command: str = "run") -> None:
 
 def test_files_may_not_grow_while_rows_are_written(place: Place, tmp_path: Path) -> None:
     db = tmp_path / "run.db"
-    status, said = ended(begin(*place.arguments("generate", db), "-q", file_limit=400_000))
+    status, said = ended(begin(*place.arguments("generate", db), "-q", file_limit=600_000))
     assert status == 1
     check_one_line(said, str(db))
     assert 0 < count(db, "input") < 64
@@ -112,7 +112,7 @@ def test_the_disk_is_full(place: Place, tmp_path: Path) -> None:
         return out / "run.db"
 
     with own_mounts(f"mount -t tmpfs -o size=20m none {disk}") as prefix:
-        fill(prefix, filler, 400_000)
+        fill(prefix, filler, 700_000)
         status, said = ended(begin(*place.arguments("run", db), "-q", prefix=prefix))
         assert status == 1
         check_one_line(said, str(db), "full")

@@ -13,7 +13,7 @@ SHARED ?= ../shared
 PROOF  ?=
 WORKERS ?= 2
 BIN    := $(VENV)/bin
-PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
+PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 export PYTHONUNBUFFERED := 1
 
 .DEFAULT_GOAL := help
@@ -29,14 +29,14 @@ demo: setup  ## the main job on a demo task with SmolLM2-135M: data, finetune, a
 	@mkdir -p out
 	$(BIN)/selfguide run $(TASK) --db out/$(notdir $(basename $(TASK))).db
 
-test: setup  ## the tests, in WORKERS processes (2), each file in one of them
-	$(PYTEST)
+test: setup  ## the tests, in WORKERS processes (2), each file in one of them; no proof
+	$(PYTEST) -m "not proof"
 
 test-fast: setup  ## the tests that take a moment, under a minute: no training, kill, model, browser or proof
 	$(PYTEST) -m "not slow and not model and not browser and not proof"
 
 coverage: setup  ## the tests once more, with the share of lines and branches that they run; under 90 % it fails
-	$(PYTEST) --cov --cov-report=term
+	$(PYTEST) -m "not proof" --cov --cov-report=term
 
 proof: setup  ## the tests on the files of SHARED; PROOF=name: those of that name
 	SELFGUIDE_SHARED='$(abspath $(SHARED))' $(BIN)/python -m pytest -m proof -k '$(PROOF)'

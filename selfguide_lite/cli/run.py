@@ -18,6 +18,7 @@ from selfguide_lite.cli.common import (
     task_option,
 )
 from selfguide_lite.cli.run_options import JobCommand, job_options
+from selfguide_lite.core.errors import SelfguideError
 from selfguide_lite.core.text import neutral
 
 if TYPE_CHECKING:
@@ -114,8 +115,11 @@ def _agreed(place: Path, task: "Task", renamed: Mapping[str, str], yes: bool) ->
 
     if not place.exists():
         return False
-    with Store.open(place, read_only=True, create=False) as store:
-        change = look(store, task, renamed)
+    try:
+        with Store.open(place, read_only=True, create=False) as store:
+            change = look(store, task, renamed)
+    except SelfguideError:  # the run says what is wrong with the file, or completes one that was being made
+        return False
     if change is None:
         return False
     for line in change.lines:

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Generic, TypeVar, cast
 
 AHEAD = 64  # requests dealt to each worker before it asks for them
-_MOST = 8 * AHEAD  # requests that wait for a slow worker, at most: then the others wait for it
+MOST = 8 * AHEAD  # requests that wait for a slow worker, at most: then the others wait for it
 _LOOK = 0.05  # seconds after which the reader looks how far the workers are, where none has said anything
 _END = object()
 
@@ -97,7 +97,7 @@ class _Team(Generic[Given, Result]):
     def _deal(self) -> None:
         """Give every worker requests ahead of its need, in turn."""
         while self._more and any(feed.qsize() < AHEAD for feed in self._feeds):
-            if self._feeds[self._dealt % len(self._feeds)].qsize() >= _MOST:
+            if self._feeds[self._dealt % len(self._feeds)].qsize() >= MOST:
                 return
             request = next(self._source, _END)
             if request is _END:

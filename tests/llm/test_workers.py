@@ -14,7 +14,7 @@ from selfguide_lite.gguf.adapter import write_adapter
 from selfguide_lite.gguf.random_model import RandomWeights, write_random_llama
 from selfguide_lite.llm.base import Completion, Request, ScoreRequest
 from selfguide_lite.llm.llama import LlamaEngine, Tuning
-from selfguide_lite.llm.workers import AHEAD, side_by_side
+from selfguide_lite.llm.workers import AHEAD, MOST, side_by_side
 
 
 @pytest.fixture(scope="module")
@@ -96,7 +96,7 @@ def test_an_interrupt_keeps_what_is_finished(pair: LlamaEngine) -> None:
 
 
 def test_a_reader_that_leaves(pair: LlamaEngine) -> None:
-    assert leave_early(pair) < 50 + 4 * AHEAD
+    assert leave_early(pair) < 50 + MOST + 4 * AHEAD  # on a busy machine one of the two may fall behind
     assert pair._live_sequences() == 0 and not running()
 
 

@@ -12,12 +12,10 @@ from selfguide_lite.core.errors import SelfguideError, short
 from selfguide_lite.core.progress import Listener
 from selfguide_lite.store import OwnInput, Store
 from selfguide_lite.store.own import add_own_inputs, evaluation_file, own_inputs
-from selfguide_lite.tabular import Table, read_table
+from selfguide_lite.tabular import INPUT_COLUMNS, OUTPUT_COLUMNS, Table, read_table
 from selfguide_lite.task import Task, fold
 from selfguide_lite.task.eval_rows import EvalRow, load_eval
 
-INPUT_COLUMNS = ("input", "text")
-OUTPUT_COLUMNS = ("output", "label")
 _NAMED = 8  # places that a message names
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from selfguide_lite.core.errors import SelfguideError, short
 from selfguide_lite.store import Store
-from selfguide_lite.store.versions import asks_alike, change_definition, definition
+from selfguide_lite.store.versions import asks_alike, change_definition, definition, only_renamed
 from selfguide_lite.task import Task, fold
 
 
@@ -123,16 +123,9 @@ def _follows(store: Store, task_id: int, before: Task, now: Task, names: Mapping
     told = [f"the {inputs:,} inputs that are there are kept"]
     if before.examples != now.examples:
         told.append("they are seen through filters by the new examples")
-    mapped = tuple(names.get(label, label) for label in before.labels)
-    examples = [(one.input, names.get(one.output, one.output)) for one in before.examples]
-    renamed_only = (
-        before.instruction == now.instruction
-        and mapped == now.labels
-        and examples == [(one.input, one.output) for one in now.examples]
-    )
     if asks_alike(before, now):
         told.append("the answers are kept")
-    elif names and renamed_only:
+    elif only_renamed(before, now, names):
         told.append("the answers are kept under the new names")
     else:
         told.append(f"the {outputs:,} answers are put aside, and the inputs are answered again")

@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -148,16 +149,17 @@ def _table(file: Path | None, form: str | None, from_db: Path | None, statement:
     with tempfile.NamedTemporaryFile("wb", suffix=f".{form}", delete=False) as kept:
         kept.write(sys.stdin.buffer.read())
     click.get_current_context().call_on_close(lambda: Path(kept.name).unlink(missing_ok=True))
-    from dataclasses import replace
-
     return replace(read_table(Path(kept.name), form), name="standard input")
 
 
+@dataclass(frozen=True, slots=True)
 class _Target:
     """Which task of which database is meant, and which rows evaluate it."""
 
-    def __init__(self, task_file: Path | None, db: Path | None, task_name: str | None, eval_file: Path | None):
-        self.task_file, self.db, self.task_name, self.eval_file = task_file, db, task_name, eval_file
+    task_file: Path | None
+    db: Path | None
+    task_name: str | None
+    eval_file: Path | None
 
     def open(self, task: "Task | None") -> "Store":
         """Open the database, made where it is missing if a task's file says what it is for."""
@@ -222,8 +224,7 @@ def split_command(
     """
     from selfguide_lite.core.files import atomic_write
     from selfguide_lite.core.plain_json import plain_json
-    from selfguide_lite.own_data import INPUT_COLUMNS, OUTPUT_COLUMNS
-    from selfguide_lite.tabular import read_table
+    from selfguide_lite.tabular import INPUT_COLUMNS, OUTPUT_COLUMNS, read_table
     from selfguide_lite.task.eval_rows import EvalRow
     from selfguide_lite.task.split import ENOUGH, half_width, split
 

@@ -153,7 +153,7 @@ def _print_answers(loaded: "Predictor", text: str, threshold: float | None, as_j
 def _print_answer(answer: "Answer", labelled: bool, threshold: float | None, as_json: bool, many: bool) -> None:
     from selfguide_lite.core.text import neutral
 
-    unsure = threshold is not None and max((answer.shares or {}).values(), default=1.0) < threshold
+    unsure = answer.is_unsure(threshold)
     if as_json:
         line: dict[str, Any] = {"input": answer.input, "output": None if unsure else answer.output}
         line |= {"label": None if unsure else answer.label} if labelled else {}

@@ -4,9 +4,7 @@ from dataclasses import dataclass
 
 from selfguide_lite.evaluate.statistics import Interval, wilson
 from selfguide_lite.store import Store
-from selfguide_lite.store.reviews import judged
-
-_NO_FILTER = ("balance", "unanswered")
+from selfguide_lite.store.reviews import NO_FILTER, judged
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +36,7 @@ def data_quality(store: Store, task_id: int) -> list[Quality]:
     """Return the quality of kept pairs, of all that filters dropped, and of what each filter dropped."""
     rows = judged(store, task_id)
     kept = [row for row in rows if row.reason is None]
-    dropped = [row for row in rows if row.reason is not None and row.reason not in _NO_FILTER]
+    dropped = [row for row in rows if row.reason is not None and row.reason not in NO_FILTER]
     parts = [("kept", sum(row.n for row in kept), sum(row.right for row in kept))]
     parts.append(("dropped", sum(row.n for row in dropped), sum(row.right for row in dropped)))
     parts += [(str(row.reason), row.n, row.right) for row in dropped]

@@ -76,6 +76,10 @@ class Answer:
     error: str | None = None
     shares: Mapping[str, float] | None = None
 
+    def is_unsure(self, threshold: float | None) -> bool:
+        """Whether no label has at least this probability; never where there are no probabilities, or no threshold."""
+        return threshold is not None and max((self.shares or {}).values(), default=1.0) < threshold
+
 
 def choose_way(
     store: Store,

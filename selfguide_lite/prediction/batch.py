@@ -19,10 +19,9 @@ from selfguide_lite.core.plain_json import plain_json
 from selfguide_lite.prediction.answers import Answer
 from selfguide_lite.prediction.predictor import Choice, Predictor
 from selfguide_lite.store.query import harmless
-from selfguide_lite.tabular.base import Row, Table
+from selfguide_lite.tabular.base import INPUT_COLUMNS, Row, Table
 from selfguide_lite.tabular.plain import csv_delimiter, csv_records, json_records
 
-USUAL_COLUMNS = ("input", "text")
 _FLUSH_SECONDS = 1.0
 
 
@@ -94,7 +93,7 @@ class Batch:
         columns = source.columns or (tuple(present[0]) if present else ())
         unit, offset = ("row", 2) if source.columns else ("line", 1)
         table = Table(str(source.path), unit, columns, lambda: iter(()))
-        column = table.column(self._options.column, USUAL_COLUMNS, "--column")
+        column = table.column(self._options.column, INPUT_COLUMNS, "--column")
         found = []
         for place, values in enumerate(source.records):
             if values is None:
@@ -136,7 +135,7 @@ class Batch:
                     last = time.monotonic()
                     told(len(answers), total, resumed)
         told(total, total, resumed)
-        unsure = sum(self._is_unsure(answer) for answer in answers)
+        unsure = sum(answer.is_unsure(self._options.threshold) for answer in answers)
         self._write(answers, model.labels if model.way.how != "free" else ())
         self._journal.unlink(missing_ok=True)
         return Done(total, resumed, unsure, sum(answer.error is not None for answer in answers))
@@ -166,14 +165,6 @@ class Batch:
         decided = [texts, task, way.method, way.style, dict(way.prior or {}), file_sha256(choice.base), adapter]
         return hashlib.sha256(json.dumps(decided, sort_keys=True, default=str).encode()).hexdigest()
 
-    def _is_unsure(self, answer: Answer) -> bool:
-        threshold = self._options.threshold
-        return (
-            threshold is not None
-            and answer.error is None
-            and max((answer.shares or {}).values(), default=1) < threshold
-        )
-
     def _write(self, answers: Sequence[Answer], labels: Sequence[str]) -> None:
         by_place = dict(zip((place for place, _ in self._inputs), answers, strict=True))
         with atomic_write(self._target) as temporary, temporary.open("w", encoding="utf-8", newline="") as handle:
@@ -188,7 +179,7 @@ class Batch:
             answer = answers.get(place)
             added: dict[str, Any] = {name: None}
             if answer is not None:
-                settled = answer.error is None and not self._is_unsure(answer)
+                settled = answer.error is None and not answer.is_unsure(self._options.threshold)
                 added[name] = answer.output if settled else None
                 added |= {f"{name}_probabilities": dict(answer.shares)} if answer.shares is not None else {}
                 added |= {f"{name}_error": answer.error} if answer.error is not None else {}
@@ -211,7 +202,7 @@ class Batch:
             if answer is None:
                 writer.writerow([*cells, "", *[""] * len(labels), ""])
                 continue
-            settled = answer.error is None and not self._is_unsure(answer)
+            settled = answer.error is None and not answer.is_unsure(self._options.threshold)
             shares = [f"{(answer.shares or {}).get(label, 0.0):.6f}" if answer.shares else "" for label in labels]
             writer.writerow([*cells, harmless(answer.output) if settled else "", *shares, harmless(answer.error or "")])
 

@@ -1,7 +1,6 @@
 """The page for reviewing, served on this machine alone: a random token is part of every address."""
 
 import hmac
-import json
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ from starlette.middleware.trustedhost import TrustedHostMiddleware
 from selfguide_lite.core.errors import SelfguideError
 from selfguide_lite.core.listening import OWN_NAMES
 from selfguide_lite.review.session import Said, Session, Shown
+from selfguide_lite.web import BadBody, json_object
 
 _LARGEST_BODY = 2 * 2**20  # bytes
 _FILES = {"": "text/html", "review.js": "text/javascript", "review.css": "text/css"}
@@ -123,18 +123,10 @@ def application(session: Session, token: str, first: FirstQueue) -> FastAPI:
 
 
 async def _body(request: Request) -> dict[str, Any]:
-    read = bytearray()
-    async for piece in request.stream():
-        read += piece
-        if len(read) > _LARGEST_BODY:
-            raise SelfguideError(f"larger than {_LARGEST_BODY // 2**20} MiB")
     try:
-        found = json.loads(bytes(read))
-    except (ValueError, RecursionError) as error:
-        raise SelfguideError("not valid JSON") from error
-    if not isinstance(found, dict):
-        raise SelfguideError("not a JSON object")
-    return found
+        return await json_object(request, _LARGEST_BODY)
+    except BadBody as error:
+        raise SelfguideError(str(error)) from error
 
 
 def _said(body: dict[str, Any]) -> Said:

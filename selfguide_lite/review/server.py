@@ -1,12 +1,10 @@
 """Serves the page for reviewing on 127.0.0.1 until interrupted."""
 
-import importlib.util
 import secrets
 from collections.abc import Callable
-from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from selfguide_lite.core.errors import SelfguideError
+from selfguide_lite import web
 from selfguide_lite.core.listening import listening, url_of
 from selfguide_lite.review.session import Session
 
@@ -21,12 +19,7 @@ def check_installed() -> None:
 
     :raises SelfguideError: where the web framework is not installed
     """
-    for package in ("fastapi", "uvicorn"):
-        if importlib.util.find_spec(package) is None:
-            raise SelfguideError(
-                f"the page needs the package {package}; install it with `pip install 'selfguide-lite[serve]'`, or "
-                "review in the terminal with --terminal"
-            )
+    web.check_installed("the page", ", or review in the terminal with --terminal")
 
 
 def serve_review(session: Session, port: int, first: "FirstQueue", ready: Callable[[str], None]) -> None:
@@ -37,18 +30,13 @@ def serve_review(session: Session, port: int, first: "FirstQueue", ready: Callab
     :param ready: told the address, with its token, once it is listened on
     :raises SelfguideError: where the port is taken
     """
-    import uvicorn
-
     from selfguide_lite.review.app import application
 
     token = secrets.token_urlsafe(24)
     listener = listening(_HOST, port)
     try:
-        config = uvicorn.Config(
-            application(session, token, first), log_level="warning", access_log=False, server_header=False
-        )
+        app = application(session, token, first)
         ready(f"{url_of(listener, _HOST)}/{token}/")
-        with suppress(KeyboardInterrupt):
-            uvicorn.Server(config).run(sockets=[listener])
+        web.serve_until_stopped(app, listener)
     finally:
         listener.close()

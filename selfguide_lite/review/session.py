@@ -9,6 +9,7 @@ from selfguide_lite.core.errors import SelfguideError, short
 from selfguide_lite.store import Store
 from selfguide_lite.store.filters import add_noise_term
 from selfguide_lite.store.reviews import (
+    NO_FILTER,
     NewReview,
     Review,
     Reviewable,
@@ -24,7 +25,6 @@ from selfguide_lite.task import Task, fold, has_noise
 
 ORDERS = ("doubt", "disagreement", "random", "dropped")
 _KEPT_OF_SAMPLE = 0.75  # the rest of a sample are texts that filters dropped
-_NO_FILTER = ("unanswered", "balance")
 LONGEST = 100_000  # characters
 
 
@@ -108,7 +108,7 @@ class Session:
             found = [
                 item.id
                 for item in items
-                if item.reason is not None and (item.reason == reason if reason else item.reason not in _NO_FILTER)
+                if item.reason is not None and (item.reason == reason if reason else item.reason not in NO_FILTER)
             ]
         else:
             raise SelfguideError(f"{short(order)}: no such order; there are: {', '.join(ORDERS)}")
@@ -117,7 +117,7 @@ class Session:
     @staticmethod
     def _sample(items: Sequence[Reviewable], dice: random.Random, wanted: int | None) -> list[int]:
         kept = [item.id for item in items if item.reason is None]
-        dropped = [item.id for item in items if item.reason is not None and item.reason not in _NO_FILTER]
+        dropped = [item.id for item in items if item.reason is not None and item.reason not in NO_FILTER]
         if wanted is None:
             mixed = kept + dropped
             dice.shuffle(mixed)
@@ -186,7 +186,7 @@ class Session:
         hit = [
             item
             for item in self._items.values()
-            if item.reason in (None, *_NO_FILTER) and (has_noise(item.text, term) or has_noise(item.answer or "", term))
+            if item.reason in (None, *NO_FILTER) and (has_noise(item.text, term) or has_noise(item.answer or "", term))
         ]
         return WouldDrop(len(hit), sum(item.reason is None for item in hit), tuple(item.text for item in hit[:5]))
 

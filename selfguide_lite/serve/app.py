@@ -19,6 +19,7 @@ from selfguide_lite.core.version import __version__
 from selfguide_lite.prediction import Answer, Predictor
 from selfguide_lite.serve.queueing import Answerer, Busy, Drawn
 from selfguide_lite.serve.server import ServeOptions
+from selfguide_lite.web import BadBody, json_object
 
 _LARGEST_BODY = 8 * 2**20  # bytes
 _MOST_INPUTS = 1000  # in one request
@@ -104,18 +105,10 @@ async def _body(request: Request, options: ServeOptions) -> dict[str, Any]:
     _check_key(request, options)
     if request.headers.get("content-type", "").split(";")[0].strip().lower() != "application/json":
         raise Refused(415, "send JSON, with the header Content-Type: application/json")
-    read = bytearray()
-    async for piece in request.stream():
-        read += piece
-        if len(read) > _LARGEST_BODY:
-            raise Refused(413, f"larger than {_LARGEST_BODY // 2**20} MiB")
     try:
-        found = json.loads(bytes(read))
-    except (ValueError, RecursionError) as error:
-        raise Refused(400, "not valid JSON") from error
-    if not isinstance(found, dict):
-        raise Refused(400, "not a JSON object")
-    return found
+        return await json_object(request, _LARGEST_BODY)
+    except BadBody as error:
+        raise Refused(error.status, str(error)) from error
 
 
 def _check_key(request: Request, options: ServeOptions) -> None:
@@ -189,8 +182,7 @@ def _told(answer: Answer, threshold: float) -> dict[str, Any]:
     if answer.error is not None:
         return {"prediction": None, "error": answer.error}
     shares = None if answer.shares is None else dict(answer.shares)
-    sure = shares is None or max(shares.values()) >= threshold
-    told: dict[str, Any] = {"prediction": answer.output if sure else None}
+    told: dict[str, Any] = {"prediction": None if answer.is_unsure(threshold) else answer.output}
     return told if shares is None else told | {"probabilities": shares}
 
 

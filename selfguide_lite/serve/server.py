@@ -1,12 +1,11 @@
 """Listens on an address and serves a model until interrupted."""
 
-import importlib.util
 import os
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Self
 
+from selfguide_lite import web
 from selfguide_lite.core.errors import SelfguideError
 from selfguide_lite.core.listening import is_loopback, listening, url_of
 from selfguide_lite.prediction import Predictor
@@ -55,11 +54,7 @@ def check_installed() -> None:
 
     :raises SelfguideError: where the web framework is not installed
     """
-    for package in ("fastapi", "uvicorn"):
-        if importlib.util.find_spec(package) is None:
-            raise SelfguideError(
-                f"serve needs the package {package}; install it with `pip install 'selfguide-lite[serve]'`"
-            )
+    web.check_installed("serve")
 
 
 def serve(model: Predictor, options: ServeOptions, ready: Callable[[str], None]) -> None:
@@ -68,23 +63,14 @@ def serve(model: Predictor, options: ServeOptions, ready: Callable[[str], None])
     :param ready: told the address once it is listened on
     :raises SelfguideError: where the address cannot be used
     """
-    import uvicorn
-
     from selfguide_lite.serve.app import application
 
     listener = listening(options.host, options.port)
     answerer = Answerer(model)
     try:
-        config = uvicorn.Config(
-            application(model, answerer, options),
-            log_level="warning",
-            access_log=False,
-            server_header=False,
-            timeout_graceful_shutdown=10,
-        )
+        app = application(model, answerer, options)
         ready(url_of(listener, options.host))
-        with suppress(KeyboardInterrupt):  # uvicorn ends what is under way and then hands the signal on
-            uvicorn.Server(config).run(sockets=[listener])
+        web.serve_until_stopped(app, listener, grace=10)
     finally:
         answerer.close()
         listener.close()

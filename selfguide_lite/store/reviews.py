@@ -7,6 +7,7 @@ from selfguide_lite.core.errors import SelfguideError
 from selfguide_lite.store.store import Store
 from selfguide_lite.store.stored_values import clean
 
+NO_FILTER = ("unanswered", "balance")  # reasons to be no pair for which no filter is to blame
 Verdict = Literal["accept", "reject", "edit", "skip"]
 
 

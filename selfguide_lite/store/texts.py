@@ -12,6 +12,7 @@ from selfguide_lite.store.rows import LabelledInput, LabelScore, NewInput, NewOu
 from selfguide_lite.store.similar import sketch
 from selfguide_lite.store.stored_values import clean, finite
 from selfguide_lite.store.tasks import TaskStore
+from selfguide_lite.store.triggers import GROUP_NEW_ANSWERS
 from selfguide_lite.task import fold
 
 
@@ -107,9 +108,7 @@ class TextStore(TaskStore):
                 rows,
             ).rowcount
             connection.executemany(
-                "UPDATE output SET answer_id = (SELECT min(o.id) FROM output AS o WHERE o.input_id = output.input_id"
-                " AND ifnull(o.label, o.text) = ifnull(output.label, output.text))"
-                " WHERE input_id = ? AND answer_id = 0",
+                f"{GROUP_NEW_ANSWERS} AND input_id = ?",
                 [(input_id,) for input_id in readers],
             )
             connection.executemany(

@@ -68,14 +68,18 @@ _MEASURE_OUTPUT = f"""  UPDATE output SET
   WHERE id = NEW.id;"""
 
 
+_FIRST_EQUAL = (
+    "(SELECT min(o.id) FROM output AS o WHERE o.input_id = output.input_id"
+    " AND ifnull(o.label, o.text) = ifnull(output.label, output.text))"
+)
+# Gives answers that were put in with an answer_id of 0 the id of the first equal one; more conditions may follow.
+GROUP_NEW_ANSWERS = f"UPDATE output SET answer_id = {_FIRST_EQUAL} WHERE answer_id = 0"
+
+
 def _group_answers(input_id: str) -> str:
     """SQL that gives all equal answers to an input the id of the first of them."""
-    first = (
-        "(SELECT min(o.id) FROM output AS o WHERE o.input_id = output.input_id"
-        " AND ifnull(o.label, o.text) = ifnull(output.label, output.text))"
-    )
     return f"""
-  UPDATE output SET answer_id = {first} WHERE input_id = {input_id} AND answer_id IS NOT {first};"""
+  UPDATE output SET answer_id = {_FIRST_EQUAL} WHERE input_id = {input_id} AND answer_id IS NOT {_FIRST_EQUAL};"""
 
 
 _FORGET_TERM = """

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from selfguide_lite.store.store import Store
+from selfguide_lite.store.triggers import GROUP_NEW_ANSWERS
 from selfguide_lite.task import Task
 
 _OUTPUT = (
@@ -80,7 +81,7 @@ def change_definition(store: Store, task_id: int, task: Task, changed: str, rena
         for old, new in renamed.items():
             for sql in _RENAMES:
                 connection.execute(sql, (new, old, task_id))
-        if not same_words and not _only_renamed(before, task, renamed):
+        if not same_words and not only_renamed(before, task, renamed):
             connection.execute(
                 f"INSERT INTO output_shelf(prompt_key, raw, {_OUTPUT})"
                 f" SELECT ?, (SELECT r.text FROM raw_text AS r WHERE r.output_id = output.id), {_OUTPUT} FROM output"
@@ -104,8 +105,7 @@ def change_definition(store: Store, task_id: int, task: Task, changed: str, rena
             )
             connection.execute(f"DELETE FROM output_shelf WHERE {back}", (new_key, task_id))
             connection.execute(
-                "UPDATE output SET answer_id = (SELECT min(o.id) FROM output AS o WHERE o.input_id = output.input_id"
-                f" AND ifnull(o.label, o.text) = ifnull(output.label, output.text)) WHERE answer_id = 0 AND {of_task}",
+                f"{GROUP_NEW_ANSWERS} AND {of_task}",
                 (task_id,),
             )
         connection.execute("DELETE FROM example WHERE task_id = ?", (task_id,))
@@ -133,7 +133,7 @@ _RENAMES = (
 )
 
 
-def _only_renamed(before: Task, now: Task, renamed: Mapping[str, str]) -> bool:
+def only_renamed(before: Task, now: Task, renamed: Mapping[str, str]) -> bool:
     """Whether nothing but names of labels differs, so that an answer then is the same answer now."""
     if not renamed:
         return False
@@ -150,14 +150,14 @@ def _key(store: Store, task_id: int, task: Task) -> str | None:
     rows = store._rows(
         "SELECT definition, prompt_key FROM task_version WHERE task_id = ? ORDER BY number DESC", task_id
     )
+    wanted = _words(definition(task))
     for text, key in rows:
-        if text is not None:
-            kept = json.loads(text)
-            examples = [{"input": one.input, "output": one.output} for one in task.examples]
-            if (kept["instruction"], kept["labels"], kept["examples"]) == (
-                task.instruction,
-                list(task.labels),
-                examples,
-            ):
-                return str(key)
+        if text is not None and _words(text) == wanted:
+            return str(key)
     return None
+
+
+def _words(definition: str) -> tuple[object, object, object]:
+    """Return what of a version's JSON stands in the prompts for answers."""
+    kept = json.loads(definition)
+    return kept["instruction"], kept["labels"], kept["examples"]

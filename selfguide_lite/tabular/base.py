@@ -2,11 +2,14 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from selfguide_lite.core.errors import SelfguideError, short
 
 LONGEST_TEXT = 100_000  # characters, as in a task file
+INPUT_COLUMNS = ("input", "text")  # where an input stands, where nothing else is said
+OUTPUT_COLUMNS = ("output", "label")
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +96,15 @@ class Table:
         except UnicodeEncodeError as error:
             raise SelfguideError(f"{self.place(row, column)}: holds half a character (a lone surrogate)") from error
         return text
+
+
+def check_distinct(path: Path, names: Sequence[str]) -> None:
+    """Refuse a first row that names a column twice.
+
+    :raises SelfguideError: naming the column
+    """
+    if twice := [name for name in names if names.count(name) > 1]:
+        raise SelfguideError(f"{path}: row 1: the column {short(twice[0])!r} is there twice; rename one")
 
 
 def _listed(names: Sequence[str] | Mapping[str, Any]) -> str:

@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile
 
-from selfguide_lite.core.errors import SelfguideError, short
-from selfguide_lite.tabular.base import Row, Table
+from selfguide_lite.core.errors import SelfguideError
+from selfguide_lite.tabular.base import Row, Table, check_distinct
 
 
 def excel(path: Path) -> Table:
@@ -19,8 +19,7 @@ def excel(path: Path) -> Table:
         raise SelfguideError(f"{path}: its first sheet is empty; row 1 names the columns")
     columns = tuple("" if name is None else str(name).strip() for name in head[1])
     named = [name for name in columns if name]
-    if twice := [name for name in named if named.count(name) > 1]:
-        raise SelfguideError(f"{path}: row 1: the column {short(twice[0])!r} is there twice; rename one")
+    check_distinct(path, named)
 
     def rows() -> Iterator[Row]:
         for number, cells in _cells(path):

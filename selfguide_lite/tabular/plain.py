@@ -8,8 +8,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TextIO
 
-from selfguide_lite.core.errors import SelfguideError, short
-from selfguide_lite.tabular.base import LONGEST_TEXT, Row, Table
+from selfguide_lite.core.errors import SelfguideError
+from selfguide_lite.tabular.base import LONGEST_TEXT, Row, Table, check_distinct
 
 _LONGEST_LINE = 4 * 2**20  # characters
 _DELIMITERS = ",;\t"
@@ -129,8 +129,7 @@ def csv_records(path: Path, delimiter: str) -> tuple[tuple[str, ...], Iterator[d
     if not header:
         raise SelfguideError(f"{path}: is empty; the first row of a CSV names the columns")
     columns = tuple(name.strip() for name in header)
-    if twice := [name for name in columns if columns.count(name) > 1]:
-        raise SelfguideError(f"{path}: row 1: the column {short(twice[0])!r} is there twice; rename one")
+    check_distinct(path, columns)
 
     def records() -> Iterator[dict[str, str] | None]:
         for number, cells in enumerate(rows, 2):

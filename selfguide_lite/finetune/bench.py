@@ -21,7 +21,7 @@ from selfguide_lite.finetune.job import FitJob
 from selfguide_lite.finetune.options import TrainOptions, rate_for
 from selfguide_lite.finetune.order import EvenOrder
 from selfguide_lite.finetune.rows import Row, make_rows
-from selfguide_lite.finetune.trainers.unsloth import _prepare_environment, check_installed, fit
+from selfguide_lite.finetune.trainers.unsloth import check_installed, fit, prepare_environment
 from selfguide_lite.finetune.training import shape_of
 from selfguide_lite.gguf.reader import GgufFile
 from selfguide_lite.gguf.to_hf import hf_folder
@@ -154,7 +154,7 @@ def _run(name: str, model: Path, pairs: int) -> Result:
 
 def _plain(model: Path, rows: list[Row], options: TrainOptions, out: Path, clock: _Clock) -> None:
     """The same with what everybody has: transformers' Trainer on PEFT's LoRA."""
-    _prepare_environment()
+    prepare_environment()
     import psutil
     import torch
     from datasets import Dataset

@@ -45,8 +45,7 @@ def migrations() -> "Migrations":
 
     @steps(name="2026-11-24-calibration")
     def calibration(db: "Database") -> None:
-        for statement in _statements(CALIBRATION_2026_11_24):
-            db.execute(statement)
+        _execute(db, CALIBRATION_2026_11_24)
 
     @steps(name="2026-11-24-filters-for-real-models")
     def filters(db: "Database") -> None:
@@ -62,29 +61,24 @@ def migrations() -> "Migrations":
 
     @steps(name="2026-11-24-kinds")
     def kinds(db: "Database") -> None:
-        for statement in _statements(KINDS_2026_11_24):
-            db.execute(statement)
+        _execute(db, KINDS_2026_11_24)
         _make_task_anew(db)
 
     @steps(name="2026-11-24-raw-texts")
     def raw_texts(db: "Database") -> None:
-        for statement in _statements(RAW_TEXTS_2026_11_24):
-            db.execute(statement)
+        _execute(db, RAW_TEXTS_2026_11_24)
 
     @steps(name="2026-11-24-own-data")
     def own_data(db: "Database") -> None:
-        for statement in _statements(OWN_DATA_2026_11_24):
-            db.execute(statement)
+        _execute(db, OWN_DATA_2026_11_24)
 
     @steps(name="2026-11-24-review")
     def review(db: "Database") -> None:
-        for statement in _statements(REVIEW_2026_11_24):
-            db.execute(statement)
+        _execute(db, REVIEW_2026_11_24)
 
     @steps(name="2026-11-24-versions")
     def versions(db: "Database") -> None:
-        for statement in _statements(VERSIONS_2026_11_24):
-            db.execute(statement)
+        _execute(db, VERSIONS_2026_11_24)
 
     return steps
 
@@ -110,6 +104,11 @@ def _make_task_anew(db: "Database") -> None:
         *(sql for (sql,) in beside),
         f"PRAGMA legacy_alter_table = {legacy}",
     ):
+        db.execute(statement)
+
+
+def _execute(db: "Database", script: str) -> None:
+    for statement in _statements(script):
         db.execute(statement)
 
 

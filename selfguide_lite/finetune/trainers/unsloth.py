@@ -57,7 +57,7 @@ def fit(job: FitJob, on_step: Callable[[TrainStep], None], note: Callable[[str],
     """
     base, rows, options, out, shape = job.base, job.rows, job.options, job.out, job.shape
     check_installed()
-    _prepare_environment()
+    prepare_environment()
     muted = Muted(out / LOG)
     with muted:
         import torch
@@ -260,7 +260,7 @@ def _read_numbered_cpus() -> None:
     )
 
 
-def _prepare_environment() -> None:
+def prepare_environment() -> None:
     """Set what the libraries read when they are imported."""
     os.environ["UNSLOTH_COMPILE_LOCATION"] = str(cache_dir() / "unsloth_compiled_cache")
     os.environ["UNSLOTH_DISABLE_STATISTICS"] = "1"

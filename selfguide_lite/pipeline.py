@@ -103,7 +103,7 @@ def run(
     engine_options = options.engine
     local = None if engine_options.server is not None and options.model is None else model_path(options.model)
     if local is not None:
-        _look_at(local, listener, train=options.train)
+        _look_at(local, listener, train=options.train, n_ctx=engine_options.n_ctx)
     with _plainly(), exclusive(db):
         if local is not None and options.train:
             try:
@@ -139,13 +139,13 @@ def run(
             return RunResult(task.name, db, pairs, funnel, Path(adapter.path), measured)
 
 
-def _look_at(model: Path, listener: Listener, *, train: bool) -> None:
+def _look_at(model: Path, listener: Listener, *, train: bool, n_ctx: int | None) -> None:
     """Say whether a model can be finetuned.
 
     :raises SelfguideError: where it cannot and is to be, or is no model
     """
     check_model(model)
-    reason = why_not_trainable(model)
+    reason = why_not_trainable(model, n_ctx=n_ctx)
     if reason is None:
         listener.note(f"{model.name} can be finetuned")
     elif train:

@@ -109,7 +109,9 @@ def transformers_logits(folder: Path, ids: Sequence[int], lora: Path | None = No
     from transformers import AutoModelForCausalLM
 
     torch.set_num_threads(1)
-    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
+    model, loaded = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, output_loading_info=True)
+    wrong = {what: names for what, names in loaded.items() if names}
+    assert not wrong, f"transformers only warns of these, and draws at random what is missing: {wrong}"
     if lora is not None:
         model = PeftModel.from_pretrained(model, str(lora))
     model.eval()

@@ -40,15 +40,15 @@ class Row:
     :param keys: below the architecture's name, beside the usual ones
     :param norms: further vectors of a layer, with their length
     :param biases: tensors of a layer that have a bias
-    :param fused: q, k, v and gate, up are two matrices
-    :param top: further tensors, made from their shape
+    :param fused: which are one matrix: `qkv` q, k and v, `up` gate and up
+    :param top: further tensors by name
     """
 
     shape: Shape = Shape()
     keys: dict[str, float | int | str | bool] = field(default_factory=dict)
     norms: dict[str, int] = field(default_factory=dict)
     biases: Sequence[str] = ()
-    fused: bool = False
+    fused: Sequence[str] = ()
     top: dict[str, Callable[[np.random.Generator], Array]] = field(default_factory=dict)
 
 
@@ -58,6 +58,23 @@ _YARN = {
     "rope.scaling.original_context_length": 64,
 }
 _GEMMA = {"attention.key_length": 32, "attention.value_length": 32}
+_GEMMA3_NORMS = {"attn_q_norm": 32, "attn_k_norm": 32, "post_attention_norm": 48, "post_ffw_norm": 48}
+_ATTENTION = ("attn_q", "attn_k", "attn_v", "attn_output")
+_MLP = ("ffn_gate", "ffn_up", "ffn_down")
+
+
+_LONGROPE: dict[str, float | int | str | bool] = {
+    "rope.scaling.original_context_length": 64,
+    "rope.scaling.attn_factor": 1.154701,
+}
+
+
+def _long_and_short(count: int) -> dict[str, Callable[[np.random.Generator], Array]]:
+    """LongRoPE's two lists of factors, one for each pair of a head's rotated numbers."""
+    return {
+        "rope_factors_long.weight": lambda rng: rng.uniform(1.0, 30.0, count).astype(np.float32),
+        "rope_factors_short.weight": lambda rng: rng.uniform(1.0, 1.5, count).astype(np.float32),
+    }
 
 
 def _llama3_frequencies(_: np.random.Generator) -> Array:
@@ -71,7 +88,18 @@ def _llama3_frequencies(_: np.random.Generator) -> Array:
 ROWS: dict[str, Row] = {
     "llama": Row(),
     "llama tied": Row(Shape(heads=6, kv_heads=3, head_dim=8, tied=True)),
-    "llama linear": Row(keys={"rope.scaling.type": "linear", "rope.scaling.factor": 4.0}),
+    "llama linear, biases, wide heads": Row(
+        Shape(head_dim=24),
+        keys={"attention.key_length": 24, "attention.value_length": 24}
+        | {"rope.scaling.type": "linear", "rope.scaling.factor": 4.0},
+        biases=(*_ATTENTION, *_MLP),
+    ),
+    "llama longrope, biases of the attention": Row(
+        Shape(context=256),
+        keys={"rope.scaling.type": "longrope"} | _LONGROPE,
+        biases=_ATTENTION,
+        top=_long_and_short(8),
+    ),
     "llama yarn": Row(keys=_YARN),
     "llama 3": Row(keys={"rope.freq_base": 5e5}, top={"rope_freqs.weight": _llama3_frequencies}),
     "qwen2": Row(Shape(tied=True), biases=("attn_q", "attn_k", "attn_v")),
@@ -84,14 +112,15 @@ ROWS: dict[str, Row] = {
     "gemma3": Row(
         Shape(layers=7, head_dim=32, tied=True),
         keys=_GEMMA | {"attention.sliding_window": 24, "rope.freq_base": 1e6},
-        norms={"attn_q_norm": 32, "attn_k_norm": 32, "post_attention_norm": 48, "post_ffw_norm": 48},
+        norms=_GEMMA3_NORMS,
     ),
-    "gemma3 linear": Row(
-        Shape(layers=6, head_dim=32, tied=True),
+    "gemma3 linear, capped, untied": Row(
+        Shape(layers=6, head_dim=32),
         keys=_GEMMA
-        | {"attention.sliding_window": 24, "rope.freq_base": 1e6}
+        | {"attention.sliding_window": 24, "rope.freq_base": 1e6, "rope.freq_base_swa": 5e3}
+        | {"attention.sliding_window_pattern": 3, "final_logit_softcapping": 20.0}
         | {"rope.scaling.type": "linear", "rope.scaling.factor": 8.0},
-        norms={"attn_q_norm": 32, "attn_k_norm": 32, "post_attention_norm": 48, "post_ffw_norm": 48},
+        norms=_GEMMA3_NORMS,
     ),
     "mistral3": Row(
         Shape(context=256),
@@ -102,20 +131,14 @@ ROWS: dict[str, Row] = {
     "granite": Row(
         Shape(tied=True),
         keys={"embedding_scale": 6.0, "residual_scale": 0.22, "attention.scale": 0.1, "logit_scale": 4.0},
+        biases=_MLP,
     ),
-    "phi3": Row(fused=True),
+    "phi3": Row(fused=("qkv", "up")),
     "phi3 longrope": Row(
         Shape(heads=3, kv_heads=3, context=256),
-        keys={
-            "rope.dimension_count": 12,
-            "rope.scaling.original_context_length": 64,
-            "rope.scaling.attn_factor": 1.154701,
-        },
-        fused=True,
-        top={
-            "rope_factors_long.weight": lambda rng: rng.uniform(1.0, 30.0, 6).astype(np.float32),
-            "rope_factors_short.weight": lambda rng: rng.uniform(1.0, 1.5, 6).astype(np.float32),
-        },
+        keys={"rope.dimension_count": 12} | _LONGROPE,
+        fused=("qkv", "up"),
+        top=_long_and_short(6),
     ),
     "gemma2": Row(
         Shape(head_dim=32, tied=True),
@@ -165,10 +188,13 @@ def write_model(path: Path, name: str, row: Row) -> Path:
         "ffn_up": (inner, width),
         "ffn_down": (width, inner),
     }
-    if row.fused:
-        for gone in ("attn_q", "attn_k", "attn_v", "ffn_gate"):
+    if "qkv" in row.fused:
+        for gone in ("attn_q", "attn_k", "attn_v"):
             del layer[gone]
-        layer |= {"attn_qkv": (attention + 2 * kv, width), "ffn_up": (2 * inner, width)}
+        layer["attn_qkv"] = (attention + 2 * kv, width)
+    if "up" in row.fused:
+        del layer["ffn_gate"]
+        layer["ffn_up"] = (2 * inner, width)
     writer.add_tensor("token_embd.weight", matrix(size, width) * (2 if shape.tied else 7))
     writer.add_tensor("output_norm.weight", norm(width) * 2)
     if not shape.tied:

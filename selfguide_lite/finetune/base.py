@@ -136,8 +136,7 @@ def _check_weights(
     folder: Path, tensors: dict[str, tuple[Path, int, dict[str, Any]]], gguf: GgufFile, *, packed: bool
 ) -> None:
     """Every tensor must be there: what is missing would be made up at random while loading."""
-    parts = architecture_of(gguf).parts(geometry(gguf))
-    check_parts(gguf, parts)
+    parts = check_parts(gguf, architecture_of(gguf), geometry(gguf))
     for part in parts.values():
         if part.hf not in tensors:
             if part.hf != "lm_head.weight":  # which may be tied to the embedding

@@ -137,6 +137,7 @@ def _prepared(
     """Look at the model, make the rows, and refuse what cannot be trained."""
     from selfguide_lite.core.hashing import file_sha256
     from selfguide_lite.gguf.reader import GgufFile
+    from selfguide_lite.gguf.rope import original_context
     from selfguide_lite.gguf.tokenizer import pad_id
     from selfguide_lite.llm.chat import ChatFormat
     from selfguide_lite.llm.native import Model
@@ -149,12 +150,17 @@ def _prepared(
         pad = pad_id(gguf)
         architecture = gguf.architecture
         weights = base_folder(target.base, gguf) if target.base is not None else None
+        original = original_context(gguf)
+    limit = min(options.max_seq_length, original or options.max_seq_length)
     vocabulary = Model(model, vocab_only=True)
     try:
-        rows = make_rows(pairs, ask, ChatFormat.of(vocabulary), options.max_seq_length)
+        rows = make_rows(pairs, ask, ChatFormat.of(vocabulary), limit)
     finally:
         vocabulary.close()
-    _check_rows(rows, options, listener)
+    advice = "raise --max-seq-length"
+    if limit == original:
+        advice = "this model reads longer texts with other rotary factors, so it is not trained on them"
+    _check_rows(rows, limit, advice, listener)
     info = ModelInfo(model.stem, str(model), file_sha256(model), architecture, shape.parameters)
     plan = _plan(rows, options, info.sha256, target.base)
     keep = _read(target.out / _PLAN) == plan  # checkpoints of another training are of no use
@@ -201,17 +207,12 @@ def shape_of(gguf: Any) -> Shape:
     )
 
 
-def _check_rows(rows: Rows, options: TrainOptions, listener: Listener) -> None:
+def _check_rows(rows: Rows, limit: int, advice: str, listener: Listener) -> None:
+    told, total = f"longer than {limit} tokens (the longest has {rows.longest})", rows.left_out + len(rows.rows)
     if not rows.rows:
-        raise SelfguideError(
-            f"all {rows.left_out} pairs are longer than {options.max_seq_length} tokens (the longest has "
-            f"{rows.longest}); raise --max-seq-length"
-        )
+        raise SelfguideError(f"all {rows.left_out} pairs are {told}; {advice}")
     if rows.left_out:
-        listener.note(
-            f"{rows.left_out} of {rows.left_out + len(rows.rows)} pairs are longer than {options.max_seq_length} "
-            f"tokens (the longest has {rows.longest}) and are left out; --max-seq-length raises the limit"
-        )
+        listener.note(f"{rows.left_out} of {total} pairs are {told} and are left out; {advice}")
 
 
 def _plan(rows: Rows, options: TrainOptions, model_hash: str, base: str | None) -> dict[str, Any]:

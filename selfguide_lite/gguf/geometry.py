@@ -17,6 +17,8 @@ class Geometry:
     :param vocabulary: rows of the embedding
     :param context: tokens the model was trained to see
     :param tied: whether the output matrix is the embedding
+    :param attention_bias: whether any projection of the attention has a bias
+    :param mlp_bias: whether any projection of the feed-forward part has one
     """
 
     layers: int
@@ -31,6 +33,8 @@ class Geometry:
     norm_epsilon: float
     rope_base: float
     tied: bool
+    attention_bias: bool = False
+    mlp_bias: bool = False
 
     @property
     def attention(self) -> int:
@@ -67,6 +71,8 @@ def geometry(gguf: GgufFile) -> Geometry:
             norm_epsilon=float(gguf.get("attention.layer_norm_rms_epsilon", 1e-5)),
             rope_base=float(gguf.get("rope.freq_base", 10000.0)),
             tied="output.weight" not in gguf.tensors,
+            attention_bias=any(f"blk.0.attn_{one}.bias" in gguf.tensors for one in ("q", "k", "v", "output")),
+            mlp_bias=any(f"blk.0.ffn_{one}.bias" in gguf.tensors for one in ("gate", "up", "down")),
         )
         sizes = (found.layers, found.width, found.feed_forward, found.kv_heads, found.head_dim, found.rotated)
         if min(sizes) < 1:

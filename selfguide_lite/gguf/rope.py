@@ -27,17 +27,45 @@ def rope_parameters(gguf: GgufFile, shape: Geometry) -> dict[str, Any]:
     plain = plain_rope(shape.rope_base)
     kind = gguf.get("rope.scaling.type", "linear")  # llama.cpp's own default; without a factor it changes nothing
     factor = float(gguf.get("rope.scaling.factor", gguf.get("rope.scale_linear", 0.0)) or 1.0)
+    if kind == "none":
+        factor = 1.0
+    scaled = plain
+    reads: tuple[str, ...] = ()
     if kind == "yarn":
-        return plain | _yarn(gguf, shape, factor)
-    if kind == "linear" and factor != 1.0:
-        return plain | {"rope_type": "linear", "factor": factor}
-    if LONG in gguf.tensors:
-        return plain | _longrope(gguf, shape)
-    if kind not in ("none", "linear"):
+        scaled = plain | _yarn(gguf, shape, factor)
+    elif LONG in gguf.tensors and factor == 1.0:
+        scaled, reads = plain | _longrope(gguf, shape), (LONG, SHORT)
+    elif kind not in ("none", "linear"):
         raise SelfguideError(f"{gguf.path}: its rotary embedding is scaled by {kind!r}, which cannot be finetuned here")
-    if FREQUENCIES in gguf.tensors:
-        return plain | _llama3(gguf, shape)
-    return plain
+    elif factor != 1.0:
+        scaled = plain | {"rope_type": "linear", "factor": factor}
+    elif FREQUENCIES in gguf.tensors:
+        scaled, reads = plain | _llama3(gguf, shape), (FREQUENCIES,)
+    _check_all_read(gguf, scaled, reads)
+    return scaled
+
+
+def _check_all_read(gguf: GgufFile, scaled: dict[str, Any], reads: tuple[str, ...]) -> None:
+    """Refuse what llama.cpp multiplies into a scaling and transformers does not."""
+    for name in ROPE_TENSORS:
+        if name in gguf.tensors and name not in reads:
+            raise SelfguideError(
+                f"{gguf.path}: tensor {name} stretches a rotary embedding that is scaled in another way too "
+                f"({scaled['rope_type']}), so it cannot be finetuned here"
+            )
+    factor = float(gguf.get("rope.scaling.attn_factor", 1.0))
+    if factor != 1.0 and "attention_factor" not in scaled:
+        raise SelfguideError(
+            f"{gguf.path}: its rotary embedding is multiplied by {factor:g} (rope.scaling.attn_factor) "
+            f"under the scaling {scaled['rope_type']}, so it cannot be finetuned here"
+        )
+
+
+def original_context(gguf: GgufFile) -> int | None:
+    """Return the length of text from which on a model with LongRoPE takes its long factors; None for other models."""
+    if LONG not in gguf.tensors:
+        return None
+    return int(gguf.get("rope.scaling.original_context_length", gguf.get("context_length", 0))) or None
 
 
 def _yarn(gguf: GgufFile, shape: Geometry, factor: float) -> dict[str, Any]:

@@ -27,7 +27,7 @@ from selfguide_lite.gguf.tokenizer import pad_id, write_tokenizer
 SHARD_BYTES = 2 * 2**30
 EXACT_BYTES = 2**30  # models of at most so many bytes in 32 bits are kept without any rounding
 MARKER = "selfguide.json"
-FORMAT = 1  # of the folder; another number has it made again
+FORMAT = 2  # of the folder; another number has it made again
 
 
 def hf_folder(path: Path) -> Path:
@@ -64,8 +64,7 @@ def write_hf(gguf: GgufFile, folder: Path) -> None:
     model = architecture_of(gguf)
     shape = geometry(gguf)
     model.check(gguf, shape)
-    parts = model.parts(shape)
-    check_parts(gguf, parts)
+    parts = check_parts(gguf, model, shape)
     config = model.config(gguf, shape)
     exact = sum(info.elements for info in gguf.tensors.values()) * 4 <= EXACT_BYTES
     stored = {name: "F32" if exact else _stored_as(gguf.tensors[name]) for name in parts}

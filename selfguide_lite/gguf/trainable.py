@@ -6,6 +6,7 @@ from selfguide_lite.core.errors import SelfguideError
 from selfguide_lite.gguf.architectures import Decoder, architecture_of, check_parts
 from selfguide_lite.gguf.geometry import geometry
 from selfguide_lite.gguf.reader import GgufFile, can_dequantize
+from selfguide_lite.gguf.rope import original_context
 from selfguide_lite.gguf.tokenizer import check_tokenizer
 
 
@@ -23,7 +24,7 @@ def check_trainable(gguf: GgufFile, *, own_weights: bool = True) -> Decoder:
     model = architecture_of(gguf)
     shape = geometry(gguf)
     model.check(gguf, shape)
-    check_parts(gguf, model.parts(shape))
+    check_parts(gguf, model, shape)
     if own_weights:
         model.config(gguf, shape)
         for kind in {info.kind: name for name, info in gguf.tensors.items()}:
@@ -36,11 +37,19 @@ def check_trainable(gguf: GgufFile, *, own_weights: bool = True) -> Decoder:
     return model
 
 
-def why_not_trainable(path: Path, *, own_weights: bool = True) -> str | None:
-    """Return why a model file cannot be finetuned here, None where it can."""
+def why_not_trainable(path: Path, *, own_weights: bool = True, n_ctx: int | None = None) -> str | None:
+    """Return why a model file cannot be finetuned here, None where it can.
+
+    :param n_ctx: the context in which it is to be used; None: the engine's own choice
+    """
     try:
         with GgufFile(path) as gguf:
             check_trainable(gguf, own_weights=own_weights)
+            if n_ctx is not None and (original := original_context(gguf)) and n_ctx > original:
+                return (
+                    f"{path}: with a context of {n_ctx:,} tokens llama.cpp reads every text with the rotary factors "
+                    f"for texts over {original:,}, and training does not; give n_ctx={original} or less"
+                )
     except SelfguideError as error:
         if "GGMLQuantizationType" in str(error):  # newer than the gguf package, or no type at all
             return (

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from selfguide_lite.core.messages import Message
 from selfguide_lite.llm.chat import ChatFormat
-from selfguide_lite.llm.llama import DEFAULT_CONTEXT
+from selfguide_lite.llm.llama import DEFAULT_CONTEXT, short_rope_context
 from selfguide_lite.llm.native import Model
 
 
@@ -23,7 +23,8 @@ class Counter:
         # Without weights llama.cpp does not read the context's length, but the file's key-value part has it.
         architecture = self._model.metadata("general.architecture") or ""
         trained = self._model.metadata(f"{architecture}.context_length") or ""
-        self.n_ctx = min(DEFAULT_CONTEXT, int(trained)) if trained.isdigit() else DEFAULT_CONTEXT
+        known = (int(trained) if trained.isdigit() else None, short_rope_context(self._model))
+        self.n_ctx = min(DEFAULT_CONTEXT, *(length for length in known if length))
 
     def count_tokens(self, messages: Sequence[Message] | str) -> int:
         """Number of prompt tokens, chat template included."""

@@ -90,7 +90,8 @@ class LlamaEngine:
     """One GGUF model, loaded.
 
     :param path: the GGUF file
-    :param n_ctx: tokens of one sequence at most; None: what the model was trained for, at most 4096
+    :param n_ctx: tokens of one sequence at most; None: what the model was trained for, at most 4096, and for LongRoPE
+        at most its original context
     :param adapter: a GGUF LoRA adapter
     :param cells: tokens in a worker's KV cache, all sequences together; None: enough for the tuning
     :raises SelfguideError: where a file is missing or wrong, or memory does not suffice
@@ -108,13 +109,16 @@ class LlamaEngine:
     ):
         self.tuning = tuning or Tuning()
         self._model = model or Model(path, gpu_layers=self.tuning.gpu_layers)
-        self.n_ctx = n_ctx or min(DEFAULT_CONTEXT, self._model.trained_context)
+        short = short_rope_context(self._model)
+        self.n_ctx = n_ctx or min(DEFAULT_CONTEXT, self._model.trained_context, short or DEFAULT_CONTEXT)
+        if adapter is not None:
+            self._check_rope()
         self.chat = ChatFormat.of(self._model)
         self._call: weakref.ref[Generator[Any, None, None]] | None = None
         wanted = cells or min(
             Tuning.cells(self.tuning.parallel, self.n_ctx), affordable_cells(self._model) // max(1, self.tuning.workers)
         )
-        wanted = min(wanted, _short_rope_cells(self._model) or wanted)
+        wanted = min(wanted, short or wanted)
         self._workers = self._open_workers(max(wanted, self.n_ctx))
         model_name = self._model.metadata("general.name") or path.stem
         self.info = ModelInfo(
@@ -253,8 +257,11 @@ class LlamaEngine:
     def set_adapter(self, path: Path | None, scale: float = 1.0) -> None:
         """Use a GGUF LoRA adapter from now on; None: the model as it is.
 
-        :raises SelfguideError: where the file is no adapter for this model
+        :raises SelfguideError: where the file is no adapter for this model, or the context is one that LongRoPE reads
+            in another way than training did
         """
+        if path is not None:
+            self._check_rope()
         if path is not None and path.is_file():
             from selfguide_lite.gguf.adapter import check_adapter
 
@@ -280,6 +287,15 @@ class LlamaEngine:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    def _check_rope(self) -> None:
+        """Refuse an adapter where all texts are read with the long factors of LongRoPE, on which none is trained."""
+        short = short_rope_context(self._model)
+        if short is not None and self.n_ctx > short:
+            raise SelfguideError(
+                f"an adapter of this model is trained with its rotary factors for texts up to {short:,} tokens, and a "
+                f"context of {self.n_ctx:,} has llama.cpp take those for longer ones; give n_ctx={short} or less"
+            )
+
     def _live_sequences(self) -> int:
         """Sequences in use besides kept prefixes; 0 between calls."""
         return sum(worker.cache.live for worker in self._workers)
@@ -288,7 +304,7 @@ class LlamaEngine:
         return np.array(self.chat.prompt(messages), np.int32)
 
 
-def _short_rope_cells(model: Model) -> int | None:
+def short_rope_context(model: Model) -> int | None:
     """Return the size of a KV cache beyond which llama.cpp takes the long factors of LongRoPE, for short texts too.
 
     None for other models. transformers, and so training, go by the length of the text.
@@ -297,4 +313,4 @@ def _short_rope_cells(model: Model) -> int | None:
     original = model.metadata(f"{scaling}.original_context_length") or ""
     if not original.isdigit() or model.metadata(f"{scaling}.attn_factor") is None:
         return None
-    return int(original)
+    return None if model.metadata(f"{scaling}.type") == "yarn" else int(original)

@@ -10,7 +10,8 @@ class EngineOptions:
 
     :param server: base URL of an OpenAI-compatible server that answers in the model's place
     :param server_model: the model's name there; None: the first one it offers
-    :param n_ctx: tokens of one sequence at most; None: what the model was trained for, at most 4096
+    :param n_ctx: tokens of one sequence at most; None: what the model was trained for, at most 4096, and for
+        LongRoPE at most its original context
     :param tune: measure at first load what is fastest here; the result is kept in the cache folder
     :param tuning: fields of `llm.llama.Tuning` that override what was measured, such as ``{"workers": 1}``
     """

@@ -34,6 +34,8 @@ def architecture_of(gguf: GgufFile) -> Decoder:
             f"{gguf.path}: it is a mixture of {gguf.get('expert_count')} experts (`{name}`), "
             "and such models cannot be finetuned here"
         )
+    if not gguf.get("attention.causal", True):
+        raise SelfguideError(f"{gguf.path}: it reads a text from both ends (an embedding model) and writes none")
     if name not in ARCHITECTURES:
         kind = "recurrent, " if gguf.get("ssm.state_size") or gguf.get("wkv.head_size") else ""
         raise SelfguideError(

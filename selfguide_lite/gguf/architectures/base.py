@@ -14,9 +14,11 @@ from selfguide_lite.core.errors import SelfguideError
 from selfguide_lite.gguf.geometry import Geometry
 from selfguide_lite.gguf.projections import PROJECTIONS
 from selfguide_lite.gguf.reader import GgufFile
-from selfguide_lite.gguf.rope import ROPE_TENSORS, rope_parameters
+from selfguide_lite.gguf.rope import rope_parameters
 
 _LAYER = "model.layers.{}.{}"
+_ATTENTION = ("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj", "self_attn.o_proj")
+_MLP = ("mlp.gate_proj", "mlp.up_proj", "mlp.down_proj")
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +64,13 @@ class Decoder:
 
     biases: ClassVar[tuple[str, ...]] = ()
     """Modules of a layer that have a bias."""
+
+    optional_biases: ClassVar[bool] = False
+    """Whether all projections of the attention may have a bias, and all of the feed-forward part: both llama.cpp and
+    transformers (`attention_bias`, `mlp_bias`) must compute them."""
+
+    rope_tensors: ClassVar[tuple[str, ...]] = ()
+    """Tensors from which llama.cpp reads a scaling of the rotary embedding, of `gguf.rope.ROPE_TENSORS`."""
 
     fused: ClassVar[dict[str, str]] = {}
     """Which larger matrix holds one of llama's projections, where there is one; it then has the LoRA."""
@@ -112,8 +121,8 @@ class Decoder:
             "max_position_embeddings": shape.context,
             "rms_norm_eps": shape.norm_epsilon,
             "rope_parameters": rope_parameters(gguf, shape),
-            "attention_bias": False,
-            "mlp_bias": False,
+            "attention_bias": self.optional_biases and shape.attention_bias,
+            "mlp_bias": self.optional_biases and shape.mlp_bias,
             "tie_word_embeddings": shape.tied,
             "use_cache": True,
         }
@@ -121,6 +130,7 @@ class Decoder:
     def parts(self, shape: Geometry) -> dict[str, Part]:
         """Return all tensors by their names in the GGUF."""
         names = self._names(shape.layers)
+        biases = self._biases(shape)
         found = [
             self._part(names, "model.embed_tokens", (shape.vocabulary, shape.width)),
             self._part(names, "model.norm", (shape.width,), self.norm_offset),
@@ -131,7 +141,7 @@ class Decoder:
             for module, dims in self.modules(shape).items():
                 name = _LAYER.format(layer, module)
                 found.append(self._part(names, name, dims, self.norm_offset if len(dims) == 1 else 0.0))
-                if module in self.biases:
+                if module in biases:
                     found.append(self._part(names, name, dims[:1], kind="bias"))
         return {part.gguf: part for part in found}
 
@@ -148,6 +158,12 @@ class Decoder:
         found = {name: dims for name, dims in self.modules(shape).items() if name.rpartition(".")[2] in targets}
         return {name: (dims[0], dims[1]) for name, dims in found.items()}
 
+    def _biases(self, shape: Geometry) -> tuple[str, ...]:
+        found = self.biases
+        if self.optional_biases:
+            found += _ATTENTION * shape.attention_bias + _MLP * shape.mlp_bias
+        return found
+
     def _names(self, layers: int) -> TensorNameMap:
         (number,) = [number for number, name in MODEL_ARCH_NAMES.items() if name == self.name]
         return get_tensor_name_map(MODEL_ARCH(number), layers)
@@ -162,20 +178,38 @@ class Decoder:
         return Part(f"{name}.{kind}", f"{module}.{kind}", dims, interleaved, offset)
 
 
-def check_parts(gguf: GgufFile, parts: dict[str, Part]) -> None:
-    """Check that a GGUF has these tensors and no others.
+def check_parts(gguf: GgufFile, model: Decoder, shape: Geometry) -> dict[str, Part]:
+    """Return the tensors of a model by their names in the GGUF, which must have all of them and no others.
 
-    :raises SelfguideError: naming the first tensor that is missing, of another shape, or unknown
+    :raises SelfguideError: naming a tensor that is missing, of another shape, or that training would leave out
     """
+    parts = model.parts(shape)
     for name, part in parts.items():
         found = gguf.tensors.get(name)
-        if found is None or found.shape != part.shape:
+        if found is not None and found.shape != part.shape:
             raise SelfguideError(
-                f"{gguf.path}: tensor {name} should be {part.shape} and is {found.shape if found else 'missing'}; "
+                f"{gguf.path}: tensor {name} should be {part.shape} and is {found.shape}; "
                 f"the file is damaged or no plain {gguf.architecture}"
             )
-    for name in gguf.tensors:
-        if name not in parts and name not in ROPE_TENSORS:
-            raise SelfguideError(
-                f"{gguf.path}: tensor {name} is not part of a plain {gguf.architecture}, so it cannot be finetuned here"
-            )
+    missing = [name for name in parts if name not in gguf.tensors]
+    unknown = [name for name in gguf.tensors if name not in parts and name not in model.rope_tensors]
+    if missing and unknown:
+        raise SelfguideError(
+            f"{gguf.path}: it has {_some(unknown)} and lacks {_some(missing)}: its matrices are split, fused or named "
+            f"in another way than those of a plain {gguf.architecture}, so it cannot be finetuned here"
+        )
+    if missing:
+        raise SelfguideError(
+            f"{gguf.path}: it lacks {_some(missing)}; the file is damaged or no plain {gguf.architecture}"
+        )
+    if unknown:
+        raise SelfguideError(
+            f"{gguf.path}: {_some(unknown)} is not part of a plain {gguf.architecture} and would be left out of the "
+            "training, so it cannot be finetuned here"
+        )
+    return parts
+
+
+def _some(names: Sequence[str]) -> str:
+    more = f" (and {len(names) - 1} more)" if len(names) > 1 else ""
+    return f"tensor {names[0]}{more}"

@@ -1,7 +1,8 @@
 """gemma2: norms before and after each half of a layer, capped logits, a sliding window in every other layer."""
 
-from typing import Any
+from typing import Any, ClassVar
 
+from selfguide_lite.core.errors import SelfguideError
 from selfguide_lite.gguf.architectures.base import Decoder
 from selfguide_lite.gguf.geometry import Geometry
 from selfguide_lite.gguf.reader import GgufFile
@@ -16,6 +17,17 @@ class Architecture(Decoder):
     hf_class = "Gemma2ForCausalLM"
     model_type = "gemma2"
     norm_offset = 1.0
+    window: ClassVar[int | None] = 4096
+    """The sliding window of a file that does not say; None where llama.cpp then has none."""
+
+    def check(self, gguf: GgufFile, shape: Geometry) -> None:
+        """Without its sliding window llama.cpp computes other layers than transformers."""
+        super().check(gguf, shape)
+        if not gguf.get("attention.sliding_window", self.window):
+            raise SelfguideError(
+                f"{gguf.path}: it does not say its sliding window (attention.sliding_window), so it cannot be "
+                "finetuned here; take the model from another conversion"
+            )
 
     def modules(self, shape: Geometry) -> dict[str, tuple[int, ...]]:
         """Llama's, and norms around the feed-forward part."""
@@ -27,7 +39,7 @@ class Architecture(Decoder):
         config = super().config(gguf, shape) | {
             "hidden_activation": "gelu_pytorch_tanh",
             "query_pre_attn_scalar": self.attention_scalar(shape, _LARGEST_LAYERS),
-            "sliding_window": int(gguf.get("attention.sliding_window", 4096)),
+            "sliding_window": int(gguf.get("attention.sliding_window", self.window)),
             "layer_types": self.layer_types(gguf, shape, 2),
             "attn_logit_softcapping": float(gguf.get("attn_logit_softcapping", 50.0)),
             "final_logit_softcapping": float(gguf.get("final_logit_softcapping", 30.0)),

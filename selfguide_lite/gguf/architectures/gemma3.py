@@ -1,4 +1,4 @@
-"""gemma3, its text part: as gemma2 with norms on q and k, no caps, and a second rotary base under the window."""
+"""gemma3, its text part: as gemma2 with norms on q and k, and a second rotary base under the window."""
 
 from typing import Any
 
@@ -16,6 +16,7 @@ class Architecture(gemma2.Architecture):
     models = "Gemma 3 (270M, 1B, and the text part of 4B, 12B, 27B)"
     hf_class = "Gemma3ForCausalLM"
     model_type = "gemma3_text"
+    window = None
 
     def modules(self, shape: Geometry) -> dict[str, tuple[int, ...]]:
         """Gemma 2's, and a norm on each head of q and k."""
@@ -25,8 +26,9 @@ class Architecture(gemma2.Architecture):
     def config(self, gguf: GgufFile, shape: Geometry) -> dict[str, Any]:
         """Gemma 2's, with a rotary embedding for each kind of layer."""
         config = super().config(gguf, shape)
-        del config["attn_implementation"], config["attn_logit_softcapping"], config["final_logit_softcapping"]
+        del config["attn_implementation"], config["attn_logit_softcapping"]
         return config | {
+            "final_logit_softcapping": float(gguf.get("final_logit_softcapping", 0.0)) or None,
             "query_pre_attn_scalar": self.attention_scalar(shape, _LARGEST_LAYERS),
             "layer_types": self.layer_types(gguf, shape, 6),
             "rope_parameters": {

@@ -6,6 +6,7 @@ from selfguide_lite.core.errors import SelfguideError
 from selfguide_lite.gguf.architectures.base import Decoder
 from selfguide_lite.gguf.geometry import Geometry
 from selfguide_lite.gguf.reader import GgufFile
+from selfguide_lite.gguf.rope import ROPE_TENSORS
 
 
 class Architecture(Decoder):
@@ -15,6 +16,8 @@ class Architecture(Decoder):
     hf_class = "GraniteForCausalLM"
     model_type = "granite"
     interleaved = True
+    optional_biases = True
+    rope_tensors = ROPE_TENSORS
 
     def check(self, gguf: GgufFile, shape: Geometry) -> None:
         """Some Granite models turn the rotary embedding off, which transformers cannot."""

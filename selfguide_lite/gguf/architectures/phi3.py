@@ -6,6 +6,7 @@ from selfguide_lite.core.errors import SelfguideError
 from selfguide_lite.gguf.architectures.base import Decoder
 from selfguide_lite.gguf.geometry import Geometry
 from selfguide_lite.gguf.reader import GgufFile
+from selfguide_lite.gguf.rope import LONG, SHORT
 
 
 class Architecture(Decoder):
@@ -14,6 +15,7 @@ class Architecture(Decoder):
     models = "Phi-3, Phi-3.5-mini, Phi-4, Phi-4-mini"
     hf_class = "Phi3ForCausalLM"
     model_type = "phi3"
+    rope_tensors = (LONG, SHORT)
     fused: ClassVar[dict[str, str]] = dict.fromkeys(("q_proj", "k_proj", "v_proj"), "qkv_proj") | dict.fromkeys(
         ("gate_proj", "up_proj"), "gate_up_proj"
     )

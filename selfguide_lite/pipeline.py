@@ -20,8 +20,10 @@ from selfguide_lite.evaluate import Gain, Measurement, measure
 from selfguide_lite.finetune import trainer_named
 from selfguide_lite.finetuning import finetune, training_pairs
 from selfguide_lite.gguf.check import check_model
+from selfguide_lite.gguf.reader import GgufFile
 from selfguide_lite.gguf.trainable import why_not_trainable
 from selfguide_lite.llm import EngineOptions, model_path, open_engine
+from selfguide_lite.llm.templates import template_note
 from selfguide_lite.own_data import OwnData
 from selfguide_lite.run_context import RunContext
 from selfguide_lite.run_options import RunOptions
@@ -145,6 +147,10 @@ def _look_at(model: Path, listener: Listener, *, train: bool, n_ctx: int | None)
     :raises SelfguideError: where it cannot and is to be, or is no model
     """
     check_model(model)
+    with GgufFile(model, tensors=False) as gguf:
+        template = template_note(gguf.metadata.get("tokenizer.chat_template"), gguf.architecture)
+    if template is not None:
+        listener.note(f"chat template: {template}")
     reason = why_not_trainable(model, n_ctx=n_ctx)
     if reason is None:
         listener.note(f"{model.name} can be finetuned")

@@ -69,7 +69,7 @@ def pytest_testnodedown(node: Any) -> None:
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Print architectures' largest logit differences, and what the robustness tests counted: the README has these."""
     done = [report for outcome in ("passed", "failed") for report in terminalreporter.stats.get(outcome, [])]
-    for line in (value for report in done for name, value in report.user_properties if name == "parity"):
-        terminalreporter.write_line(f"parity: {line}")
+    for line in (value for report in done for name, value in report.user_properties if name == "told"):
+        terminalreporter.write_line(line)
     if counted := robustness_counts.summary():
         terminalreporter.write_line(f"robustness: {counted}")

@@ -15,7 +15,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 from selfguide_lite.core.errors import SelfguideError
 from selfguide_lite.core.messages import Message, Role
 from selfguide_lite.llm.native import Model, Vocabulary
-from selfguide_lite.llm.templates import VICUNA, template_of
+from selfguide_lite.llm.templates import VICUNA, stops_of, template_of
 
 # Models that think aloud are asked not to, in the words of their templates; others do not look at these.
 _NO_THINKING = {"enable_thinking": False, "thinking": False}
@@ -49,6 +49,11 @@ class ChatFormat:
     def of(cls, model: Model) -> "ChatFormat":
         """Return the format of a loaded model (`vocab_only` suffices)."""
         return cls(model.vocabulary, template_of(model), str(model.path))
+
+    @property
+    def stops(self) -> tuple[str, ...]:
+        """Texts that end an answer beside the end tokens."""
+        return stops_of(self.source)
 
     def prompt(self, messages: Sequence[Message] | str) -> list[int]:
         """Token ids of a chat up to where the assistant begins to answer, or of a plain text.

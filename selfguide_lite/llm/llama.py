@@ -2,7 +2,7 @@
 
 import weakref
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import chain, islice
 from pathlib import Path
@@ -160,6 +160,8 @@ class LlamaEngine:
 
     def complete(self, requests: Iterable[Request]) -> Iterator[Completion]:
         """Yield every sample of every request as it finishes. One call at a time."""
+        if self.chat.stops:
+            requests = (self._stopped(request) for request in requests)
 
         def work(worker: _Worker, given: Iterable[Request], stopped: Callable[[], bool]) -> Iterator[Completion]:
             tuning = self.tuning
@@ -286,6 +288,12 @@ class LlamaEngine:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    def _stopped(self, request: Request) -> Request:
+        """Let a chat end where the model begins to write the other side's turn."""
+        if isinstance(request.messages, str):
+            return request
+        return replace(request, stop=(*request.stop, *self.chat.stops))
 
     def _check_rope(self) -> None:
         """Refuse an adapter where all texts are read with the long factors of LongRoPE, on which none is trained."""

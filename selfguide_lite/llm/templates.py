@@ -24,6 +24,13 @@ PLAIN = (
     "{% endfor %}"
     "{% if add_generation_prompt %}Assistant:{% endif %}"
 )
+# A base model does not end its turn: it writes the next one of the user too, and that is where it is stopped.
+_STOPS = {PLAIN: ("\nUser:",)}
+
+
+def stops_of(template: str) -> tuple[str, ...]:
+    """Return the texts that end an answer in one of our templates, beside the end tokens; a model's own needs none."""
+    return _STOPS.get(template, ())
 
 
 def template_of(model: Model) -> str:
@@ -35,9 +42,18 @@ def template_of(model: Model) -> str:
 
 def template_name(model: Model) -> str:
     """Return where a loaded model's chat template comes from, in words."""
-    source = template_of(model)
-    if source == VICUNA:
+    return template_note(model.chat_template, model.metadata("general.architecture")) or (
+        f"in the file, {len(model.chat_template or ''):,} characters"
+    )
+
+
+def template_note(own: str | None, architecture: str | None) -> str | None:
+    """Return which of our templates stands in for one that a model lacks, in words; None where it has one.
+
+    :param own: the model's template
+    """
+    if own:
+        return None
+    if architecture == "llama":
         return "none in the file: that of Vicuna 1.5 is used"
-    if source == PLAIN:
-        return "none in the file, as in a base model: a plain one is used (User: ... Assistant: ...)"
-    return f"in the file, {len(source):,} characters"
+    return "none in the file, as in a base model: a plain one is used (User: ... Assistant: ...)"

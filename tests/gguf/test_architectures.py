@@ -58,7 +58,7 @@ def check_parity(name: str, model: Path, tmp_path: Path, record_property: Tell) 
         "merged": differ(llama_cpp_logits(merged, ids), tuned),
     }
     told = ", ".join(f"{form} {value:.1e}" for form, value in found.items())
-    record_property("parity", f"{name}: largest logit difference {max(found.values()):.1e} ({told})")
+    record_property("told", f"{name}: largest logit difference {max(found.values()):.1e} ({told})")
     assert max(found.values()) < TIGHT
     assert np.abs(plain - tuned).max() > 0.1 * np.abs(tuned).max()  # the LoRA does something
 

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from llamas import random_llama
 from random_architectures import write_pairs
+from texts_to_cut import TEXTS
 
 from selfguide_lite.core.errors import SelfguideError
 from selfguide_lite.core.resources import resource
@@ -20,26 +21,6 @@ from selfguide_lite.llm.native import Model
 tokenizers = pytest.importorskip("tokenizers", reason="comes with the packages for training")
 
 Pair = tuple[Callable[[str, bool], list[int]], Callable[[str, bool], list[int]]]
-TEXTS = [
-    "",
-    " ",
-    "\n",
-    "Hello world, the question is good.",
-    "  two  spaces and an end ",
-    "a\n\nb\tc\r\n",
-    "Grüße aus Köln 🎉🚀 日本語 ภาษาไทย \u200b é",
-    "don't we'll I'M they'RE 12345 6.78 ½ Ⅻ",
-    "</s><s> <unk> <0x0A> USER: hi ASSISTANT: yes</s>",
-    "<|im_start|>user\nyes<|im_end|>",
-    "</s <s s> <|im_ start|>",
-    "\u2581x \u2581\u2581 y",
-    "\x00\x01 z\x7f",
-    "    def f(x):\n        return x",
-    "\u3000full\u00a0width",
-    "x" * 300,
-    "the the the of and to",
-    "aWord camelCase HTTPServer McDonald it'S I'M a/b//c\n/d !!/\n ÄrgerÜber ПриветМир",
-]
 
 
 @pytest.fixture(scope="module", params=["tiny", "sentencepiece", "byte-level"])

@@ -1,4 +1,4 @@
-"""A model with LongRoPE answers short texts with its short factors, as it was trained, and is finetuned for no other."""
+"""A model with LongRoPE answers short texts with its short factors, as it was trained, and is finetuned for these."""
 
 from dataclasses import replace
 from pathlib import Path

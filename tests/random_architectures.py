@@ -100,7 +100,7 @@ ROWS: dict[str, Row] = {
         biases=_ATTENTION,
         top=_long_and_short(8),
     ),
-    "llama yarn": Row(keys=_YARN),
+    "llama yarn": Row(keys=_YARN | {"rope.scaling.yarn_log_multiplier": 1.0}),  # not read in a llama
     "llama 3": Row(keys={"rope.freq_base": 5e5}, top={"rope_freqs.weight": _llama3_frequencies}),
     "qwen2": Row(Shape(tied=True), biases=("attn_q", "attn_k", "attn_v")),
     "qwen2 yarn": Row(keys={"rope.freq_base": 1e6} | _YARN, biases=("attn_q", "attn_k", "attn_v")),
@@ -125,7 +125,7 @@ ROWS: dict[str, Row] = {
     "mistral3": Row(
         Shape(context=256),
         keys=_YARN
-        | {"rope.freq_base": 1e6, "attention.temperature_scale": 0.1, "rope.scaling.yarn_log_multiplier": 1.0},
+        | {"rope.freq_base": 1e6, "attention.temperature_scale": 0.1, "rope.scaling.yarn_log_multiplier": 0.5},
     ),
     "smollm3": Row(Shape(layers=5, tied=True), keys={"rope.freq_base": 2e6}),
     "granite": Row(

@@ -71,16 +71,23 @@ def original_context(gguf: GgufFile) -> int | None:
 def _yarn(gguf: GgufFile, shape: Geometry, factor: float) -> dict[str, Any]:
     """YaRN (arXiv 2309.00071): low frequencies are interpolated, high ones are not."""
     original = int(gguf.get("rope.scaling.original_context_length", shape.context))
-    log_multiplier = float(gguf.get("rope.scaling.yarn_log_multiplier", 0.0))
-    attention = 1.0 if log_multiplier else 0.1 * math.log(factor) + 1.0
     return {
         "rope_type": "yarn",
         "factor": factor,
         "original_max_position_embeddings": original,
         "beta_fast": float(gguf.get("rope.scaling.yarn_beta_fast", 32.0)),
         "beta_slow": float(gguf.get("rope.scaling.yarn_beta_slow", 1.0)),
-        "attention_factor": attention * float(gguf.get("rope.scaling.attn_factor", 1.0)),
+        "attention_factor": yarn_attention(factor) * float(gguf.get("rope.scaling.attn_factor", 1.0)),
     }
+
+
+def yarn_attention(factor: float, multiplier: float = 1.0) -> float:
+    """Return what YaRN multiplies queries and keys by (arXiv 2309.00071, equation 22).
+
+    :param factor: of the context's length
+    :param multiplier: of the factor's logarithm
+    """
+    return 0.1 * multiplier * math.log(factor) + 1.0
 
 
 def _longrope(gguf: GgufFile, shape: Geometry) -> dict[str, Any]:

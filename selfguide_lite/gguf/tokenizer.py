@@ -13,6 +13,14 @@ from selfguide_lite.gguf.reader import GgufFile
 
 _NORMAL, _UNKNOWN, _CONTROL, _USER_DEFINED = 1, 2, 3, 4
 _SPACE = "\u2581"
+# Names that llama.cpp takes for control tokens which end an answer, whatever type the file gives them.
+_ENDS = frozenset(
+    (
+        *("</s>", "<eos>", "<EOT>", "_<EOT>", "[EOT]", "[EOS]", "<end_of_turn>", "<end_of_utterance>"),
+        *("<|eot_id|>", "<|im_end|>", "<|end|>", "<|endoftext|>", "<|end_of_text|>", "<|eom_id|>"),
+        *("<|return|>", "<|call|>", "<|calls|>", "<|flush|>"),
+    )
+)
 _JSON = dict[str, Any]
 
 # Rules by which byte-level vocabularies cut text into words before merging, by the name that the GGUF gives them.
@@ -90,7 +98,7 @@ def write_tokenizer(gguf: GgufFile, folder: Path) -> None:
                 "lstrip": False,
                 "rstrip": False,
                 "normalized": False,
-                "special": types[number] != _USER_DEFINED,
+                "special": types[number] != _USER_DEFINED or token in _ENDS,
             }
             for number, token in enumerate(tokens)
             if types[number] in (_CONTROL, _USER_DEFINED, _UNKNOWN) and token

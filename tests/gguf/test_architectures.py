@@ -137,6 +137,7 @@ UNLIKE: dict[str, tuple[str, dict[str, object], str]] = {
     "longrope that is not read": ("llama", {"keys": _LONGROPE}, "'longrope'"),
     "a factor alone": ("qwen2", {"keys": {"rope.scaling.attn_factor": 1.2}}, r"multiplied by 1.2 \(rope.scaling.attn"),
     "no window": ("gemma3", {"keys": {"attention.sliding_window": 0}}, "does not say its sliding window"),
+    "two rotary bases": ("gemma2", {"keys": {"rope.freq_base_swa": 5e3}}, "a rotary base of their own"),
     "yarn for another": ("mistral3", {"keys": _LINEAR}, "not by YaRN"),
 }
 

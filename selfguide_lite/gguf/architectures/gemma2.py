@@ -19,6 +19,8 @@ class Architecture(Decoder):
     norm_offset = 1.0
     window: ClassVar[int | None] = 4096
     """The sliding window of a file that does not say; None where llama.cpp then has none."""
+    bases: ClassVar[int] = 1
+    """Of the rotary embedding in transformers: one, or another one in layers with the window."""
 
     def check(self, gguf: GgufFile, shape: Geometry) -> None:
         """Without its sliding window llama.cpp computes other layers than transformers."""
@@ -27,6 +29,11 @@ class Architecture(Decoder):
             raise SelfguideError(
                 f"{gguf.path}: it does not say its sliding window (attention.sliding_window), so it cannot be "
                 "finetuned here; take the model from another conversion"
+            )
+        if self.bases == 1 and gguf.get("rope.freq_base_swa", shape.rope_base) != shape.rope_base:
+            raise SelfguideError(
+                f"{gguf.path}: its layers with a sliding window have a rotary base of their own "
+                "(rope.freq_base_swa), so it cannot be finetuned here"
             )
 
     def modules(self, shape: Geometry) -> dict[str, tuple[int, ...]]:

@@ -17,6 +17,7 @@ class Architecture(gemma2.Architecture):
     hf_class = "Gemma3ForCausalLM"
     model_type = "gemma3_text"
     window = None
+    bases = 2
 
     def modules(self, shape: Geometry) -> dict[str, tuple[int, ...]]:
         """Gemma 2's, and a norm on each head of q and k."""

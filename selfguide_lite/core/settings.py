@@ -129,7 +129,7 @@ class Settings(BaseModel):
     """The prompt that is trained on and used afterwards: with the examples, or without."""
     trainer: Annotated[str, AfterValidator(TRAINERS.checked)] = "unsloth"
     """What trains the LoRA."""
-    epochs: Annotated[float, Field(gt=0, le=1000)] = 3
+    epochs: Annotated[float, Field(gt=0, le=1000)] = 2
     """Passes over the dataset."""
     min_steps: Count = 40
     """Optimizer steps at least: a small dataset gets more epochs."""

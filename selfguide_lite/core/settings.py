@@ -65,15 +65,15 @@ class Settings(BaseModel):
     annotate_each_round: bool | None = None
     """Answer the inputs after every round, not at the end, so that prompts show only inputs whose answer is the label
     asked for. On for classification with `label_condition` and the method `score`."""
-    method: Literal["score", "sample", "greedy"] | None = None
+    method: Literal["score", "sample", "greedy", "mbr"] | None = None
     """How an input is answered: `score` computes every label's share, `sample` draws answers that vote, `greedy` takes
-    the likeliest answer."""
+    the likeliest answer, `mbr` (minimum Bayes risk) draws answers and takes the one most like the others by ROUGE-L."""
     samples: Annotated[int, Field(ge=1, le=1000)] = 10
-    """Answers drawn for an input by the method `sample`."""
+    """Answers drawn for an input by the methods `sample` and `mbr`."""
     output_temperature: Temperature = 0.2
-    """Sampling temperature for answers by the method `sample`."""
+    """Sampling temperature for answers by the methods `sample` and `mbr`."""
     output_top_k: Annotated[int, Field(ge=0, le=_MOST)] = 10
-    """Sample answers from the k likeliest tokens; 0: from all. Method `sample` only."""
+    """Sample answers from the k likeliest tokens; 0: from all. Methods `sample` and `mbr`."""
     output_max_tokens: Count = 500
     """Tokens of a free-text answer at most."""
     # filters (rows of the table `setting`, read by the views)

@@ -8,7 +8,7 @@ from typing import Any, Literal
 from selfguide_lite.core.settings import Settings
 from selfguide_lite.prompts import PromptTemplate
 
-Method = Literal["sample", "score", "greedy"]
+Method = Literal["sample", "score", "greedy", "mbr"]
 _ONE_SIDED_5_PERCENT = 1.645  # standard deviations
 
 
@@ -66,8 +66,8 @@ class NewOutput:
     """One answer to an input.
 
     :param sample: number of the sample; for `score` the number of the label
-    :param weight: votes that this answer counts for: 1 for a sample, the label's share for a score
-    :param logprob: for `sample` the mean natural-log probability of the drawn tokens, for `score` of the whole label
+    :param weight: votes that this answer counts for: 1 for a sample, the label's share for a score, see `consensus_weights` for `mbr`
+    :param logprob: for `sample`, `greedy` and `mbr` the mean natural-log probability of the drawn tokens, for `score` of the whole label
     :param raw: all that the model wrote, where `text` is only a part of it
     """
 

@@ -1,7 +1,8 @@
 """The second stage: the model answers every input that passed the filters, by ordinary few-shot prompting.
 
-Method `sample` draws several answers, as the paper does; `greedy` takes the likeliest one; `score` computes the exact
-share of each label in one pass. Which answer wins is decided by the store's views.
+Method `sample` draws several answers, as the paper does; `mbr` draws several, and the one most like the others wins;
+`greedy` takes the likeliest one; `score` computes the exact share of each label in one pass. Which answer wins is
+decided by the store's views.
 """
 
 import hashlib
@@ -14,6 +15,7 @@ from selfguide_lite.llm.shares import shares
 from selfguide_lite.prompts import Prompts
 from selfguide_lite.run_context import RunContext
 from selfguide_lite.store import Method, NewOutput, PoolInput
+from selfguide_lite.synthesis.consensus import consensus_weights
 from selfguide_lite.synthesis.runs import recorded_run
 from selfguide_lite.task import Task
 
@@ -74,7 +76,7 @@ def _sampled(
 ) -> Iterator[tuple[int, list[NewOutput]]]:
     """Yield each input's answers with the number of generated tokens, once all its samples are there."""
     task, prompts, settings = context.task, context.prompts, context.settings
-    method: Method = "greedy" if settings.method == "greedy" else "sample"
+    method: Method = settings.method or "sample"
     asked: dict[str, PoolInput] = {}
     open_answers: dict[str, list[Completion]] = {}
 
@@ -107,6 +109,8 @@ def _sampled(
         if len(answers) == samples_of(settings):
             del asked[completion.key], open_answers[completion.key]
             answers.sort(key=lambda answer: answer.sample)
+            texts = [answer.text.strip() for answer in answers]
+            weights = consensus_weights(texts) if method == "mbr" else [1.0] * len(texts)
             yield (
                 sum(answer.completion_tokens for answer in answers),
                 [
@@ -114,15 +118,16 @@ def _sampled(
                         input_id=shown.id,
                         run_id=run_id,
                         sample=answer.sample,
-                        text=answer.text.strip(),
+                        text=text,
                         method=method,
+                        weight=weight,
                         logprob=answer.mean_logprob,
                         finish_reason=answer.finish_reason,
                         prompt_tokens=answer.prompt_tokens,
                         completion_tokens=answer.completion_tokens,
                         raw=answer.raw,
                     )
-                    for answer in answers
+                    for answer, text, weight in zip(answers, texts, weights, strict=True)
                 ],
             )
 

@@ -66,8 +66,9 @@ class NewOutput:
     """One answer to an input.
 
     :param sample: number of the sample; for `score` the number of the label
-    :param weight: votes that this answer counts for: 1 for a sample, the label's share for a score, see `consensus_weights` for `mbr`
-    :param logprob: for `sample`, `greedy` and `mbr` the mean natural-log probability of the drawn tokens, for `score` of the whole label
+    :param weight: votes that this answer counts for: 1 for a sample, the label's share for a score, for `mbr` what
+        makes the answer win that is most like the others
+    :param logprob: for `score` the natural-log probability of the whole label, else the mean of the drawn tokens'
     :param raw: all that the model wrote, where `text` is only a part of it
     """
 

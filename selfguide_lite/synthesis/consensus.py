@@ -12,8 +12,9 @@ def consensus_weights(texts: Sequence[str]) -> list[float]:
 
     The loss of an answer is 1 - ROUGE-L against another sample, as every sample stands for what the model could have
     meant (Kumar and Byrne 2004; Eikema and Aziz 2022, arXiv 2108.04718). The winner's samples together weigh its mean
-    ROUGE-L with the other samples, in 0..1: that is its share in the view `vote`, and what `min_vote_share` is held
-    against. The rest of the weight is spread over the other samples.
+    ROUGE-L with the other samples, in 0..1, and the other samples share what is left to 1: so the mean likeness is the
+    share in the view `vote`, which `min_vote_share` is held against. Where it is so small that another answer would
+    outweigh it, the others weigh less.
 
     :param texts: the samples of one input, one at least, in the order in which they were drawn; of answers that are
         equally good the earliest wins

@@ -33,8 +33,9 @@ def test_the_answer_most_like_the_others_wins_with_its_mean_likeness(texts: list
     ]
     best = max(range(len(texts)), key=lambda place: round(likeness[place], 9))
     share = max(likeness)
-    assert votes[texts[best]] == pytest.approx(share)
+    assert votes[texts[best]] == pytest.approx(share)  # what the view divides by: the sum, 1 or a little less
     assert all(weight >= 0 for weight in weights) and sum(weights) <= 1 + 1e-9
+    assert sum(weights) == pytest.approx(1) or share <= 0.5
     if share > 0:
         assert all(votes[text] < votes[texts[best]] for text in votes if text != texts[best])
 
@@ -47,7 +48,7 @@ def test_the_views_take_it_and_hold_its_likeness_against_the_smallest_share(tmp_
         examples=(Example(input="late", output="I am late."),),
     )
     alike = ["the cat sat on the mat", "a dog", "the cat sat on a mat", "the cat sat there"]
-    unlike = ["one two", "three four", "five six", "seven eight one"]
+    unlike = ["one two", "three four", "five six", "seven eight", "nine ten", "eleven", "red blue one"]
     with Store.open(tmp_path / "notes.db") as store:
         task_id = store.add_task(task)
         run = store.start_run(task_id, "annotate", None, {}, 0, None)

@@ -15,10 +15,16 @@ VARIANTS: dict[str, Mapping[str, Any]] = {
     "random labels": {"random_labels": True},
     "bare prompt": {"answer_style": "bare"},
 }
+# Free text: how the answer that is trained on is taken from several that were drawn.
+ANSWERS: dict[str, Mapping[str, Any]] = {
+    "vote": {"method": "sample"},
+    "minimum Bayes risk": {"method": "mbr", "output_temperature": 0.7},
+}
 _SEEDS = (1, 2, 3)
 _UNEVEN = ("sms-spam", "subj")  # whose rows are also drawn 9 : 1
 _NI_CLASSIFICATION = (190, 199, 200, 738, 937, 1385, 1386)
 _NI_GENERATION = (36, 39, 121, 957, 1195, 1557)
+_NI_ANSWERS = (36, 121, 1195)  # with which the ways of answering are compared
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +68,10 @@ def planned(shared: Path) -> Iterator[Planned]:
             for number in _NI_CLASSIFICATION:
                 name = f"task{number:03d}"
                 yield Planned("benchmark", name, benchmark[name], seed)
+    for number in _NI_ANSWERS:
+        for variant in ANSWERS:
+            name = f"task{number:03d}"
+            yield Planned("answers", name, benchmark[name], 1, variant)
     for path in tasks:
         for variant in VARIANTS:
             if variant != DEFAULT:

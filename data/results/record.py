@@ -9,7 +9,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from data.results.plan import VARIANTS, Planned
+from data.results.plan import ANSWERS, VARIANTS, Planned
 from selfguide_lite import RunOptions, SelfguideError, load_task, run
 from selfguide_lite.core.files import atomic_write
 from selfguide_lite.core.hashing import file_sha256
@@ -77,7 +77,9 @@ def record(planned: Planned, folder: Path, kept: Path) -> dict[str, Any]:
     try:
         task = load(planned, folder)
         with listener_for(False, RUN_STAGES) as listener:
-            options = RunOptions(settings=VARIANTS[planned.variant], seed=planned.seed, listener=listener)
+            options = RunOptions(
+                settings={**VARIANTS, **ANSWERS}[planned.variant], seed=planned.seed, listener=listener
+            )
             result = run(task, db, options)
         found = _facts(task, result)
     except SelfguideError as error:

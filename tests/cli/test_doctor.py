@@ -29,6 +29,7 @@ def test_this_machine_is_fit() -> None:
     assert {"Python", "CPU features", "GPU", "memory", "disk", "cache"} <= set(found)
 
 
+@pytest.mark.slow
 def test_the_measured_settings_are_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SELFGUIDE_CACHE", str(tmp_path / "cache"))
     assert "not measured yet" in checks()[1]["engine"]["value"]

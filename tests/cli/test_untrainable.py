@@ -65,6 +65,7 @@ def test_check(model: Path, task: Path) -> None:
     assert found["untrainable"] is None
 
 
+@pytest.mark.slow
 def test_doctor(model: Path) -> None:
     found = json.loads(asked("doctor", "-m", model, "--json").stdout)["checks"]
     (told,) = [check for check in found if check["name"] == "finetuning of the model"]

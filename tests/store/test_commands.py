@@ -140,6 +140,7 @@ def test_sql_ends_quietly_when_its_reader_goes_away(db: Path) -> None:
     assert ran.stdout.splitlines()[1] == "1,some text" and ran.stderr == ""
 
 
+@pytest.mark.slow
 def test_dataset_in_every_form_and_format(selfguide: Run, tmp_path: Path) -> None:
     pairs = [{"input": "sun in May", "output": "good"}, {"input": "cold wind", "output": "bad"}]
     alpaca = [{"instruction": MOOD.instruction, **pair} for pair in pairs]
@@ -181,6 +182,7 @@ def test_dataset_refuses_what_it_cannot_write(selfguide: Run, tmp_path: Path) ->
     assert (tmp_path / "old.jsonl").read_text() == "old"
 
 
+@pytest.mark.slow
 def test_hostile_texts_are_only_texts(selfguide: Run, db: Path, tmp_path: Path) -> None:
     with Store.open(db) as store:
         store.set_setting(1, "noise_filter", 0)
@@ -245,6 +247,7 @@ def test_show_says_which_ids_there_are(selfguide: Run) -> None:
     assert "has no input 99; the ids go from 1 to 7" in selfguide("show", "99", fails=True).output
 
 
+@pytest.mark.slow
 def test_a_filter_of_ones_own_counts_until_it_is_dropped(selfguide: Run) -> None:
     statement = "select id, 'about wind' as detail from input where text like '%wind%' or text = ''"
     assert "rejects 2 inputs" in selfguide("filter", "add", "wind", statement, "--stage", "input").output
@@ -306,6 +309,7 @@ def test_a_wrong_filter_is_one_line_and_the_file_is_as_it_was(
     assert dump() == before
 
 
+@pytest.mark.slow
 def test_filter_set_and_noise_change_the_dataset(selfguide: Run) -> None:
     assert "min_vote_share is 0.7: 2 pairs before, 0 now" in selfguide("filter", "set", "min_vote_share", "0.7").output
     assert "min_vote_share is 0.3: 0 pairs before, 2 now" in selfguide("filter", "set", "min_vote_share", "0.3").output

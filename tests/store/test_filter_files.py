@@ -47,6 +47,7 @@ def reasons(store: Store, view: str) -> dict[int, str | None]:
     return dict(store.connection.execute(f"SELECT id, reason FROM {view}"))
 
 
+@pytest.mark.slow
 def test_a_file_for_each_stage_is_all_that_a_filter_takes(tmp_path: Path, folder: Path) -> None:
     path = tmp_path / "a.db"
     fill(path)

@@ -42,6 +42,7 @@ def content(connection: sqlite3.Connection, read: dict[str, str]) -> dict[str, l
     return {name: sorted(connection.execute(f"SELECT {those} FROM {name}"), key=repr) for name, those in read.items()}
 
 
+@pytest.mark.slow
 def test_rows_views_and_references_survive(tmp_path: Path) -> None:
     path = format_2(tmp_path / "old.db")
     with closing(sqlite3.connect(path)) as connection:

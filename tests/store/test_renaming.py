@@ -76,6 +76,7 @@ def test_a_file_of_format_2_has_the_new_names_and_the_same_rows(tmp_path: Path) 
         assert run("SELECT * FROM patience").fetchall() == patience
 
 
+@pytest.mark.slow
 def test_views_of_a_user_say_the_new_names_and_still_reject(tmp_path: Path) -> None:
     db = format_2(tmp_path / "moods.db")
     with Store.open(db) as store:
@@ -161,6 +162,7 @@ def test_check_names_the_line_of_an_old_name(tmp_path: Path) -> None:
     assert status == 1 and "settings: min_share and min_vote_share are the same setting; remove min_share" in said
 
 
+@pytest.mark.slow
 def test_commands_say_the_new_name_once_and_refuse_both(tmp_path: Path) -> None:
     task, file, db = tmp_path / "moods.yaml", tmp_path / "given.yaml", str(tmp_path / "moods.db")
     task.write_text(f"{TASK_FILE}settings: {{fruitless_rounds: 3}}\n", encoding="utf-8")

@@ -49,6 +49,7 @@ def verdicts(store: Store) -> list[str | None]:
     return [reason for (reason,) in store.connection.execute("SELECT reason FROM input_verdict ORDER BY id")]
 
 
+@pytest.mark.slow
 def test_every_view_and_table_answers_in_the_sqlite3_program(store: Store) -> None:
     program = shutil.which("sqlite3")
     if program is None:

@@ -17,7 +17,7 @@ PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-r
 export PYTHONUNBUFFERED := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-fast coverage test-lowest test-gemma proof long lint bench results picture docs tiny-model fuzz clean
+.PHONY: help setup demo test test-fast coverage test-lowest test-gemma proof mutation long lint bench results picture docs tiny-model fuzz clean
 
 help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -40,6 +40,9 @@ coverage: setup  ## the tests once more, with the share of lines and branches th
 
 proof: setup  ## the tests on the files of SHARED; PROOF=name: those of that name
 	SELFGUIDE_SHARED='$(abspath $(SHARED))' $(BIN)/python -m pytest -m proof -k '$(PROOF)'
+
+mutation: setup  ## change the views, statistics, sampling and scoring in one place at a time; the tests should notice
+	$(BIN)/python -m data.mutation
 
 test-lowest: setup  ## the tests that need no training, with the oldest versions that pyproject.toml allows
 	@VENV='$(VENV)' .ci/test-lowest

@@ -17,7 +17,6 @@ from selfguide_lite.evaluate import Measurement, measure
 from selfguide_lite.evaluate.answering import score_labels
 from selfguide_lite.llm import EngineOptions, open_engine
 from selfguide_lite.methods.asking import answer_prompt
-from selfguide_lite.methods.calibration import calibrated, likeliest, wanted_shares
 from selfguide_lite.prediction import Way, answer_all, choose_way
 from selfguide_lite.prompts import Prompts
 from selfguide_lite.run_context import RunContext
@@ -222,16 +221,6 @@ def test_without_rows_the_verdict_says_so(tmp_path, engine, adapter_file) -> Non
         assert found.gain is None and found.verdict.sentence.startswith("Not measured: the task has no evaluation rows")
         way = choose_way(store, task_id, Prompts())
         assert way.method == "finetuned scored" and "not tested" in way.why
-
-
-def test_label_shares_are_aimed_at() -> None:
-    shares, prior = {"ham": 0.7, "spam": 0.3}, {"ham": 0.9, "spam": 0.1}
-    equal = calibrated(shares, prior, {"ham": 0.5, "spam": 0.5})
-    assert likeliest(equal) == "spam" and equal["spam"] == pytest.approx(3 / (3 + 7 / 9))
-    told = calibrated(shares, prior, {"ham": 0.9, "spam": 0.1})
-    assert told == pytest.approx(shares)
-    assert calibrated({"a": 1.0, "b": 0.0}, {"a": 1.0, "b": 0.0}, {"a": 0.5, "b": 0.5}) == {"a": 1.0, "b": 0.0}
-    assert wanted_shares(TASK) == dict.fromkeys(TASK.labels, 1 / len(TASK.labels))
 
 
 # --- predict

@@ -57,7 +57,7 @@ class Loss:
 
 
 def losses(funnel: Sequence[FunnelRow]) -> list[Loss]:
-    """Return what was lost on the way from prompts to pairs, the largest number first."""
+    """Return what was lost between prompts and pairs, the largest number first."""
     lost = [Loss(row.stage, row.reason, row.n) for row in funnel if row.n and row.reason not in _NO_LOSS]
     return sorted(lost, key=lambda loss: -loss.n)
 
@@ -76,7 +76,7 @@ def one_answer(task_name: str, answer: str, pairs: int, funnel: Sequence[FunnelR
     why = f" ({_listed(lost)})" if lost else ""
     advice = f", or {lost[0].advice}" if lost else ""
     return (
-        f"task {task_name}: all {pairs} pairs have the same answer {answer!r}, so there is nothing to tell apart{why}. "
+        f"task {task_name}: all {pairs} pairs have the same answer {answer!r}, so there is nothing to learn{why}. "
         f"`selfguide dataset` shows them. What may help: more rounds{advice}"
     )
 

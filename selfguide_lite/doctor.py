@@ -1,6 +1,6 @@
 """Is this machine fit for the job: one check after another, each with what to do where something is wrong.
 
-llama.cpp decodes in a child process, so that a build that crashes on this machine is told apart from a bad file.
+llama.cpp decodes in a child process, so that a build that crashes on this machine is distinguished from a bad file.
 """
 
 import importlib.metadata
@@ -109,7 +109,7 @@ def _llama(path: Path | None) -> Iterator[Check]:
         "CPU features",
         "yellow" if amx else "green",
         ", ".join(re.findall(r"(\w+) = 1", told["system"])) or "none beyond the basic ones",
-        "this build uses AMX, which crashes in some versions; should the decode below be red, build without it"
+        "this build uses AMX, which crashes in some versions; if the decode below is red, build without it"
         if amx
         else "",
     )

@@ -25,7 +25,7 @@ class Taken:
 
     :param new: that are in the store now
     :param known: that were there before, or came twice
-    :param refused: where those stood that are in the evaluation set
+    :param refused: places of those that are in the evaluation set
     :param contradictions: two places each whose inputs are equal and whose answers differ: the first counts
     """
 

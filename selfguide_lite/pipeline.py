@@ -2,7 +2,7 @@
 
     task -> generate -> annotate -> train -> export -> evaluate prompting and the finetuned model
 
-Everything lies in one database and, beside it, a folder of the files made on the way (checkpoints, the adapter).
+Everything lies in one database and, beside it, a folder of intermediate files (checkpoints, the adapter).
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -155,7 +155,7 @@ def _look_at(model: Path, listener: Listener, *, train: bool, n_ctx: int | None)
     if reason is None:
         listener.note(f"{model.name} can be finetuned")
     elif train:
-        raise SelfguideError(f"{reason}; with --no-train the data alone are made")
+        raise SelfguideError(f"{reason}; with --no-train only the data is made")
     else:
         listener.note(f"this model cannot be finetuned: {reason}")
 
@@ -181,8 +181,8 @@ def label_notes(store: Store, task_id: int, task: Task) -> list[str]:
     if not agreement.asked:
         return notes
     advice = (
-        ". That is no more than chance; the comparison at the end tells whether the pairs teach something all the "
-        f"same. What may help: {diagnosis.ADVICE['disagreement']}"
+        ". That is no more than chance; the comparison at the end tells whether the pairs help in spite of this. "
+        f"What may help: {diagnosis.ADVICE['disagreement']}"
     )
     notes.append(agreement.sentence + ("" if agreement.beyond_chance else advice))
     return notes

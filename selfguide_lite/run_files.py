@@ -10,7 +10,7 @@ from selfguide_lite.store import Store
 def adapter_file(store: Store, task_id: int, given: Path | None = None) -> Path:
     """Return the adapter that is meant: the one given, else the newest of the task.
 
-    :raises SelfguideError: where there is none, or its file is gone
+    :raises SelfguideError: where there is none, or its file is missing
     """
     if given is None:
         latest = store.latest_adapter(task_id)

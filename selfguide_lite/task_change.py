@@ -102,15 +102,15 @@ def _changes(before: Task, now: Task, names: Mapping[str, str]) -> list[str]:
     told += [f"the label {short(old)} is now called {short(new)}" for old, new in names.items()]
     gone = [label for label in before.labels if label not in now.labels and label not in names]
     come = [label for label in now.labels if label not in before.labels and label not in names.values()]
-    told += [f"the label {short(label)} is gone" for label in gone]
+    told += [f"the label {short(label)} was removed" for label in gone]
     told += [f"the label {short(label)} is new" for label in come]
     if gone and come:
-        told[-1] += f" (if it is but another name: --rename '{short(gone[-1])}={short(come[-1])}')"
+        told[-1] += f" (if it only has another name: --rename '{short(gone[-1])}={short(come[-1])}')"
     old = [(one.input, names.get(one.output, one.output)) for one in before.examples]
     new = [(one.input, one.output) for one in now.examples]
     if old != new:
         more, fewer = len([one for one in new if one not in old]), len([one for one in old if one not in new])
-        told.append(f"the examples ({more} new, {fewer} gone)" if more or fewer else "the order of the examples")
+        told.append(f"the examples ({more} new, {fewer} removed)" if more or fewer else "the order of the examples")
     if dict(before.label_meanings) != dict(now.label_meanings):
         told.append("what the labels mean")
     if dict(before.label_shares) != dict(now.label_shares):
@@ -122,12 +122,12 @@ def _follows(store: Store, task_id: int, before: Task, now: Task, names: Mapping
     inputs, outputs = store.input_count(task_id), store.output_count(task_id)
     told = [f"the {inputs:,} inputs that are there are kept"]
     if before.examples != now.examples:
-        told.append("they are seen through filters by the new examples")
+        told.append("the filters judge them by the new examples")
     if asks_alike(before, now):
         told.append("the answers are kept")
     elif only_renamed(before, now, names):
         told.append("the answers are kept under the new names")
     else:
         told.append(f"the {outputs:,} answers are put aside, and the inputs are answered again")
-    told.append("the model is trained and measured again where its pairs or prompts are others now")
+    told.append("the model is trained and measured again where its pairs or prompts changed")
     return told

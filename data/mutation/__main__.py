@@ -54,9 +54,7 @@ def main(only: tuple[str, ...], minutes: float, again: bool, slow: bool) -> None
             if time.monotonic() - began > 60 * minutes:
                 break
             outcome, first = trial(mutant, subject.tests, slow=slow)
-            record = Record(
-                subject.name, mutant.name, _sha(mutant), outcome, first, datetime.date.today().isoformat()
-            )
+            record = Record(subject.name, mutant.name, _sha(mutant), outcome, first, datetime.date.today().isoformat())
             records[record.source, record.mutant] = record
             write(record)
             click.echo(f"{outcome:8} {mutant.name}  {first}")

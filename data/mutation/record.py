@@ -53,7 +53,8 @@ def table(there: dict[str, list[Mutant]], records: dict[tuple[str, str], Record]
     for subject in SUBJECTS:
         counts = Counter(record.outcome for record in records.values() if record.subject == subject.name)
         killed = counts["killed"] + counts["timeout"]
-        rows.append(f"| {subject.name} | {len(there[subject.name])} | {counts.total()} | {killed} | {counts['survived']} |")
+        cells = (subject.name, len(there[subject.name]), counts.total(), killed, counts["survived"])
+        rows.append(f"| {' | '.join(map(str, cells))} |")
     return "\n".join(rows)
 
 

@@ -24,7 +24,7 @@ from data.mutation.mutants import Mutant
 from data.mutation.subjects import ROOT
 
 Outcome = Literal["survived", "killed", "timeout"]
-LIBRARIES = ("numpy", "pydantic", "hypothesis", "click", "rich.console", "jinja2", "yaml", "sqlite_utils", "rouge_score")
+LIBRARIES = ("numpy", "pydantic", "hypothesis", "click", "rich.console", "jinja2", "yaml", "sqlite_utils")
 CPU_SECONDS = 120  # a trial that needs more has come into a loop without an end
 _NO_FAILURE, _FAILURE = 0, 1
 _NOT_SLOW = "not slow and not model and not browser and not proof"

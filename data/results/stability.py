@@ -89,7 +89,7 @@ def section(kept: Path = KEPT) -> list[str]:
         "The pairs of seed 1. Each training has a seed of its own and a length of its own, all else is the default.",
         "Exact match by label scores on the 300 rows. `python -m data.results.stability` makes it. The goal is a",
         f"standard deviation of at most {GOAL:.0f} points. Seed and length change together here: which of the two a",
-        "result hangs on is not told apart.",
+        "result depends on is not separated.",
         "",
         markdown_table(header, rows),
         "",

@@ -185,7 +185,7 @@ def _ratio(one: float | None, other: float | None) -> float | None:
 def _contend(name: str, path: Path) -> dict[str, Any]:
     """Run one contender in its own process.
 
-    :raises SelfguideError: where it fails, with its last words
+    :raises SelfguideError: where it fails, with its last lines
     """
     command = [sys.executable, "-m", "selfguide_lite.bench.contenders", name, str(path)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)

@@ -95,7 +95,7 @@ def filter_drop_command(name: str, stage: Any, db: Path | None) -> None:
 
     with Store.open(find_db(db), create=False) as store:
         drop_filter(store, name, stage)
-    click.echo(f"Filter {name} is gone.")
+    click.echo(f"Filter {name} was dropped.")
 
 
 @filter_command.command("set")

@@ -107,7 +107,7 @@ def predict_command(
     from selfguide_lite.prompts import Prompts
 
     if no_adapter and (given is not None or method is not None):
-        raise click.UsageError("--no-adapter stands alone: it is neither --adapter nor --method")
+        raise click.UsageError("--no-adapter cannot be given with --adapter or --method")
     if (source is None) != (target is None):
         raise click.UsageError("--input and --output go together")
     if source is not None and text != "-":

@@ -42,12 +42,12 @@ _TASK = click.argument("task_file", metavar="TASK.yaml", type=click.Path(path_ty
     type=click.IntRange(1, 100),
     default=1,
     show_default=True,
-    help="Do it all up to N times, each from the model that the last one made, while a fifth of the evaluation rows "
-    "scores higher; the others score the best. (Rounds of prompts: --set rounds=N.)",
+    help="Repeat the whole run up to N times, each time with the model of the last finetune, while the score on a "
+    "fifth of the evaluation rows rises; the other rows score the best one. (Rounds of prompts: --set rounds=N.)",
     metavar="N",
 )
-@click.option("--no-train", is_flag=True, help="Make the data alone; for models that cannot be finetuned, too.")
-@click.option("--yes", is_flag=True, help="Bring a changed task in without asking.")
+@click.option("--no-train", is_flag=True, help="Only make the data; also for models that cannot be finetuned.")
+@click.option("--yes", is_flag=True, help="Accept a changed task without asking.")
 @click.option(
     "--rename",
     "renames",

@@ -14,11 +14,11 @@ def short(text: str, longest: int = 80) -> str:
 _DATABASE = {
     "locked": "another program is writing to the database: close it and try again",
     "disk is full": "the disk is full: make room; the same command goes on where this one stopped",
-    "disk i/o error": "the disk cannot be read or written, or the database was removed or replaced under the run",
-    "readonly": "the database cannot be written: check its permissions, and whether it was replaced under the run",
+    "disk i/o error": "the disk cannot be read or written, or the database was removed or replaced during the run",
+    "readonly": "the database cannot be written: check its permissions, and whether it was replaced during the run",
     "unable to open": "the database cannot be opened: check its folder and permissions",
     "malformed": "the database is damaged: restore a copy, or try the sqlite3 program's .recover",
-    "not a database": "this file is no SQLite database",
+    "not a database": "this file is not a SQLite database",
 }
 _MAKE_ROOM = ": make room; the same command goes on where this one stopped"
 # How libraries that are not Python's say it: safetensors, and torch's writer of files, which only miscounts.
@@ -38,9 +38,9 @@ def in_plain_words(error: Exception) -> str | None:
         full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
         return f"{named}{error.strerror or error}{_MAKE_ROOM if full else ''}"
     if isinstance(error, UnicodeEncodeError):
-        return f"{short(error.object[max(0, error.start - 20) : error.end + 20])}: holds bytes that are no UTF-8 text"
+        return f"{short(error.object[max(0, error.start - 20) : error.end + 20])}: holds bytes that are not UTF-8 text"
     if isinstance(error, MemoryError):
         return "out of memory: take a smaller model, a shorter context or fewer sequences at once"
     if any(sign in str(error).lower() for sign in _NO_ROOM):
-        return f"the disk takes no more{_MAKE_ROOM}"
+        return f"the disk is full{_MAKE_ROOM}"
     return None

@@ -29,7 +29,7 @@ def atomic_write(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def scratch(path: Path) -> Iterator[Path]:
-    """Give a temporary path beside `path` that is gone at the end; what killed processes left there goes as well.
+    """Give a temporary path beside `path` that is removed at the end; what killed processes left there is removed too.
 
     :raises SelfguideError: where the place cannot be written to (no such folder, no permission, disk full)
     """
@@ -55,7 +55,7 @@ def scratch(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def scratch_folder(parent: Path, prefix: str) -> Iterator[Path]:
-    """Give a folder of its own that is gone at the end; those that killed processes left go as well.
+    """Give a folder of its own that is removed at the end; those that killed processes left are removed too.
 
     :param prefix: what the names of all such folders begin with
     """

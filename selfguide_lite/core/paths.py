@@ -1,4 +1,4 @@
-"""Where a run's files lie: the database named after the task, and a folder beside it for what is made on the way."""
+"""Where a run's files lie: the database named after the task, and a folder beside it for intermediate files."""
 
 import re
 from pathlib import Path

@@ -54,7 +54,7 @@ def wilson(right: int, n: int) -> Interval:
     :raises ValueError: where there are no cases
     """
     if not n:
-        raise ValueError("a share of nothing")
+        raise ValueError("a share needs at least one case")
     z = 1.959964
     share, square = right / n, z * z / n
     middle = (share + square / 2) / (1 + square)

@@ -27,7 +27,7 @@ class Crossed:
 
     :param gain: of the finetuned model over the best prompting
     :param overs: the prompting that each half was compared with
-    :param afters: the finetuned variant that stood for each half
+    :param afters: the finetuned variant that was chosen for each half
     """
 
     gain: Gain

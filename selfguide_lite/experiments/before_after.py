@@ -44,7 +44,7 @@ def measured(
         if place is not None:
             if not place.is_file():
                 raise SelfguideError(
-                    f"{place}: the run's adapter is gone; make it again with `selfguide export`, or use -a"
+                    f"{place}: the run's adapter is missing; make it again with `selfguide export`, or use -a"
                 )
             check_adapter(place, tools.model)
         # The halves are the run's own, so that the verdict is too.

@@ -118,7 +118,7 @@ def run_rounds(
         except SelfguideError as error:
             if best is None:
                 raise
-            tools.listener.note(f"round {number} came to nothing: {error}")
+            tools.listener.note(f"round {number} failed: {error}")
             break
         assert result.adapter is not None  # a run with a local model has one
         usual = usual_form(task.kind)

@@ -77,7 +77,7 @@ class Candidate:
 class Trial:
     """A candidate's gains over the best prompting on each task's validation rows, and its worst one.
 
-    :param failures: tasks on which it came to nothing, with the reason; such a candidate is never chosen
+    :param failures: tasks on which it failed, with the reason; such a candidate is never chosen
     """
 
     candidate: Candidate

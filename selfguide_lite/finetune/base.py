@@ -1,6 +1,6 @@
 """A Hugging Face model that the weights are to come from: found, and looked at before anything is loaded.
 
-It must be the very model that the GGUF was made from: rows are tokens of the GGUF, and the adapter will run on it.
+It must be the model that the GGUF was made from: rows are tokens of the GGUF, and the adapter will run on it.
 """
 
 import json
@@ -36,7 +36,7 @@ def base_folder(base: str, gguf: GgufFile) -> Path:
     folder = Path(base)
     if not folder.is_dir():
         if not _HUB_NAME.fullmatch(base) or folder.exists():
-            raise SelfguideError(f"{base}: no such folder, and no name at the hub, which is owner/repository")
+            raise SelfguideError(f"{base}: no such folder, and not a name at the hub, which is owner/repository")
         folder = _fetch(base)
     config = _json(folder / "config.json", f"{folder}: no Hugging Face model folder: it has no config.json")
     _check_config(folder, config, gguf)
@@ -49,7 +49,7 @@ def _fetch(name: str) -> Path:
     try:
         from huggingface_hub import snapshot_download
     except ImportError as error:
-        raise SelfguideError(f"{name}: no such folder, and getting it needs huggingface_hub") from error
+        raise SelfguideError(f"{name}: no such folder, and downloading it needs huggingface_hub") from error
     try:
         return Path(snapshot_download(name, allow_patterns=_WANTED))
     except Exception as error:  # the client has dozens of kinds
@@ -174,11 +174,11 @@ def _json(path: Path, missing: str) -> dict[str, Any]:
     except (OSError, ValueError, RecursionError) as error:
         raise SelfguideError(f"{path}: cannot be read: {error}") from error
     if not isinstance(found, dict):
-        raise SelfguideError(f"{path}: cannot be read: it holds no JSON object")
+        raise SelfguideError(f"{path}: cannot be read: it is not a JSON object")
     return found
 
 
 def _other(folder: Path, gguf: GgufFile, what: str) -> SelfguideError:
     return SelfguideError(
-        f"{folder}: {what}; give the original weights of the very model that {gguf.path.name} was made from"
+        f"{folder}: {what}; give the original weights of the model that {gguf.path.name} was made from"
     )

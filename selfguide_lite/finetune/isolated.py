@@ -100,7 +100,7 @@ def _epitaph(status: int, log: Path) -> str:
             f"--set batch_size or --set max_seq_length; {again}"
         )
     how = f"was ended by {signal.Signals(-status).name}" if status < 0 else f"ended with status {status}"
-    return f"the training {how}; {log} has its last words; {again}"
+    return f"the training {how}; {log} has its last lines; {again}"
 
 
 def main() -> None:

@@ -51,12 +51,12 @@ def _check(gguf: GgufFile) -> None:
     if not 1 <= layers <= _MOST_LAYERS:
         raise refuse(f"this GGUF is damaged: it claims to have {layers:,} layers")
     if not _SHORTEST_CONTEXT <= context < 2**31:
-        raise refuse(f"this GGUF is damaged or of no use here: it claims a context of {context:,} tokens")
+        raise refuse(f"this GGUF is damaged or cannot be used here: it claims a context of {context:,} tokens")
     words = gguf.metadata.get("tokenizer.ggml.tokens")
     embedding = gguf.tensors.get("token_embd.weight")
     if gguf.metadata.get("split.count", 0) > 1:  # the rest is in other files
         return
     if embedding is None:
-        raise refuse("this GGUF has no token embeddings, so it is no language model")
+        raise refuse("this GGUF has no token embeddings, so it is not a language model")
     if isinstance(words, list) and len(words) != embedding.shape[0]:
         raise refuse(f"its vocabulary does not fit: {len(words):,} tokens, and weights for {embedding.shape[0]:,}")

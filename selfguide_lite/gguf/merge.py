@@ -19,7 +19,7 @@ from selfguide_lite.gguf.reader import FloatArray, GgufFile
 _PLAIN = {"f32": 0, "f16": 1}  # types written without llama.cpp, as `general.file_type` numbers them
 _UINT32, _STRING = 4, 8
 _ALIGNMENT = 32
-_EXACT_BYTES = 2**30  # models of at most so many bytes in 32 bits are not rounded to 16 on the way
+_EXACT_BYTES = 2**30  # models of at most so many bytes in 32 bits are not rounded to 16 in between
 _FILE_TYPE = "general.file_type"
 _TEMPLATE = "tokenizer.chat_template"
 
@@ -69,7 +69,7 @@ def _check_room(out: Path, needed: int) -> None:
     free = shutil.disk_usage(out.parent).free
     if free < needed:
         raise SelfguideError(
-            f"{out.parent}: merging needs {needed / 2**30:.1f} GiB on the way and {free / 2**30:.1f} GiB are free"
+            f"{out.parent}: merging needs {needed / 2**30:.1f} GiB of temporary space, {free / 2**30:.1f} GiB are free"
         )
 
 

@@ -158,7 +158,7 @@ class GgufFile:
             values: FloatArray = dequantize(raw.reshape(count, info.row_bytes), info.kind)
         except NotImplementedError as error:
             raise SelfguideError(
-                f"{self.path}: tensor {info.name} is {info.kind.name}, which cannot be turned back into numbers here; "
+                f"{self.path}: tensor {info.name} is {info.kind.name}, which cannot be dequantized here; "
                 "use the model in another quantization, such as Q4_K_M or Q8_0"
             ) from error
         return values.reshape(count, info.shape[-1])

@@ -30,7 +30,7 @@ def check_trainable(gguf: GgufFile, *, own_weights: bool = True) -> Decoder:
         for kind in {info.kind: name for name, info in gguf.tensors.items()}:
             if not can_dequantize(kind):
                 raise SelfguideError(
-                    f"{gguf.path}: its weights are {kind.name}, which cannot be turned back into numbers here; "
+                    f"{gguf.path}: its weights are {kind.name}, which cannot be dequantized here; "
                     "take the model in another quantization, such as Q4_K_M or Q8_0"
                 )
         check_tokenizer(gguf)

@@ -131,7 +131,7 @@ class Scorer:
         return None
 
     def _score(self, job: _Job, later: int) -> Iterator[Scores]:
-        """Put a request's tokens into the batch; yield what gets ready on the way."""
+        """Put a request's tokens into the batch; yield what gets ready meanwhile."""
         source, shared = self._cache.held(job.prompt)
         later = min(later, len(job.prompt) - 1)
         if later > shared + WORTH:

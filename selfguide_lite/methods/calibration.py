@@ -23,7 +23,7 @@ def calibrated(
 
     :param shares: of one input, one for each label
     :param prior: each label's mean share over inputs without answers
-    :param wanted: each label's share in life
+    :param wanted: how often each label occurs in practice
     """
     weights = {
         label: share / max(prior.get(label, 0.0), _LEAST) * wanted.get(label, 0.0) for label, share in shares.items()

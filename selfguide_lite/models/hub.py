@@ -30,7 +30,7 @@ def pull_from_hub(wanted: HubFile) -> Path:
         )
     except ImportError as error:
         raise SelfguideError(
-            "getting models needs huggingface_hub: pip install 'selfguide-lite[hub]', or give any GGUF file with -m"
+            "downloading models needs huggingface_hub: pip install 'selfguide-lite[hub]', or give any GGUF file with -m"
         ) from error
     folder = models_dir() / repository
     where = os.environ.get("HF_ENDPOINT") or constants.ENDPOINT
@@ -47,7 +47,7 @@ def pull_from_hub(wanted: HubFile) -> Path:
             pass  # what is wrong the download says itself
         path = Path(hf_hub_download(repository, file, local_dir=folder))
     except GatedRepoError as error:
-        raise SelfguideError(f"{repository}: its owner must let you in first; set HF_TOKEN once they have") from error
+        raise SelfguideError(f"{repository}: its owner must grant access first; then set HF_TOKEN") from error
     except RepositoryNotFoundError as error:
         raise SelfguideError(
             f"{repository}: the hub has no such repository; names are owner/repository/file"
@@ -57,7 +57,7 @@ def pull_from_hub(wanted: HubFile) -> Path:
     except EntryNotFoundError as error:
         raise SelfguideError(f"{repository}: has no file {file}; look at its list of files on the hub") from error
     except OfflineModeIsEnabled as error:
-        raise SelfguideError(f"HF_HUB_OFFLINE is set, so {file} cannot be got; unset it") from error
+        raise SelfguideError(f"HF_HUB_OFFLINE is set, so {file} cannot be downloaded; unset it") from error
     except HfHubHTTPError as error:
         raise SelfguideError(f"{where}: {_line(error)}; the same command goes on where this one stopped") from error
     except (OSError, httpx.HTTPError) as error:
@@ -73,12 +73,12 @@ def _check(path: Path, expected: str) -> None:
     """Compare with the hub's checksum, which the client does not; large files have their SHA-256 as entity tag."""
     if len(expected) == 64 and file_sha256(path) != expected:
         path.unlink()
-        raise SelfguideError(f"{path}: what came does not have the hub's checksum and was removed; pull it again")
+        raise SelfguideError(f"{path}: its download does not have the hub's checksum and was deleted; pull it again")
     with path.open("rb") as file:
         if file.read(4) == b"GGUF":
             return
     path.unlink()
-    raise SelfguideError(f"{path}: what the hub gave is no GGUF file and was removed; pull another")
+    raise SelfguideError(f"{path}: the downloaded file is not a GGUF file and was removed; pull another")
 
 
 def _by_hand(file: str) -> str:

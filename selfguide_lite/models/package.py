@@ -51,7 +51,7 @@ def _download(wanted: PackageFile, folder: Path) -> Path:
             check=False,
         )
     except subprocess.TimeoutExpired as error:
-        raise SelfguideError(f"{what}: was not there after half an hour; {_by_hand(wanted)}") from error
+        raise SelfguideError(f"{what}: the download took more than half an hour; {_by_hand(wanted)}") from error
     found = sorted(folder.glob("*.whl"))
     if done.returncode != 0 or not found:
         lines = [line for line in done.stderr.splitlines() if line.startswith("ERROR")] or done.stderr.splitlines()

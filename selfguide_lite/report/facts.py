@@ -200,7 +200,7 @@ def _newest(store: Store, task_id: int, verdict: VerdictRow | None) -> list[Eval
     digest = verdict.data_sha256 if verdict is not None else ""
     finished = [row for row in store.evaluations(task_id) if None not in (row.mean, row.low, row.high)]
     newest = {(row.method, row.metric): row for row in finished if not digest or row.data_sha256 == digest}
-    # Prompting first; a method stands where its first evaluation stood.
+    # Prompting first; a method has the place of its first evaluation.
     return [stored_evaluation(store, row) for row in sorted(newest.values(), key=lambda row: is_finetuned(row.method))]
 
 

@@ -62,7 +62,7 @@ def review_in_terminal(
 
 
 def _said(shown: Shown, session: Session, order: str, pressed: str, line: Callable[[str], str]) -> Said | None:
-    """Return the verdict that a key stands for; None where it stands for none."""
+    """Return the verdict that a key means; None where it means none."""
     item, labels = shown.item, session.task.labels
     if pressed == "a":
         return Said(item.id, "accept", queue=order)

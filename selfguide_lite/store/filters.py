@@ -192,7 +192,7 @@ def drop_noise_term(store: Store, task_id: int, term: str) -> None:
 
 @contextmanager
 def _changing(store: Store, name: str) -> Iterator[sqlite3.Connection]:
-    """A transaction that is taken back with one clear line where SQLite objects or the statement takes for ever."""
+    """A transaction that is taken back with one clear line where SQLite objects or the statement takes too long."""
     connection = store.connection
     end = time.monotonic() + PATIENCE
     with clear_errors(store.path, "write to"):

@@ -56,7 +56,7 @@ class Life:
     :param seed_inputs: the order in which the seed examples were shown
     :param pool_inputs: the pool inputs that were shown, with their ids
     :param pool_labels: for classification, the labels that these were asked for
-    :param source: where an input of a person's own stood; None for one that a model wrote
+    :param source: the place of an input of a person's own; None for one that a model wrote
     :param reason: of the first filter that rejects it, None where it is in the pool
     :param output: the pair's output, None where it is not in the dataset
     :param why_not: why it is not in the dataset, None where it is

@@ -1,6 +1,6 @@
 """The tables and columns of what people bring and say themselves, as SQL."""
 
-# Inputs may be a person's own: added without an answer, or given with one; `source` is where they stood.
+# Inputs may be a person's own: added without an answer, or given with one; `source` is their place.
 OWN_DATA_2026_11_24 = """
 ALTER TABLE input ADD COLUMN origin TEXT NOT NULL DEFAULT 'generated'
   CHECK (origin IN ('generated', 'added', 'given'));

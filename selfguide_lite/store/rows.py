@@ -47,7 +47,7 @@ Origin = Literal["generated", "added", "given"]
 class OwnInput:
     """One input of a person's own.
 
-    :param source: where it stood, such as `messages.csv: row 12`
+    :param source: its place, such as `messages.csv: row 12`
     :param answer: the right one, for a given row; None for an input that the model is to answer
     """
 
@@ -120,7 +120,7 @@ class Agreement:
     :param expected: the share that would agree by chance: over the labels, share asked for times share answered
     :param rarest: pairs that the label with the fewest would keep if disagreeing inputs are dropped
     :param enabled: whether agreement_filter is on
-    :param fallback: whether the filter lists nothing all the same, because `rarest` is under agreement_min_pairs
+    :param fallback: whether the filter lists nothing although it is on, because `rarest` is under agreement_min_pairs
     """
 
     asked: int

@@ -144,7 +144,7 @@ class TaskStore(StoreFile):
         given_before, given = (one.model_dump(exclude_unset=True) for one in (stored.settings, task.settings))
         for key in FILTER_SETTINGS:
             value = getattr(after, key)
-            # What was not given may have changed all the same: some defaults follow from other settings.
+            # What was not given may have changed too: some defaults follow from other settings.
             if given_before.get(key) != given.get(key) or getattr(before, key) != value:
                 self.connection.execute("INSERT OR REPLACE INTO setting VALUES (?, ?, ?)", (task_id, key, value))
 

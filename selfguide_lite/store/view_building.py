@@ -27,7 +27,7 @@ _ONE_ROW = re.compile(
     r"(?P<joins>(?:CROSS JOIN [^\n]+\n)*)WHERE (?P<condition>.+)",
     re.DOTALL,
 )
-# What a verdict of answers has at hand for each row, under the names that the filters' files use.
+# What a verdict of answers has for each row, under the names that the filters' files use.
 _AT_HAND = frozenset(
     ("CROSS JOIN filter_setting AS s ON s.task_id = a.task_id", "CROSS JOIN input AS i ON i.id = a.input_id")
 )
@@ -56,8 +56,8 @@ def _expanded(sql: str, shipped: Mapping[str, str], own: Sequence[UserFilter]) -
     reads NAME in place of the view OTHER.
 
     SQLite works a view out again for everything that reads it, and prepares all that it reads as often again: what
-    stands in a WITH under a name is worked out once, but prepared for each that names it. So views name one another as
-    seldom as can be.
+    has a name in a WITH is computed once, but prepared for each that names it. So views name one another as
+    rarely as possible.
     """
 
     def filters(mark: re.Match[str]) -> str:
@@ -89,7 +89,7 @@ def _expanded(sql: str, shipped: Mapping[str, str], own: Sequence[UserFilter]) -
 
 
 def _one_row(stage: str, sql: str) -> re.Match[str] | None:
-    """Return the parts of a filter that looks at one row at a time, by what its stage has at hand, or None."""
+    """Return the parts of a filter that looks at one row at a time, by what its stage has, or None."""
     parts = _ONE_ROW.fullmatch(_body(sql))
     if parts is None or parts["read"] != stage or not set(parts["joins"].splitlines()) <= _AT_HAND:
         return None

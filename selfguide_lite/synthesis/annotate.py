@@ -66,7 +66,7 @@ def answer_key(text: str) -> str:
 
 
 def _free_key(shown: PoolInput, asked: Mapping[str, PoolInput]) -> str:
-    """Return an input's key, told apart from an equal text that is being answered (a user may keep duplicates)."""
+    """Return an input's key, not that of an equal text that is being answered (a user may keep duplicates)."""
     key = answer_key(shown.text)
     return f"{key}/{shown.id}" if key in asked else key
 

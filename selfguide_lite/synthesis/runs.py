@@ -24,7 +24,7 @@ class OpenRun:
 def recorded_run(context: RunContext, stage: str, engine: Engine, template: PromptTemplate | None) -> Iterator[OpenRun]:
     """Open a run in the store and close it with the reason for its end, also when an error ends it.
 
-    A process that is killed leaves the run open; what it committed stays all the same. The listener is told where
+    A process that is killed leaves the run open; what it committed is kept. The listener is told where
     another model wrote the texts so far: a model learns from its own texts.
     """
     store, task_id = context.store, context.task_id

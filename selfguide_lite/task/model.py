@@ -96,7 +96,7 @@ class Task(_Model):
     :param kind: name of its kind, such as `classification`
     :param labels: where its kind has them, every label that an answer may be; a mapping gives each its meaning
     :param label_meanings: what a label means, in a few words, for labels that do not say it themselves
-    :param label_shares: how often each label occurs in life; left out, all are equally frequent
+    :param label_shares: how often each label occurs in practice; left out, all are equally frequent
     :param noise_terms: texts that drop a generated text which contains one (case is ignored; one that begins with ^
         counts at a line's start alone); None: the list that the setting noise_list names, see `effective_noise_terms`
     :param settings: what differs from the defaults of the task's kind

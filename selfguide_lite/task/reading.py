@@ -117,7 +117,7 @@ def _problem(details: dict[str, Any], places: Places) -> Problem:
         close = difflib.get_close_matches(location[-1], known, n=1)
         message = f"no such field; did you mean {close[0]}?" if close else f"no such field; known: {', '.join(known)}"
     elif details["type"] == "string_type":
-        message = "must be a text" + ("" if details["input"] is not None else ', but nothing stands here; quote it: ""')
+        message = "must be a text" + ("" if details["input"] is not None else ', but it is empty here; quote it: ""')
     elif message[:1].isupper():
         message = message[0].lower() + message[1:]
     line, column = next(places[location[:n]] for n in range(len(location), -1, -1) if location[:n] in places)

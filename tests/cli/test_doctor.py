@@ -1,4 +1,4 @@
-"""The command doctor: what is fit, what is not, and a crash told apart from a bad file."""
+"""The command doctor: what is fit, what is not, and a crash distinguished from a bad file."""
 
 import json
 import os

@@ -65,7 +65,9 @@ def test_the_mean_of_enough_inputs_is_computed_once(context: RunContext, engine:
     told, pool = context.listener, context.store.pool(context.task_id)
     assert isinstance(told, Noting)
     assert prior_of(context, engine, pool[:19], SCORED) is None
-    assert told.notes.pop() == "few-shot calibrated is left out: 19 inputs without answers to calibrate by, 20 are needed"
+    (note,) = told.notes
+    assert note == "few-shot calibrated is left out: 19 inputs without answers to calibrate by, 20 are needed"
+    told.notes.clear()
     found = prior_of(context, engine, pool[:20], SCORED)
     assert told.notes.pop() == "few-shot calibrated is calibrated by only 20 inputs" and told.scored == [20]
     rows = score_labels(engine, TASK, context.prompts.annotate, [shown.text for shown in pool[:20]], lambda _: None)

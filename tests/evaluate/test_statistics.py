@@ -23,7 +23,7 @@ def test_wilsons_interval_is_scipys(right: int, n: int) -> None:
     found = wilson(right, n)
     assert found.mean == right / n
     assert (found.low, found.high) == pytest.approx((wanted.low, wanted.high), abs=1e-6)
-    assert 0 <= found.low and found.high <= 1
+    assert found.low >= 0 and found.high <= 1
 
 
 def test_equal_values_have_no_width_and_two_kinds_have_one() -> None:

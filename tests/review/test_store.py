@@ -154,7 +154,7 @@ def test_wilsons_interval_holds_what_it_promises() -> None:
             found = wilson(sum(dice.random() < true for _ in range(40)), 40)
             held += found.low <= true <= found.high
         assert held / 2000 > 0.92
-    with pytest.raises(ValueError, match="share of nothing"):
+    with pytest.raises(ValueError, match="share needs at least one case"):
         wilson(0, 0)
 
 

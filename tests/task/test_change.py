@@ -149,8 +149,8 @@ def test_meanings_shares_and_noise_terms_answer_nothing_anew(store: Store) -> No
 def test_an_example_changes_bounds_and_prompts(store: Store) -> None:
     longer = Example(input="word " * 200, output="upset")
     change = brought(store, changed(examples=[*TASK.examples, longer]))
-    assert change.changed == ("the examples (1 new, 0 gone)",)
-    assert "they are seen through filters by the new examples" in change.follows
+    assert change.changed == ("the examples (1 new, 0 removed)",)
+    assert "the filters judge them by the new examples" in change.follows
     (bound,) = [one for one in store.length_bounds(1) if one.part == "input"]
     assert bound.n == 4
 

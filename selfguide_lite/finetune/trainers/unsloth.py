@@ -220,7 +220,7 @@ def fit(job: FitJob, on_step: Callable[[TrainStep], None], note: Callable[[str],
             trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
         except torch.OutOfMemoryError as error:
             raise SelfguideError(
-                "the card's memory did not suffice for this training; lower --batch-size or --max-seq-length, "
+                "the card's memory was not enough for this training; lower --batch-size or --max-seq-length, "
                 "or load the base in 4 bits with --bits 4"
             ) from error
         seconds = time.perf_counter() - started

@@ -1,7 +1,7 @@
 """What the architectures have in common: a decoder as llama has it. Each file beside this one says what is different.
 
 An architecture says how the GGUF's metadata becomes a Hugging Face configuration, which tensors there are, what is
-changed on the way, and which matrices a LoRA goes on. How llama.cpp names a tensor comes from the `gguf` package.
+changed in between, and which matrices a LoRA goes on. How llama.cpp names a tensor comes from the `gguf` package.
 """
 
 from collections.abc import Sequence

@@ -101,7 +101,7 @@ def test_a_good_file_has_no_finding(tmp_path: Path) -> None:
         ("instruction", "instructions", "3:1 error instructions: no such field; did you mean instruction?"),
         ("    output: upset\n", "", "8:5 error examples.1.output: is missing"),
         ("output: upset", "output: cross", "9:5 error examples.1.output: 'cross' is not one of the labels"),
-        ("output: upset", "output:", "9:5 error examples.1.output: must be a text, but nothing stands here"),
+        ("output: upset", "output:", "9:5 error examples.1.output: must be a text, but it is empty here"),
         ("[happy, upset]", "[happy, Happy]", "4:1 error labels: two of them are the same"),
         ("name: shop", "name: shop\nname: b", "2:1 error name: is given twice"),
         ("name: shop", "name: shop\nsettings: {rounds: -3}", "2:12 error settings.rounds: "),

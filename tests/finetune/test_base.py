@@ -78,7 +78,7 @@ def other_words(folder: Path) -> None:
     [
         (lambda folder: (folder / "config.json").unlink(), "no config.json"),
         (lambda folder: (folder / "config.json").write_text("{"), "cannot be read"),
-        (lambda folder: (folder / "config.json").write_text("[]"), "no JSON object"),
+        (lambda folder: (folder / "config.json").write_text("[]"), "not a JSON object"),
         (lambda folder: change(folder / "config.json", model_type="gpt2"), "architecture is 'gpt2'"),
         (lambda folder: change(folder / "config.json", vocab_size=99), "vocab_size is 99"),
         (lambda folder: change(folder / "config.json", num_key_value_heads=1), "num_key_value_heads is 1"),

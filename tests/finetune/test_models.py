@@ -153,7 +153,7 @@ def test_a_download_that_breaks_goes_on(hub: Hub, tmp_path: Path) -> None:
 
 def test_a_wrong_file_is_not_kept(hub: Hub, tmp_path: Path) -> None:
     hub.content = b"<html>" + CONTENT
-    refused(selfguide(hub, tmp_path, "pull", "someone/some-models/model.gguf"), "checksum|no GGUF")
+    refused(selfguide(hub, tmp_path, "pull", "someone/some-models/model.gguf"), "checksum|not a GGUF")
     assert not list(tmp_path.glob("models/**/model.gguf"))
 
 
@@ -162,7 +162,7 @@ def test_a_wrong_file_is_not_kept(hub: Hub, tmp_path: Path) -> None:
     [
         (401, "RepoNotFound", "no such repository"),
         (404, "EntryNotFound", "has no file"),
-        (403, "GatedRepo", "owner must let you in"),
+        (403, "GatedRepo", "owner must grant access"),
     ],
 )
 def test_refusals(hub: Hub, tmp_path: Path, status: int, error: str, words: str) -> None:

@@ -186,7 +186,7 @@ def test_no_filter_reads_what_is_made_from_it(store: Store, stage: str, statemen
     with pytest.raises(SelfguideError, match=f"may not read .*, which is made from the {stage} filters"):
         add_filter(store, stage, "own", statement)  # type: ignore[arg-type]
     store.connection.execute(f"CREATE VIEW filter_{stage}_own AS {statement}")
-    with Store.open(store.path) as again:  # such a view in plain SQL is told of, and harms nothing
+    with Store.open(store.path) as again:  # such a view in plain SQL is reported, and harms nothing
         assert len(again.pairs(1)) == 1
         (own,) = [row for row in list_filters(again, 1) if row.own]
         assert own.problem is not None and "which is made from" in own.problem

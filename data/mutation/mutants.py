@@ -107,8 +107,9 @@ def _python_tokens(source: str) -> Iterator[tuple[int, str, str]]:
     for line in source.splitlines(keepends=True):
         lines.append(lines[-1] + len(line))
     for token in tokenize.generate_tokens(io.StringIO(source).readline):
-        # how a data class is stored is no behaviour; `*` alone in a signature says nothing about values
-        if token.line.lstrip().startswith("@") or (token.string == "*" and token.line.strip() == "*,"):
+        # how a data class is stored is no behaviour, and neither is `*` alone in a signature
+        after = token.line[token.end[1] :].lstrip()
+        if token.line.lstrip().startswith("@") or (token.string == "*" and after.startswith(",")):
             continue
         new = _plus_one(token.string) if token.type == tokenize.NUMBER else _PYTHON.get(token.string)
         if new is not None:
@@ -127,13 +128,13 @@ def _sql_tokens(source: str) -> Iterator[tuple[int, str, str]]:
 
 
 def _no_operator(source: str, match: re.Match[str]) -> bool:
-    """Whether a token only looks like an operator: `*` for all columns, the NOT of NOT IN, the ordinal of GROUP BY."""
+    """Whether a token only looks like an operator: `*` for all columns, the IS of IS NOT, a column called min."""
     before, after = source[: match.start()].rstrip(), source[match.end() :].lstrip()
     text = match.group().lower()
     if text == "*":
         return before.endswith(("(", ".", "SELECT", ","))
     if text == "not":
-        return before.endswith("IS") or after.startswith(("NULL", "MATERIALIZED"))
+        return after.startswith("MATERIALIZED")
     if text in ("in", "is"):
         return before.endswith("NOT") or after.startswith("NOT")
     if text == "ifnull" or text in ("min", "max", "sum", "count", "row_number"):

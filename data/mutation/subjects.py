@@ -22,10 +22,9 @@ class Subject:
     sample: int
 
 
-def _views() -> tuple[str, ...]:
-    return tuple(
-        str(path.relative_to(ROOT)) for path in sorted((ROOT / "selfguide_lite" / "store" / "views").glob("*.sql"))
-    )
+def _views(*patterns: str) -> tuple[str, ...]:
+    folder = ROOT / "selfguide_lite" / "store" / "views"
+    return tuple(str(path.relative_to(ROOT)) for pattern in patterns for path in sorted(folder.glob(f"{pattern}.sql")))
 
 
 SUBJECTS = (
@@ -44,15 +43,21 @@ SUBJECTS = (
     Subject("sampling", ("selfguide_lite/llm/draw.py",), ("tests/llm/test_draw.py",), 40),
     Subject("label scoring", ("selfguide_lite/llm/scoring.py",), ("tests/llm/test_score.py",), 30),
     Subject(
-        "views",
-        _views(),
-        (
-            "tests/store/test_views.py",
-            "tests/store/test_answers.py",
-            "tests/store/test_inputs.py",
-            "tests/own_data/test_views.py",
-            "tests/review/test_store.py",
-        ),
-        60,
+        "views of inputs and outputs",
+        _views("filter_input_*", "filter_output_*", "filter_setting", "input_*", "length_bound", "output_*"),
+        ("tests/store/test_inputs.py", "tests/store/test_views.py"),
+        40,
+    ),
+    Subject(
+        "views of answers",
+        _views("agreement", "answer*", "filter_answer_*", "label_prior", "vote"),
+        ("tests/store/test_answers.py", "tests/store/test_views.py"),
+        40,
+    ),
+    Subject(
+        "views of the dataset",
+        _views("by_hand", "dataset", "funnel", "pair", "provenance", "review_in_force"),
+        ("tests/own_data/test_views.py", "tests/store/test_views.py", "tests/review/test_store.py"),
+        40,
     ),
 )

@@ -26,7 +26,7 @@ from data.mutation.subjects import ROOT
 Outcome = Literal["survived", "killed", "timeout"]
 LIBRARIES = ("numpy", "pydantic", "hypothesis", "click", "rich.console", "jinja2", "yaml", "sqlite_utils")
 CPU_SECONDS = 120  # a trial that needs more has come into a loop without an end
-_NO_FAILURE, _FAILURE = 0, 1
+_NO_FAILURE, _FAILURE, _NO_TESTS = 0, 1, 5
 _NOT_SLOW = "not slow and not model and not browser and not proof"
 
 
@@ -105,7 +105,7 @@ def trial(mutant: Mutant | None, tests: Sequence[str], *, slow: bool = False) ->
         # a crash is noticed as a failure is; the limit on CPU time ends with one of these two signals
         return ("timeout" if os.WTERMSIG(status) in (9, 24) else "killed"), f"signal {os.WTERMSIG(status)}"
     code = os.WEXITSTATUS(status)
-    if code == _NO_FAILURE:
+    if code in (_NO_FAILURE, _NO_TESTS):  # none is left of a file whose tests are all slow
         return "survived", ""
     if code == _FAILURE or first:
         return "killed", first

@@ -133,8 +133,11 @@ def servers() -> Iterator[list[Server]]:
 
 
 def ask(place: Place, db: Path, server: Server, **environment: str) -> tuple[int, str]:
-    """Let a server write the data, and return the exit status and what was said on standard error."""
-    words = ["run", str(place.task), "-d", str(db), "--server", server.url, "-q"]
+    """Let a server write the data, and return the exit status and what was said on standard error.
+
+    Nothing is trained on it: what the server writes is in the database by then.
+    """
+    words = ["run", str(place.task), "-d", str(db), "--server", server.url, "-q", "--no-train"]
     result = CliRunner().invoke(main, words, env=environment)
     assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
     return result.exit_code, result.stderr

@@ -48,11 +48,10 @@ def main(only: tuple[str, ...], minutes: float, again: bool, slow: bool, trust: 
     """Change the code in one place at a time and see whether its tests notice."""
     began, records = time.monotonic(), read()
     load_libraries()
-    there = {subject.name: of_subject(subject) for subject in SUBJECTS}
     for subject in SUBJECTS:
         if only and subject.name not in only:
             continue
-        left = [m for m in sampled(subject, there[subject.name]) if _wanted(m, records, again)]
+        left = [m for m in sampled(subject, of_subject(subject)) if _wanted(m, records, again)]
         if not left:
             continue
         if not any(m.path.endswith(".py") for m in left):
@@ -68,7 +67,7 @@ def main(only: tuple[str, ...], minutes: float, again: bool, slow: bool, trust: 
             records[record.source, record.mutant] = record
             write(record)
             click.echo(f"{outcome:8} {mutant.name}  {first}")
-    click.echo(table(there, records))
+    click.echo(table(records))
     for subject in SUBJECTS:
         for name in survivors(subject, records):
             click.echo(f"survived: {name}")

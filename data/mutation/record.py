@@ -5,7 +5,6 @@ from collections import Counter
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from data.mutation.mutants import Mutant
 from data.mutation.subjects import SUBJECTS, Subject
 
 RECORDS = Path(__file__).parent / "records.jsonl"
@@ -44,16 +43,14 @@ def write(record: Record, path: Path = RECORDS) -> None:
         file.write(json.dumps(asdict(record), ensure_ascii=False) + "\n")
 
 
-def table(there: dict[str, list[Mutant]], records: dict[tuple[str, str], Record]) -> str:
-    """Return the counts by subject as a Markdown table.
-
-    :param there: all mutants that could be made, by subject
-    """
-    rows = ["| part | mutants | tried | killed | survived |", "| --- | --- | --- | --- | --- |"]
+def table(records: dict[tuple[str, str], Record]) -> str:
+    """Return the counts by subject, and the days of the trials, as a Markdown table."""
+    rows = ["| part | tried | killed | survived | dates |", "| --- | --- | --- | --- | --- |"]
     for subject in SUBJECTS:
         counts = Counter(record.outcome for record in records.values() if record.subject == subject.name)
         killed = counts["killed"] + counts["timeout"]
-        cells = (subject.name, len(there[subject.name]), counts.total(), killed, counts["survived"])
+        dates = sorted({record.date for record in records.values() if record.subject == subject.name})
+        cells = (subject.name, counts.total(), killed, counts["survived"], ", ".join(dates))
         rows.append(f"| {' | '.join(map(str, cells))} |")
     return "\n".join(rows)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from data.mutation.mutants import Mutant, mutants
-from data.mutation.record import Record, read, table, write
+from data.mutation.record import Record, read, survivors, table, write
 from data.mutation.subjects import ROOT, SUBJECTS
 
 PYTHON = '''"""Text with a < b."""
@@ -72,8 +72,8 @@ def test_records_are_kept_and_the_newest_counts(tmp_path: Path) -> None:
     write(Record(name, "a.py:3:1 < -> <=", "ab", "survived", "", "2026-11-24"), path)
     records = read(path)
     assert [record.outcome for record in records.values()] == ["killed", "timeout", "survived"]
-    there = {subject.name: mutants("a.py", PYTHON) for subject in SUBJECTS}
-    assert table(there, records).splitlines()[2] == f"| {name} | 9 | 3 | 2 | 1 |"
+    assert table(records).splitlines()[2] == f"| {name} | 3 | 2 | 1 | 2026-11-24 |"
+    assert survivors(SUBJECTS[0], records) == ["a.py:3:1 < -> <="]
 
 
 TRIALS = """

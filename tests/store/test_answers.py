@@ -205,7 +205,9 @@ def test_a_filter_of_answers_in_plain_sql_counts_from_the_next_opening(store: St
     scored(store, [0.9, 0.6])
     other = sqlite3.connect(store.path)
     other.execute("CREATE VIEW filter_answer_even AS SELECT id, 'even' AS detail FROM input WHERE id % 2 = 0")
+    other.execute("CREATE VIEW filter_answer_two AS SELECT id, 'also even' AS detail FROM input WHERE id = 2")
     other.commit()
     other.close()
     with Store.open(store.path) as again:
-        assert reasons(again) == [None, "even"]
+        assert reasons(again) == [None, "even"]  # the first of the two, by their names
+        assert again.connection.execute("SELECT detail FROM answer_verdict ORDER BY id").fetchall()[1] == ("even",)

@@ -86,6 +86,7 @@ def test_run_refuses_before_a_token(model: Path, task: Path, tmp_path: Path) -> 
     assert not db.exists()
 
 
+@pytest.mark.slow
 def test_run_makes_the_data_where_it_is_asked_to(model: Path, task: Path, tmp_path: Path) -> None:
     """A random model writes nothing that survives, which is said after both stages were done."""
     db = tmp_path / "moods.db"

@@ -131,7 +131,7 @@ def test_shards_are_taken(gguf: GgufFile, tmp_path: Path, monkeypatch: pytest.Mo
 def test_neither_folder_nor_name(gguf: GgufFile, tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "a file").touch()
-    with pytest.raises(SelfguideError, match="no such folder, and no name at the hub"):
+    with pytest.raises(SelfguideError, match="no such folder, and not a name at the hub"):
         base_folder(name, gguf)
 
 

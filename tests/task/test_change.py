@@ -182,6 +182,7 @@ def test_what_was_measured_belongs_to_its_version(store: Store) -> None:
     assert found is not None and found.sentence == "Better" and store.find_prior(key) is not None
 
 
+@pytest.mark.slow
 def test_the_report_shows_gains_by_version(tmp_path: Path) -> None:
     with told(tmp_path / "a.db", SHOP, 2) as store:
         bring_in(store, SHOP.model_copy(update={"instruction": "Is the customer content?"}), lambda _: True)

@@ -7,7 +7,7 @@ from typing import Any
 
 from selfguide_lite import diagnosis
 from selfguide_lite.core.errors import SelfguideError
-from selfguide_lite.core.paths import adapter_path, lora_dir
+from selfguide_lite.core.paths import trainings_dir
 from selfguide_lite.export.adapter import export_adapter
 from selfguide_lite.finetune import TrainOptions, TrainResult, TrainTarget, train
 from selfguide_lite.run_context import RunContext
@@ -26,8 +26,8 @@ def finetune(context: RunContext, model: Path) -> Adapter:
     """
     db, name = context.store.path, context.task.name
     options = TrainOptions.from_settings(context.settings, seed=context.seed)
-    trained = train_task(context, TrainTarget(model, lora_dir(db, name), apart=True), options)
-    return export_adapter(context.store, context.task_id, trained, model, adapter_path(db, name), context.listener)
+    trained = train_task(context, TrainTarget(model, trainings_dir(db, name), apart=True), options)
+    return export_adapter(context.store, context.task_id, trained, model, listener=context.listener)
 
 
 def train_task(

@@ -35,7 +35,7 @@ _EVAL = click.option("--eval", "eval_file", type=_FILE, metavar="FILE", help="JS
 @db_option
 @model_option
 @tuning_option
-@click.option("-a", "--adapter", type=_FILE, metavar="GGUF", help="Adapter to evaluate.  [default: the run's latest]")
+@click.option("-a", "--adapter", metavar="N|FILE", help="Adapter to evaluate.  [default: the newest]")
 @_EVAL
 @click.option("--examples", type=click.IntRange(0), default=3, show_default=True, help="Fixed and broken ones to show.")
 @prompts_option
@@ -45,7 +45,7 @@ def evaluate_command(
     task_file: Path,
     db: Path | None,
     model: Path | None,
-    adapter: Path | None,
+    adapter: str | None,
     eval_file: Path | None,
     examples: int,
     prompts: Path | None,
@@ -61,7 +61,7 @@ def evaluate_command(
     \b
     Examples:
       selfguide evaluate people.yaml
-      selfguide evaluate people.yaml -a people-files/adapter.gguf --eval other.jsonl
+      selfguide evaluate people.yaml -a 2 --eval other.jsonl
       selfguide evaluate people.yaml --json
     """
     from selfguide_lite.experiments.before_after import measured

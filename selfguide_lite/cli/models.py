@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from selfguide_lite.cli.common import json_option, print_json
+from selfguide_lite.cli.common import db_option, find_db, json_option, print_json, task_option
 
 
 @click.group("models", invoke_without_command=True)
@@ -74,6 +74,39 @@ def show_command(path: Path, as_json: bool) -> None:
         return
     for name, value in report.lines():
         click.echo(f"{name:16}{neutral(value)}")
+
+
+@models_command.command("adapters")
+@db_option
+@task_option
+@json_option
+def adapters_command(db: Path | None, task_name: str | None, as_json: bool) -> None:
+    """List the adapters that a run's database knows, with their gains over prompting.
+
+    Their numbers are what `--adapter` of predict, export, serve, chat and evaluate takes.
+
+    \b
+    Examples:
+      selfguide models adapters -d my-task.db
+      selfguide predict -d my-task.db --adapter 1 "a text"
+    """
+    from selfguide_lite.core.text import neutral
+    from selfguide_lite.store import Store
+    from selfguide_lite.trainings import adapters_of
+
+    with Store.open(find_db(db), read_only=True, create=False) as store:
+        found = adapters_of(store, store.only_task_id(task_name))
+    if as_json:
+        print_json([one.as_json() for one in found])
+        return
+    if not found:
+        click.echo("No adapter yet: `selfguide run` or `selfguide train` makes one.")
+    for one in found:
+        adapter = one.adapter
+        pairs = "" if adapter.pairs is None else f", {adapter.pairs:,} pairs"
+        click.echo(f"{adapter.id}{' (taken where none is named)' if one.current else ''}: {one.gain}")
+        click.echo(f"  trained {adapter.created_at[:16].replace('T', ' ')} for {neutral(one.base)}{pairs}")
+        click.echo(f"  {neutral(adapter.path)}{'' if one.there else ' (gone)'}")
 
 
 @models_command.command("remove")

@@ -62,7 +62,13 @@ _SETTINGS = {
     help="Less memory, a third slower.  [default: large]",
 )
 @click.option("--save-steps", type=click.IntRange(1), help="Steps between checkpoints.  [default: an epoch]")
-@click.option("-o", "--out", type=_PATH, metavar="ADAPTER", help="The GGUF adapter.  [default: beside the database]")
+@click.option(
+    "-o",
+    "--out",
+    type=_PATH,
+    metavar="ADAPTER",
+    help="The GGUF adapter.  [default: in the training's folder]",
+)
 @settings_options
 @prompts_option
 @seed_option
@@ -101,7 +107,7 @@ def train_command(
     from contextlib import nullcontext
 
     from selfguide_lite.core.lock import exclusive
-    from selfguide_lite.core.paths import adapter_path, lora_dir
+    from selfguide_lite.core.paths import trainings_dir
     from selfguide_lite.export.adapter import export_adapter
     from selfguide_lite.finetune import PROJECTIONS, TrainOptions, TrainTarget, is_main_process
     from selfguide_lite.finetuning import train_task
@@ -135,10 +141,10 @@ def train_command(
             target_modules=modules,
         )
         context = RunContext(store, task_id, settings, Prompts(prompts), seed, listener)
-        trained = train_task(context, TrainTarget(gguf, lora_dir(place, task.name), base, apart=True), options)
+        trained = train_task(context, TrainTarget(gguf, trainings_dir(place, task.name), base, apart=True), options)
         if not main:
             return
-        adapter = export_adapter(store, task_id, trained, gguf, out or adapter_path(place, task.name), listener)
+        adapter = export_adapter(store, task_id, trained, gguf, out, listener)
     if as_json:
         print_json(
             {
@@ -154,72 +160,3 @@ def train_command(
         )
     elif not quiet:
         click.echo(f"adapter   {adapter.path}")
-
-
-@click.command("export")
-@db_option
-@task_option
-@model_option
-@click.option("-a", "--adapter", "given", type=_PATH, metavar="FILE", help="An adapter.  [default: the newest]")
-@click.option("--merge", "kind", metavar="TYPE", help="Write a complete model: f16, q8_0, q4_k_m, ...")
-@click.option("-o", "--out", type=_PATH, metavar="FILE", help="What to write.  [default: in the current folder]")
-@prompts_option
-@quiet_option
-def export_command(
-    db: Path | None,
-    task_name: str | None,
-    model: Path | None,
-    given: Path | None,
-    kind: str | None,
-    out: Path | None,
-    prompts: Path | None,
-    quiet: bool,
-) -> None:
-    """Write the adapter, or with --merge a complete model, for use elsewhere.
-
-    Beside it come an Ollama Modelfile and a script that runs it with llama.cpp, both with the task's prompt in them.
-
-    \b
-    Examples:
-      selfguide export -d people.db
-      selfguide export -d people.db --merge q4_k_m -o people.gguf
-    """
-    import shutil
-
-    from selfguide_lite.core.files import atomic_write
-    from selfguide_lite.core.paths import slug
-    from selfguide_lite.export.runtime_export import write_handover
-    from selfguide_lite.gguf.adapter import check_adapter
-    from selfguide_lite.prompts import Prompts
-    from selfguide_lite.run_files import adapter_file, base_file
-    from selfguide_lite.store import Store
-
-    place = find_db(db)
-    with Store.open(place, read_only=True, create=False) as store:
-        task_id = store.only_task_id(task_name)
-        task = store.task(task_id)
-        adapter = adapter_file(store, task_id, given)
-        base = base_file(store, task_id, model, adapter)
-    made = out or Path(f"{slug(task.name)}.{kind.lower()}.gguf" if kind else f"{slug(task.name)}.adapter.gguf")
-    if kind:
-        from selfguide_lite.gguf.merge import merge
-        from selfguide_lite.llm.native import Model
-        from selfguide_lite.llm.templates import template_of
-
-        vocabulary = Model(base, vocab_only=True)
-        template = template_of(vocabulary)
-        vocabulary.close()
-        merge(base, adapter, made, kind, chat_template=template)
-    else:
-        check_adapter(adapter, base)
-        if not (made.exists() and made.samefile(adapter)):
-            with atomic_write(made) as part:
-                shutil.copyfile(adapter, part)
-    settings = task.rules.resolve(task.settings)
-    beside = write_handover(
-        task, Prompts(prompts), base, made, adapter=kind is None, max_tokens=settings.output_max_tokens
-    )
-    if not quiet:
-        click.echo(f"{'model' if kind else 'adapter'}     {made}  ({made.stat().st_size / 2**20:.1f} MiB)")
-        click.echo(f"Ollama    {beside[0]}")
-        click.echo(f"llama.cpp {beside[1]}")

@@ -12,3 +12,9 @@ class Message:
 
     role: Role
     content: str
+
+
+class Written(str):
+    """A whole prompt as another program is given it: control tokens stand in it by their names."""
+
+    __slots__ = ()

@@ -3,6 +3,9 @@
 import re
 from pathlib import Path
 
+OLD_TRAINING = "lora"  # the folder of a task's only training, and beside it the adapter, in files of before 2026-11-24
+_FILES = "-files"
+
 
 def slug(name: str) -> str:
     """Return a name as part of a path: letters, digits, `_`, `.` and `-`, at most 100 characters, never hidden."""
@@ -16,14 +19,50 @@ def default_db(task_name: str) -> Path:
 
 def files_dir(db: Path) -> Path:
     """Return the folder of a database's working files: a folder for each task, the lock."""
-    return db.with_name(f"{db.stem}-files")
+    return db.with_name(f"{db.stem}{_FILES}")
 
 
-def lora_dir(db: Path, task_name: str) -> Path:
-    """Return the folder of a task's training: checkpoints and the LoRA in PEFT's form."""
-    return files_dir(db) / slug(task_name) / "lora"
+def trainings_dir(db: Path, task_name: str) -> Path:
+    """Return the folder of a task's trainings, each in a folder of its own: LoRA, checkpoints and adapter."""
+    return files_dir(db) / slug(task_name)
 
 
-def adapter_path(db: Path, task_name: str) -> Path:
-    """Return the default path of a task's GGUF adapter."""
-    return files_dir(db) / slug(task_name) / "adapter.gguf"
+def training_folders(db: Path, task_name: str) -> list[Path]:
+    """Return the folders of a task's trainings that there are, by name."""
+    place = trainings_dir(db, task_name)
+    return sorted(path for path in place.glob("*") if path.is_dir() and _is_training(path.name))
+
+
+def _is_training(name: str) -> bool:
+    return name == OLD_TRAINING or name.startswith("training-")
+
+
+def training_folder(trainings: Path, key: str) -> Path:
+    """Return the folder of the training that a key names.
+
+    :param trainings: as `trainings_dir` gives it
+    """
+    return trainings / f"training-{key}"
+
+
+def path_kept(db: Path, path: Path) -> str:
+    """Return a path as a database keeps it: relative to its folder where it lies in it, so that both can be moved."""
+    whole = path.absolute()
+    try:
+        return whole.relative_to(db.absolute().parent).as_posix()
+    except ValueError:
+        return str(whole)
+
+
+def places_of(db: Path, kept: str) -> list[Path]:
+    """Return where a file that a database names may lie, the likeliest place first.
+
+    A database that was renamed or moved together with its folder of files finds it in that folder. Databases of before
+    2026-11-24 keep paths relative to the folder in which the command was given.
+    """
+    path = Path(kept)
+    places = [db.parent / path, path]
+    for place, part in enumerate(path.parts):
+        if part.endswith(_FILES):
+            places.insert(0, files_dir(db).joinpath(*path.parts[place + 1 :]))
+    return list(dict.fromkeys(places))

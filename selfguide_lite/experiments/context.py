@@ -106,7 +106,7 @@ class ExperimentContext:
             task_id = store.add_task(task.model_copy(update={"settings": Settings()}))
             context = RunContext(store, task_id, settings, prompts or self.prompts, self.seed, self.listener)
             options = TrainOptions.from_settings(settings, seed=self.seed)
-            result = train_task(context, TrainTarget(self.model, place / "lora"), options, pairs)
+            result = train_task(context, TrainTarget(self.model, place), options, pairs)
             if not (result.skipped and adapter.is_file()):
                 write_adapter(result.folder, self.model, adapter)
         return adapter

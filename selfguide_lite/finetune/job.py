@@ -17,10 +17,9 @@ class FitJob:
     """What a training needs.
 
     :param base: Hugging Face folder, or a GGUF, which is turned into one
-    :param out: folder for the LoRA and its checkpoints
+    :param out: folder for the LoRA and its checkpoints, of this training alone
     :param shape: of the base, to choose what fits into memory
     :param pad: token that fills up rows
-    :param resume: whether the checkpoints in `out` are of this very training
     """
 
     base: Path
@@ -29,7 +28,6 @@ class FitJob:
     out: Path
     shape: Shape
     pad: int
-    resume: bool = True
 
     def as_json(self) -> dict[str, Any]:
         """Return what another process is sent."""
@@ -40,7 +38,6 @@ class FitJob:
             "out": str(self.out),
             "shape": asdict(self.shape),
             "pad": self.pad,
-            "resume": self.resume,
         }
 
     @classmethod
@@ -54,7 +51,6 @@ class FitJob:
             out=Path(sent["out"]),
             shape=Shape(**sent["shape"]),
             pad=sent["pad"],
-            resume=sent["resume"],
         )
 
 

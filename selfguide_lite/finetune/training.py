@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,10 +10,11 @@ from typing import Any
 from selfguide_lite.core.errors import SelfguideError
 from selfguide_lite.core.files import atomic_write
 from selfguide_lite.core.model_info import ModelInfo
+from selfguide_lite.core.paths import OLD_TRAINING, training_folder
 from selfguide_lite.core.progress import Listener, NullListener, TrainStep
 from selfguide_lite.core.settings import as_recorded
 from selfguide_lite.finetune.base import base_folder
-from selfguide_lite.finetune.checkpoints import PREFIX, checkpoint_step
+from selfguide_lite.finetune.checkpoints import checkpoint_step
 from selfguide_lite.finetune.job import Fit, FitJob
 from selfguide_lite.finetune.launch import is_main_process, world_size
 from selfguide_lite.finetune.log import TrainLog
@@ -37,7 +37,8 @@ class TrainTarget:
 
     :param model: the GGUF that the adapter is for: its vocabulary and chat template make the rows, and its weights are
         the base
-    :param out: folder for the LoRA and its checkpoints; those of other data or options in it are removed
+    :param out: folder of trainings: each has a folder of its own in it, for the LoRA and its checkpoints, whose name
+        follows from data, options and model
     :param base: Hugging Face folder or name to take the weights from, in place of the GGUF's own
     :param apart: train in a process of its own, so that a lack of memory does not end this one; several processes of
         one launch are that already
@@ -102,14 +103,14 @@ def train(
     """
     listener = listener or NullListener()
     ready = _prepared(pairs, ask, target, options, listener)
-    out, plan, rows = target.out, ready.plan, ready.rows
+    out, plan, rows = ready.job.out, ready.plan, ready.rows
     done = _finished(log, out, plan)
     if not is_main_process():  # another process of the same launch writes the log
         return done or _result(out, 0, rows, _fit(ready.job, target.apart, lambda step: None, listener))
     if done is not None:
         listener.done("train", f"already trained on these {done.examples} pairs")
         return done
-    _make_room(out, plan)
+    _begin(out, plan)
     run_id = log.begin(ready.info, options.as_dict(), options.seed, plan["rows_sha256"])
     listener.start("train", total_steps(len(rows.rows), options), checkpoint_step(out))
 
@@ -163,8 +164,17 @@ def _prepared(
     _check_rows(rows, limit, advice, listener)
     info = ModelInfo(model.stem, str(model), file_sha256(model), architecture, shape.parameters)
     plan = _plan(rows, options, info.sha256, target.base)
-    keep = _read(target.out / _PLAN) == plan  # checkpoints of another training are of no use
-    return _Prepared(FitJob(weights or model, rows.rows, options, target.out, shape, pad, keep), rows, info, plan)
+    job = FitJob(weights or model, rows.rows, options, _folder(target.out, plan), shape, pad)
+    return _Prepared(job, rows, info, plan)
+
+
+def _folder(trainings: Path, plan: dict[str, Any]) -> Path:
+    """Return the folder of the training that a plan decides; that of an older version where it has this very one."""
+    old = trainings / OLD_TRAINING
+    if _read(old / _PLAN) == plan:
+        return old
+    key = hashlib.sha256(json.dumps(plan, sort_keys=True).encode()).hexdigest()
+    return training_folder(trainings, key[:12])
 
 
 def _fit(job: FitJob, apart: bool, on_step: Callable[[TrainStep], None], listener: Listener) -> Fit:
@@ -265,12 +275,9 @@ def _finished(log: TrainLog, out: Path, plan: dict[str, Any]) -> TrainResult | N
     return TrainResult(out, **{name: marker[name] for name in _KEPT}, skipped=True)
 
 
-def _make_room(out: Path, plan: dict[str, Any]) -> None:
-    """Keep the checkpoints of this very plan, remove any other training's."""
-    if _read(out / _PLAN) != plan:
-        for checkpoint in out.glob(f"{PREFIX}*"):
-            shutil.rmtree(checkpoint, ignore_errors=True)
-        out.mkdir(parents=True, exist_ok=True)
-        _write(out / _PLAN, plan)
+def _begin(out: Path, plan: dict[str, Any]) -> None:
+    """Make the folder, or take away what says that its training is finished."""
+    out.mkdir(parents=True, exist_ok=True)
+    _write(out / _PLAN, plan)
     for name in (MARKER, "adapter_model.safetensors"):
         (out / name).unlink(missing_ok=True)

@@ -13,7 +13,7 @@ from jinja2 import TemplateError
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from selfguide_lite.core.errors import SelfguideError
-from selfguide_lite.core.messages import Message, Role
+from selfguide_lite.core.messages import Message, Role, Written
 from selfguide_lite.llm.native import Model, Vocabulary
 from selfguide_lite.llm.templates import VICUNA, stops_of, template_of
 
@@ -60,6 +60,8 @@ class ChatFormat:
 
         :raises SelfguideError: where the model's template cannot be rendered
         """
+        if isinstance(messages, Written):
+            return self._begin(self.vocabulary.tokenize(messages, control=True))
         if isinstance(messages, str):
             return self._begin(self.text(messages))
         skeleton = self._skeleton(tuple(message.role for message in messages), True)

@@ -196,6 +196,23 @@ class LlamaEngine:
 
         return self._only(self._divide(work, requests))
 
+    def constrained(self, prompts: Iterable[Sequence[Message] | str], grammar: str, max_tokens: int) -> list[str]:
+        """Return the greedy text after each prompt under a grammar, one after the other.
+
+        :param grammar: in llama.cpp's form (GBNF)
+        :raises SelfguideError: where the grammar cannot be read, or a prompt does not fit the context
+        """
+        from selfguide_lite.llm.constrained import Constrained
+
+        self._end_call()
+        self.forget()
+        context = self._workers[0].context
+        context.clear()
+        writer = Constrained(context, grammar)
+        written = [writer.complete(self.chat.prompt(messages), max_tokens) for messages in prompts]
+        context.clear()
+        return written
+
     def _only(self, stream: Generator[Result, None, None]) -> Iterator[Result]:
         """End the call before, should its reader have left it half read, for it uses the same caches."""
         self._end_call()

@@ -218,19 +218,21 @@ class Vocabulary:
             found = self._pieces[token] = buffer.raw[: max(0, length)]
         return found
 
-    def tokenize(self, text: str) -> list[int]:
+    def tokenize(self, text: str, *, control: bool = False) -> list[int]:
         """Split text into tokens as llama.cpp does, nothing added but a SentencePiece vocabulary's first space.
 
         The result can hold control tokens where the text spells one; `chat.ChatFormat` keeps that from happening.
+
+        :param control: whether all control tokens that the text spells are meant, as llama.cpp's programs take prompts
         """
         data = text.encode("utf-8", "surrogatepass")
         size = len(data) + 8
         buffer = (llama_cpp.llama_token * size)()
-        count = llama_cpp.llama_tokenize(self._handle, data, len(data), buffer, size, False, False)
+        count = llama_cpp.llama_tokenize(self._handle, data, len(data), buffer, size, False, control)
         if count < 0:
             size = -count
             buffer = (llama_cpp.llama_token * size)()
-            count = llama_cpp.llama_tokenize(self._handle, data, len(data), buffer, size, False, False)
+            count = llama_cpp.llama_tokenize(self._handle, data, len(data), buffer, size, False, control)
         if count < 0:
             raise SelfguideError(f"llama.cpp cannot tokenize a text of {len(data)} bytes")
         return list(buffer[:count])

@@ -28,6 +28,7 @@ from selfguide_lite.methods.names import (
     usual_form,
 )
 from selfguide_lite.prompts import Prompts
+from selfguide_lite.run_files import known_adapter
 from selfguide_lite.store import Store, VerdictRow
 from selfguide_lite.task import Task
 
@@ -86,26 +87,25 @@ def choose_way(
     task_id: int,
     prompts: Prompts,
     method: str | None = None,
-    adapter: Path | None = None,
+    adapter: Path | str | int | None = None,
     model: Path | None = None,
 ) -> Way:
     """Return the way to answer: the one that won, or the one that is asked for.
 
     :param method: a method's name; None: what the newest verdict says, else the finetuned model, untested
-    :param adapter: a file that is asked for in place of the run's adapter: then the finetuned model answers
+    :param adapter: one that is asked for, by its number in the database or its file, in place of the newest: then the
+        finetuned model answers
     :param model: a file that is asked for in place of the run's model, of which no verdict speaks
     :raises SelfguideError: where there is no such method, or nothing that it could be calibrated by
     """
     task = store.task(task_id)
-    known = store.latest_adapter(task_id)
-    own = known is not None and (adapter is None or Path(known.path) == adapter)
-    verdict = store.latest_verdict(task_id)
-    if verdict is not None and (not own or known is None or verdict.adapter_id != known.id):
-        verdict = None
+    known = known_adapter(store, task_id, adapter)
+    adapter_id = None if known is None else known.id
+    verdict = None if adapter_id is None else store.latest_verdict(task_id, adapter_id)
     usual = named(FINETUNED, usual_form(task.kind))
     if method is not None:
-        return _asked_for(store, task_id, task, prompts, method, known.id if own and known else None)
-    style = _style(store, task, known.id if own and known else None)
+        return _asked_for(store, task_id, task, prompts, method, adapter_id)
+    style = _style(store, task, adapter_id)
     untested = Way(usual, f"predict uses {usual}, which was not tested; {_TEST_IT}", style)
     if verdict is None or verdict.winner_id is None:
         return untested

@@ -21,7 +21,7 @@ class PredictOptions:
 
     :param task: name of the task, where the database holds several
     :param model: GGUF file; None: the one that the adapter was trained for
-    :param adapter: GGUF adapter; None: the run's newest
+    :param adapter: a GGUF adapter's number in the database, or its file; None: the run's newest
     :param method: a method's name, such as ``few-shot calibrated``; None: the one that won
     :param prompts: the templates
     :param plain: ask the model as it was before the finetune, few-shot
@@ -29,7 +29,7 @@ class PredictOptions:
 
     task: str | None = None
     model: Path | str | None = None
-    adapter: Path | str | None = None
+    adapter: Path | str | int | None = None
     method: str | None = None
     prompts: Prompts = field(default_factory=Prompts)
     plain: bool = False
@@ -54,13 +54,13 @@ class Choice:
 
         :raises SelfguideError: where there is no such task, method, model or adapter
         """
-        model, given = (None if path is None else Path(path) for path in (options.model, options.adapter))
+        model, given = None if options.model is None else Path(options.model), options.adapter
         task_id = store.only_task_id(options.task)
         task = store.task(task_id)
         method = named(FEW_SHOT, usual_form(task.kind)) if options.plain else options.method
         way = choose_way(store, task_id, options.prompts, method, given, model)
         adapter = adapter_file(store, task_id, given) if way.finetuned else None
-        return cls(task, way, base_file(store, task_id, model, adapter), adapter)
+        return cls(task, way, base_file(store, task_id, model, given if given is not None else adapter), adapter)
 
     @property
     def max_tokens(self) -> int:

@@ -17,6 +17,7 @@ from selfguide_lite.store.rows import (
     Prediction,
     Prior,
     PriorKey,
+    TrainedModel,
     VerdictRow,
     WayRow,
 )
@@ -42,6 +43,7 @@ __all__ = [
     "Prior",
     "PriorKey",
     "Store",
+    "TrainedModel",
     "VerdictRow",
     "WayRow",
     "open_store",

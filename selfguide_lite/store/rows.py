@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal
 
 from selfguide_lite.core.settings import Settings
@@ -200,7 +201,8 @@ class LabelCount:
 class Adapter:
     """A trained adapter.
 
-    :param path: of the GGUF file, as it was given
+    :param path: of the GGUF file as it lies now; where it is gone, as it should
+    :param pairs: that it was trained on; None where that was not written down
     """
 
     id: int
@@ -210,6 +212,19 @@ class Adapter:
     path: str
     sha256: str
     created_at: str
+    pairs: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TrainedModel:
+    """What is known of a model that was trained on.
+
+    :param path: of its file as it lies now; where it is gone, as it was
+    """
+
+    name: str
+    path: Path
+    sha256: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,9 +2,11 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from selfguide_lite.core.model_info import ModelInfo
+from selfguide_lite.core.paths import path_kept
 from selfguide_lite.core.settings import Settings
 from selfguide_lite.core.version import __version__
 from selfguide_lite.prompts import PromptTemplate
@@ -32,16 +34,24 @@ class RunStore(StoreFile):
     """The tables `model` and `run`."""
 
     def add_model(self, info: ModelInfo) -> int:
-        """Put a model into the store, or find it there by its hash and adapter, and return its id."""
+        """Put a model into the store, or find it there by its hash and adapter, and return its id.
+
+        Its file is kept with its whole path, that of an adapter relative to the database where it lies beside it.
+        """
+        path = str(Path(info.path).absolute()) if Path(info.path).is_file() else info.path
+        adapter = None if info.adapter is None else path_kept(self.path, Path(info.adapter))
         found = self._value(
-            "SELECT id FROM model WHERE sha256 = ? AND ifnull(adapter, '') = ?", info.sha256, info.adapter or ""
+            "SELECT id FROM model WHERE sha256 = ? AND ifnull(adapter, '') IN (?, ?) ORDER BY id LIMIT 1",
+            info.sha256,
+            adapter or "",
+            info.adapter or "",
         )
         if found is not None:
             return int(found)
         with self._writing() as connection:
             cursor = connection.execute(
                 "INSERT INTO model(name, path, sha256, architecture, parameters, adapter) VALUES (?, ?, ?, ?, ?, ?)",
-                (info.name, info.path, info.sha256, info.architecture, info.parameters, info.adapter),
+                (info.name, path, info.sha256, info.architecture, info.parameters, adapter),
             )
             return int(cursor.lastrowid or 0)
 

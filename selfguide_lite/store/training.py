@@ -1,13 +1,16 @@
 """Reads and writes trainings: runs, optimizer steps and adapters."""
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from selfguide_lite.core.hashing import file_sha256
+from selfguide_lite.core.paths import path_kept, places_of
 from selfguide_lite.core.progress import TrainStep
 from selfguide_lite.core.settings import Settings
 from selfguide_lite.prompts import PromptTemplate
-from selfguide_lite.store.rows import Adapter
+from selfguide_lite.store.rows import Adapter, TrainedModel
 from selfguide_lite.store.runs import NewRun, RunStore
 from selfguide_lite.store.stored_values import finite, nan_if_unknown, settings_json
 
@@ -96,24 +99,60 @@ class TrainingStore(RunStore):
         sha256: str,
         settings: Settings | Mapping[str, Any] | None = None,
     ) -> int:
-        """Write down a trained adapter's file and return its id; the same file of the same run keeps its id."""
+        """Write down a trained adapter's file and return its id; the same file of the same run keeps its id.
+
+        :param path: kept relative to the database's folder where it lies in it
+        """
         with self._writing() as connection:
             connection.execute(
                 "INSERT INTO adapter(task_id, run_id, model_id, path, sha256, settings) VALUES (?, ?, ?, ?, ?, ?)"
                 " ON CONFLICT(run_id, sha256) DO UPDATE SET path = excluded.path",
-                (task_id, run_id, model_id, str(path), sha256, settings_json(settings or {})),
+                (task_id, run_id, model_id, path_kept(self.path, Path(path)), sha256, settings_json(settings or {})),
             )
             found = connection.execute("SELECT id FROM adapter WHERE run_id = ? AND sha256 = ?", (run_id, sha256))
             return int(found.fetchone()[0])
 
     def latest_adapter(self, task_id: int) -> Adapter | None:
-        """Return the adapter that was trained last, or None."""
+        """Return the adapter that was trained or compared with prompting last, or None."""
+        return next(iter(self._adapters("task_id = ?", task_id)), None)
+
+    def adapters(self, task_id: int) -> list[Adapter]:
+        """Return a task's adapters, the oldest first."""
+        return sorted(self._adapters("task_id = ?", task_id), key=lambda adapter: adapter.id)
+
+    def adapter_of_run(self, run_id: int) -> Adapter | None:
+        """Return the newest adapter that a training made, or None."""
+        return max(self._adapters("run_id = ?", run_id), key=lambda adapter: adapter.id, default=None)
+
+    def _adapters(self, where: str, value: int) -> list[Adapter]:
+        """Return adapters with their files as they lie now, the one that was trained or compared last first."""
         rows = self._rows(
-            "SELECT id, task_id, run_id, model_id, path, sha256, created_at FROM adapter WHERE task_id = ?"
-            " ORDER BY id DESC LIMIT 1",
-            task_id,
+            "SELECT id, task_id, run_id, model_id, path, sha256, created_at, settings FROM adapter AS a"
+            f" WHERE {where} ORDER BY max(created_at, ifnull((SELECT max(v.created_at) FROM verdict AS v"
+            " WHERE v.adapter_id = a.id), '')) DESC, id DESC",
+            value,
         )
-        return Adapter(*rows[0]) if rows else None
+        return [
+            Adapter(
+                number,
+                task_id,
+                run_id,
+                model_id,
+                str(self._found(path, sha256)),
+                sha256,
+                created_at,
+                json.loads(settings or "{}").get("pairs"),
+            )
+            for number, task_id, run_id, model_id, path, sha256, created_at, settings in rows
+        ]
+
+    def _found(self, kept: str, sha256: str) -> Path:
+        """Return where an adapter's file lies; where it is nowhere, where it should."""
+        places = places_of(self.path, kept)
+        there = [place for place in places if place.is_file()]
+        if len(there) > 1:
+            there.sort(key=lambda place: file_sha256(place) != sha256)
+        return (there or places)[0]
 
     def is_trained(self, run_id: int, task_id: int, model_sha256: str, dataset_sha256: str) -> bool:
         """Tell whether a training run of a task is done, with that model and those pairs."""
@@ -127,17 +166,12 @@ class TrainingStore(RunStore):
         )
         return found is not None
 
-    def adapter_base(self, task_id: int, adapter: Path | None = None) -> Path | None:
-        """Return the file of the model that a task's newest adapter was trained for, or None.
+    def model_of(self, model_id: int) -> TrainedModel:
+        """Return what is known of a model that was trained on, its file where it lies now."""
+        ((name, path, sha256),) = self._rows("SELECT name, path, sha256 FROM model WHERE id = ?", model_id)
+        places = (*places_of(self.path, path), self.path.parent / Path(path).name)
+        return TrainedModel(name, next((place for place in places if place.is_file()), Path(path)), sha256)
 
-        :param adapter: the file of another adapter that is meant
-        """
-        named = None if adapter is None else str(adapter)
-        found = self._value(
-            "SELECT m.path FROM adapter AS a JOIN model AS m ON m.id = a.model_id WHERE a.task_id = ?"
-            " AND (? IS NULL OR a.path = ?) ORDER BY a.id DESC LIMIT 1",
-            task_id,
-            named,
-            named,
-        )
-        return None if found is None else Path(found)
+    def evaluated(self, adapter_id: int) -> bool:
+        """Tell whether an evaluation points to an adapter."""
+        return self._value("SELECT 1 FROM evaluation WHERE adapter_id = ? LIMIT 1", adapter_id) is not None

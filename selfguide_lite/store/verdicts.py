@@ -76,13 +76,18 @@ class VerdictStore(StoreFile):
             places = ", ".join("?" * (len(values) + 1))
             connection.execute(f"INSERT INTO verdict({_VERDICT}, version) VALUES ({places})", (*values, version))
 
-    def latest_verdict(self, task_id: int) -> VerdictRow | None:
-        """Return a task's newest verdict over the prompts that it has now, or None."""
+    def latest_verdict(self, task_id: int, adapter_id: int | None = None) -> VerdictRow | None:
+        """Return a task's newest verdict over the prompts that it has now, or None.
+
+        :param adapter_id: the adapter that it is on; None: whichever
+        """
         rows = self._rows(
-            f"SELECT id, {_VERDICT} FROM verdict AS v WHERE task_id = ? AND ifnull((SELECT n.prompt_key"
+            f"SELECT id, {_VERDICT} FROM verdict AS v WHERE task_id = ?1 AND ifnull(?2, adapter_id) IS adapter_id"
+            " AND ifnull((SELECT n.prompt_key"
             " FROM task_version AS n WHERE n.task_id = v.task_id AND n.number = v.version), '')"
             " = (SELECT t.prompt_key FROM task AS t WHERE t.id = v.task_id) ORDER BY id DESC LIMIT 1",
             task_id,
+            adapter_id,
         )
         return VerdictRow(*rows[0]) if rows else None
 

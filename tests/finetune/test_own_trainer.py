@@ -12,7 +12,7 @@ from needs import needs
 from plugins_for_tests import Plugins
 
 from selfguide_lite.cli import main
-from selfguide_lite.core.paths import adapter_path
+from selfguide_lite.core.paths import training_folders
 from selfguide_lite.core.progress import NullListener, TrainStep
 from selfguide_lite.core.registry import TRAINERS
 from selfguide_lite.core.resources import resource
@@ -94,14 +94,14 @@ def test_it_trains_through_the_real_command(tmp_path: Path) -> None:
     assert "each step takes all rows" in done.stderr
     with Store.open(db, read_only=True) as store:
         adapter = store.latest_adapter(store.only_task_id())
-        assert adapter is not None and Path(adapter.path) == adapter_path(db, "colours")
+        assert adapter is not None and [Path(adapter.path).parent] == training_folders(db, "colours")
         steps = store.train_steps(adapter.run_id)
         (settings,) = store.connection.execute("SELECT settings FROM run WHERE id = ?", (adapter.run_id,)).fetchone()
     assert [step.step for step in steps] == [1, 2, 3, 4]
     assert all(later.loss < earlier.loss for earlier, later in pairwise(steps))
     assert math.isnan(steps[0].grad_norm)
     assert json.loads(settings)["trainer"] == "plain"
-    assert {a.shape[0] for a, _ in read_adapter(adapter_path(db, "colours")).pairs.values()} == {4}
+    assert {a.shape[0] for a, _ in read_adapter(Path(adapter.path)).pairs.values()} == {4}
     # What was done once is not done again.
     again = CliRunner().invoke(main, [*words, "--set", "trainer=plain"])
     assert again.exit_code == 0 and "already trained on these 8 pairs" in again.stderr, again.output

@@ -117,7 +117,7 @@ def test_an_adapter_for_another_base(tmp_path: Path) -> None:
     db, llama = filled(tmp_path / "colours.db", n=4), random_llama(tmp_path)
     adapter = write_adapter(random_lora(tmp_path / "lora", llama), llama, tmp_path / "adapter.gguf")
     out = tmp_path / "out.gguf"
-    for words in (["predict", "a sky"], ["export", "-o", out], ["export", "--merge", "f16", "-o", out]):
+    for words in (["predict", "a sky"], ["export", "--to", "hf", "-o", out], ["export", "--to", "ollama", "-o", out]):
         line = asked(words[0], "-d", db, "-m", TINY, "-a", adapter, *words[1:])
         assert file_sha256(llama)[:12] in line and file_sha256(TINY)[:12] in line
         assert not out.exists()

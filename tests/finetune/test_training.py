@@ -3,7 +3,6 @@
 import json
 import math
 import os
-import re
 import signal
 import subprocess
 import sys
@@ -11,7 +10,6 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-import llama_cpp
 import numpy as np
 import pytest
 from click.testing import CliRunner
@@ -23,9 +21,8 @@ from old_files import OPTIONS_SHA256, format_2
 from selfguide_lite.cli import main
 from selfguide_lite.core.errors import SelfguideError
 from selfguide_lite.core.hashing import file_sha256
-from selfguide_lite.core.paths import adapter_path, lora_dir
+from selfguide_lite.core.paths import OLD_TRAINING, training_folders, trainings_dir
 from selfguide_lite.core.resources import resource
-from selfguide_lite.export.runtime_export import write_handover
 from selfguide_lite.finetune import TrainOptions, TrainTarget
 from selfguide_lite.finetune.rows import make_rows
 from selfguide_lite.finetuning import train_task
@@ -49,6 +46,12 @@ TINY = resource("data/tiny_vicuna/tiny-vicuna.gguf")
 OPTIONS = ["--epochs", "3", "--batch-size", "8", "--save-steps", "2", "--rank", "4", "--seed", "1"]  # 6 steps of 2
 
 
+def adapter_of(db: Path) -> Path:
+    """The adapter of a database's only training."""
+    (folder,) = training_folders(db, "colours")
+    return folder / "adapter.gguf"
+
+
 def command(*words: object) -> list[str]:
     return [sys.executable, "-m", "selfguide_lite", *map(str, words)]
 
@@ -70,7 +73,7 @@ def test_says_one_line_of_json_and_writes_down_every_step(
     db, done = trained
     answer = json.loads(done.stdout)
     assert (answer["pairs"], answer["left_out"], answer["steps"]) == (16, 0, 6)
-    assert answer["adapter"] == str(adapter_path(db, "colours"))
+    assert answer["adapter"] == str(adapter_of(db))
     assert "Unsloth" not in done.stderr and "Warning" not in done.stderr
     with Store.open(db, read_only=True) as store:
         task_id = store.only_task_id()
@@ -112,20 +115,20 @@ def test_killed_and_resumed_is_as_never_killed(
     trained: tuple[Path, "subprocess.CompletedProcess[str]"], tmp_path: Path
 ) -> None:
     db = filled(tmp_path / "colours.db")
-    folder = lora_dir(db, "colours")
     child = subprocess.Popen(command("train", "-d", db, "-m", TINY, *OPTIONS, "-q"), cwd=ROOT, start_new_session=True)
     deadline = time.monotonic() + 240
-    while not (folder / "checkpoint-4" / "trainer_state.json").exists():
+    while not list(trainings_dir(db, "colours").glob("training-*/checkpoint-4/trainer_state.json")):
         assert child.poll() is None and time.monotonic() < deadline
         time.sleep(0.01)
     os.killpg(child.pid, signal.SIGKILL)
     child.wait()
-    assert not adapter_path(db, "colours").exists()
+    assert not adapter_of(db).exists()
+    (folder,) = training_folders(db, "colours")
     (folder / "checkpoint-6").mkdir(exist_ok=True)  # one that was being written
     (folder / "checkpoint-6" / "trainer_state.json").unlink(missing_ok=True)
     again = subprocess.run(command("train", "-d", db, "-m", TINY, *OPTIONS), cwd=ROOT, capture_output=True, text=True)
     assert again.returncode == 0, again.stderr
-    whole, resumed = read_adapter(adapter_path(trained[0], "colours")), read_adapter(adapter_path(db, "colours"))
+    whole, resumed = read_adapter(adapter_of(trained[0])), read_adapter(adapter_of(db))
     for name, (_, b) in whole.pairs.items():
         assert np.abs(b).max() > 0
         np.testing.assert_allclose(resumed.delta(name), whole.delta(name), atol=2e-5)
@@ -145,7 +148,8 @@ def test_killed_and_resumed_is_as_never_killed(
 def test_a_training_that_an_earlier_version_finished_is_not_done_again(tmp_path: Path) -> None:
     """Its options were hashed under names that settings had then."""
     db = format_2(tmp_path / "moods.db")
-    out = lora_dir(db, "moods")
+    trainings = trainings_dir(db, "moods")
+    out = trainings / OLD_TRAINING
     out.mkdir(parents=True)
     (out / "adapter_model.safetensors").touch()
     with Store.open(db) as store:
@@ -165,7 +169,7 @@ def test_a_training_that_an_earlier_version_finished_is_not_done_again(tmp_path:
         (out / "selfguide.json").write_text(json.dumps(marker), encoding="utf-8")
 
         def again(options: TrainOptions) -> bool:
-            return train_task(context, TrainTarget(TINY, out), options).skipped
+            return train_task(context, TrainTarget(TINY, trainings), options).skipped
 
         assert again(options)
         assert again(replace(options, gradient_checkpointing=True))
@@ -191,7 +195,7 @@ def test_two_processes_learn_what_one_does(
         steps, alone = store.train_steps(ours.run_id), other.train_steps(theirs.run_id)
     assert [step.step for step in steps] == [1, 2, 3, 4, 5, 6]
     assert [step.loss for step in steps] == pytest.approx([step.loss for step in alone], rel=1e-3)
-    whole, halves = read_adapter(adapter_path(trained[0], "colours")), read_adapter(adapter_path(db, "colours"))
+    whole, halves = read_adapter(adapter_of(trained[0])), read_adapter(adapter_of(db))
     # Sums come in another order, and Adam makes the more of it the smaller a gradient is.
     first, second = (np.concatenate([lora.delta(name).ravel() for name in lora.pairs]) for lora in (whole, halves))
     assert np.linalg.norm(second - first) < 0.05 * np.linalg.norm(first)
@@ -205,7 +209,7 @@ def test_weights_from_a_folder_learn_the_same(
     words = ["train", "-d", db, "-m", TINY, "--base", hf_folder(TINY), *OPTIONS, "-q"]
     done = subprocess.run(command(*words), capture_output=True, text=True, cwd=ROOT)
     assert done.returncode == 0, done.stderr
-    own, given = read_adapter(adapter_path(trained[0], "colours")), read_adapter(adapter_path(db, "colours"))
+    own, given = read_adapter(adapter_of(trained[0])), read_adapter(adapter_of(db))
     assert own.base_sha256 == given.base_sha256 == file_sha256(TINY)
     for name in own.pairs:
         np.testing.assert_allclose(given.delta(name), own.delta(name), atol=2e-5)
@@ -223,17 +227,19 @@ def test_a_sharded_folder_in_16_bits_goes_all_the_way(tmp_path: Path, monkeypatc
         to_hf.write_hf(gguf, folder)
     assert len(list(folder.glob("*.safetensors"))) > 2
     assert json.loads((folder / "config.json").read_text())["dtype"] == "bfloat16"
-    db, out = filled(tmp_path / "colours.db", n=8), tmp_path / "made.gguf"
+    db, out = filled(tmp_path / "colours.db", n=8), tmp_path / "made"
     words = ["train", "-d", db, "-m", base, "--base", folder, "--epochs", 2, "--batch-size", 4]
     words.append("--gradient-checkpointing")
     done = subprocess.run(command(*words, "--learning-rate", 0.01, "--json"), capture_output=True, text=True, cwd=ROOT)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["steps"] == 4
     runner = CliRunner()
-    exported = runner.invoke(main, ["export", "-d", str(db), "-m", str(base), "-o", str(out)])
-    assert exported.exit_code == 0, exported.output
-    assert any(np.abs(b).max() > 0 for _, b in read_adapter(out).pairs.values())
-    said = runner.invoke(main, ["predict", "-d", str(db), "-m", str(base), "-a", str(out), "--json", "a sky"])
+    words = ["export", "-d", str(db), "--to", "llama.cpp", "-m", str(base), "-o", str(out), "--rows", "2"]
+    exported = runner.invoke(main, words)
+    assert exported.exit_code == 0 and "2 of 2 answers equal" in exported.output, exported.output
+    made = out / "adapter.gguf"
+    assert any(np.abs(b).max() > 0 for _, b in read_adapter(made).pairs.values())
+    said = runner.invoke(main, ["predict", "-d", str(db), "-m", str(base), "-a", str(made), "--json", "a sky"])
     assert said.exit_code == 0, said.output
     assert json.loads(said.stdout)["input"] == "a sky"
 
@@ -241,17 +247,11 @@ def test_a_sharded_folder_in_16_bits_goes_all_the_way(tmp_path: Path, monkeypatc
 def test_export_and_predict(trained: tuple[Path, "subprocess.CompletedProcess[str]"], tmp_path: Path) -> None:
     db, _ = trained
     runner = CliRunner()
-    out = tmp_path / "colours.gguf"
-    done = runner.invoke(main, ["export", "-d", str(db), "-o", str(out)])
-    assert done.exit_code == 0, done.output
-    assert file_sha256(out) == file_sha256(adapter_path(db, "colours"))
-    modelfile = out.with_suffix(".Modelfile").read_text()
-    assert "--ctx-size 0" not in out.with_suffix(".sh").read_text()
-    assert f"FROM {TINY}" in modelfile and "ADAPTER ./colours.gguf" in modelfile
-    assert subprocess.run(["sh", "-n", str(out.with_suffix(".sh"))], check=False).returncode == 0
-    merged = tmp_path / "merged.gguf"
-    done = runner.invoke(main, ["export", "-d", str(db), "--merge", "f32", "-o", str(merged)])
-    assert done.exit_code == 0, done.output
+    merged = tmp_path / "made" / "model.gguf"
+    words = ["export", "-d", str(db), "--to", "llama.cpp", "--merge", "f32", "-o", str(merged.parent), "--rows", "4"]
+    done = runner.invoke(main, words)
+    assert done.exit_code == 0 and "4 of 4 answers equal" in done.output, done.output
+    assert "Merged as f32: 0 of 4 answers changed by it" in done.output
     lines = "a sky with the number 3\n\na rose with the number 8\n"
     done = runner.invoke(main, ["predict", "-d", str(db)], input=lines)
     assert done.exit_code == 0, done.output
@@ -301,43 +301,3 @@ def test_wrong_weights_are_refused(tmp_path: Path, base: str, words: str) -> Non
     )
     assert done.returncode == 1
     assert words in done.stderr and "Traceback" not in done.stderr
-
-
-def test_two_descriptions_of_the_prompt(tmp_path: Path) -> None:
-    """The script's prompt is the very one of inference, by llama.cpp's own reading of control tokens in a text."""
-    for base in (TINY, random_llama(tmp_path, vocabulary="spm")):
-        script, modelfile = made_for(base, tmp_path)
-        shown = subprocess.run(
-            ["sh", "-c", script, "sh", "a 'quoted' sky"],
-            capture_output=True, text=True, check=True,
-        ).stdout  # fmt: skip
-        model = Model(base, vocab_only=True)
-        expected = ChatFormat.of(model).prompt(Prompts().annotate(TASK, "a 'quoted' sky"))
-        data = shown.encode()
-        buffer = (llama_cpp.llama_token * 1024)()
-        vocabulary = llama_cpp.llama_model_get_vocab(model.handle)
-        count = llama_cpp.llama_tokenize(vocabulary, data, len(data), buffer, 1024, True, True)
-        assert list(buffer[:count]) == expected
-        # the Modelfile: its template over its messages and the new one gives the same text
-        turns = re.findall(r'^MESSAGE (\w+) """(.*?)"""$', modelfile, re.MULTILINE | re.DOTALL)
-        turns.append(("user", "a 'quoted' sky"))
-        template = re.search(r'^TEMPLATE """(.*?)"""$', modelfile, re.MULTILINE | re.DOTALL)
-        assert template is not None
-        answer, first, following, ask = (
-            json.loads(f'"{text}"'.replace("\\x", "\\u00")) for text in re.findall(r'{{ "(.*?)" }}', template[1])
-        )
-        written = "".join(
-            (answer if role == "assistant" else following if number else first) + content
-            for number, (role, content) in enumerate(turns)
-        )
-        assert written + ask == shown
-        model.close()
-
-
-def made_for(base: Path, folder: Path) -> tuple[str, str]:
-    """The script and the Modelfile of an adapter for a model."""
-    made = folder / "made.gguf"
-    modelfile, script = write_handover(TASK, Prompts(), base, made, adapter=True)
-    text = script.read_text()
-    stand_in = 'show() { for last; do :; done; printf %s "$last"; }\n'  # says its last argument, the prompt
-    return stand_in + text.replace("exec llama-completion", "show"), modelfile.read_text()

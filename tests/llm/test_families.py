@@ -4,11 +4,10 @@ The templates are those that TRL carries; they are read where it is installed.
 """
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
+from chat_families import FAMILIES, model_of_family, template_of_family
 from needs import needs
-from random_architectures import write_vocabulary
 
 from selfguide_lite.core.messages import Message
 from selfguide_lite.llm.chat import ChatFormat
@@ -17,24 +16,6 @@ from selfguide_lite.llm.native import Model
 needs("trl")
 needs("transformers")
 
-# Each family's template with its first token and the one that ends a turn.
-FAMILIES = {
-    "qwen2_5": ("", "<|im_end|>"),
-    "qwen3": ("", "<|im_end|>"),
-    "qwen3_instruct_2507": ("", "<|im_end|>"),
-    "llama3": ("<|begin_of_text|>", "<|eot_id|>"),
-    "llama3_1": ("<|begin_of_text|>", "<|eot_id|>"),
-    "llama3_2": ("<|begin_of_text|>", "<|eot_id|>"),
-    "gemma": ("<bos>", "<end_of_turn>"),
-    "gemma3": ("<bos>", "<end_of_turn>"),
-    "phi3": ("", "<|end|>"),
-    "phi3_5": ("", "<|end|>"),
-}
-NAMES = (
-    *("<bos>", "<|begin_of_text|>", "<eos>", "<|im_start|>", "<|im_end|>", "<|endoftext|>", "<think>", "</think>"),
-    *("<|start_header_id|>", "<|end_header_id|>", "<|eot_id|>", "<start_of_turn>", "<end_of_turn>"),
-    *("<|system|>", "<|user|>", "<|assistant|>", "<|end|>"),
-)
 TURNS = (
     Message("user", "the question one"),
     Message("assistant", "the answer"),
@@ -48,13 +29,9 @@ Family = tuple[str, Model, str]
 
 @pytest.fixture(scope="module", params=FAMILIES)
 def family(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Family]:
-    import trl
-
-    source = (Path(trl.__file__).parent / "chat_templates" / f"{request.param}.jinja").read_text()
-    begin, end = FAMILIES[request.param]
-    path = tmp_path_factory.mktemp("family") / "vocabulary.gguf"
-    model = Model(write_vocabulary(path, NAMES, begin or "<eos>", "<eos>", add_bos=bool(begin)), vocab_only=True)
-    yield source, model, end
+    source = template_of_family(request.param)
+    model = model_of_family(request.param, tmp_path_factory.mktemp("family"))
+    yield source, model, FAMILIES[request.param][1]
     model.close()
 
 

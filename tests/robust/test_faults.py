@@ -29,7 +29,7 @@ from robust_runs import (
 
 from selfguide_lite.cli import main
 from selfguide_lite.core.files import atomic_write, scratch_folder
-from selfguide_lite.core.paths import adapter_path, lora_dir
+from selfguide_lite.core.paths import training_folders, trainings_dir
 from selfguide_lite.store import connection
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]  # trainings on a busy machine
@@ -141,9 +141,9 @@ def test_the_disk_is_full(place: Place, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "words",
     [
-        ["export"],
-        ["export", "--merge", "f16"],
-        ["export", "--merge", "q4_0"],
+        ["export", "--to", "llama.cpp", "--rows", "2"],
+        ["export", "--to", "llama.cpp", "--merge", "f16", "--rows", "2"],
+        ["export", "--to", "ollama", "--merge", "q4_0", "--rows", "2"],
         ["report"],
     ],
     ids=lambda words: " ".join(words),
@@ -161,7 +161,7 @@ def test_files_may_not_grow_while_something_is_exported(
     check_sound(trained)
     status, said = ended(begin(*arguments))
     assert status == 0, said
-    assert out.stat().st_size > 40_000
+    assert sum(path.stat().st_size for path in (out, *out.rglob("*")) if path.is_file()) > 40_000
     robustness_counts.count("faults")
 
 
@@ -174,8 +174,8 @@ def test_files_may_not_grow_while_a_checkpoint_or_the_adapter_is_written(
     options = ["--set", "lora_rank=64", "--set", "epochs=1", "-q"]
     status, said = ended(begin(*place.arguments("train", db), *options, file_limit=size))
     assert status == 1
-    check_one_line(said, "make room; the same command goes on", str(lora_dir(db, "shout") / "train.log"))
-    assert not adapter_path(db, "shout").exists()
+    check_one_line(said, "make room; the same command goes on", str(trainings_dir(db, "shout")), "train.log")
+    assert not list(trainings_dir(db, "shout").rglob("adapter.gguf"))
     check_sound(db)
     status, said = ended(begin(*place.arguments("train", db), *options))
     assert status == 0, said
@@ -192,7 +192,9 @@ def test_a_folder_that_may_not_be_written(place: Place, written: Path, tmp_path:
             assert status == 1
             check_one_line(said, str(folder), "cannot write here")
             robustness_counts.count("faults")
-        status, said = ended(begin("export", "-d", db, "-o", folder / "a.gguf", "-a", place.model, prefix=prefix))
+        status, said = ended(
+            begin("export", "--to", "hf", "-d", db, "-o", folder / "made", "-a", place.model, prefix=prefix)
+        )
         assert status == 1
         status, said = ended(begin("status", "-d", db, prefix=prefix))  # what only reads is not disturbed
         assert status == 0, said
@@ -318,7 +320,7 @@ def test_the_training_is_killed(place: Place, written: Path, tmp_path: Path, num
     check_sound(db)
     if number == signal.SIGKILL:
         goes_on(place, db)
-        assert adapter_path(db, "shout").is_file()
+        assert [(folder / "adapter.gguf").is_file() for folder in training_folders(db, "shout")] == [True]
     robustness_counts.count("faults")
 
 

@@ -20,7 +20,7 @@ from robust_runs import Place, Watched, begin, check_sound, count, ended, prepar
 
 from selfguide_lite import Prompts, Store, load_task
 from selfguide_lite.core.messages import Message
-from selfguide_lite.core.paths import adapter_path, lora_dir
+from selfguide_lite.core.paths import training_folders, trainings_dir
 from selfguide_lite.gguf.adapter import read_adapter
 from selfguide_lite.llm import EngineOptions, open_engine
 from selfguide_lite.llm.base import Request
@@ -147,6 +147,12 @@ def test_killed_at_thirty_moments_it_goes_on_as_if_left_alone(place: Place) -> N
     assert landed.keys() >= {"generate", "annotate", "train", "evaluate"}, landed
 
 
+def adapter_of(db: Path) -> Path:
+    """The adapter of a database's only training."""
+    (folder,) = training_folders(db, "shout")
+    return folder / "adapter.gguf"
+
+
 def check_as_left_alone(place: Place, db: Path) -> None:
     alone = place.folder / "alone.db"
     for table in ("input", "output", "dataset", "train_step", "adapter", "evaluation", "prediction"):
@@ -156,11 +162,11 @@ def check_as_left_alone(place: Place, db: Path) -> None:
     check_prompts(place, db)
     ours, theirs = ([row[4] for row in rows_of(path, INPUTS)] for path in (db, alone))
     assert sum(a == b for a, b in zip(ours, theirs, strict=True)) > len(theirs) // 2
-    adapter, model = adapter_path(db, "shout"), place.model
+    adapter, model = adapter_of(db), place.model
     assert all(np.abs(b).max() > 0 for _, b in read_adapter(adapter).pairs.values())
     with open_engine(model, EngineOptions(tune=False), adapter=adapter) as engine:  # type: ignore[attr-defined]
         assert list(engine.complete([Request("a", (Message("user", "Come in."),), max_tokens=2)]))
-    left = [path.name for path in lora_dir(db, "shout").parent.rglob("*.part")]
+    left = [path.name for path in trainings_dir(db, "shout").rglob("*.part")]
     assert left == []
 
 
@@ -185,7 +191,7 @@ def test_the_same_seed_makes_the_same_rows_byte_for_byte(place: Place) -> None:
     for sql in (INPUTS, OUTPUTS, STEPS, PREDICTIONS, "SELECT * FROM dataset ORDER BY input_id"):
         rows = rows_of(place.folder / "again.db", sql)
         assert rows and rows == rows_of(place.folder / "alone.db", sql)
-    made, same = (adapter_path(place.folder / name, "shout").read_bytes() for name in ("again.db", "alone.db"))
+    made, same = (adapter_of(place.folder / name).read_bytes() for name in ("again.db", "alone.db"))
     assert made == same
 
 

@@ -141,7 +141,7 @@ def begun(place: Place) -> Path:
     return db
 
 
-@pytest.mark.parametrize("command", ["predict", "evaluate", "export", "export --merge f16"])
+@pytest.mark.parametrize("command", ["predict", "evaluate", "export --to llama.cpp", "export --to ollama"])
 def test_an_adapter_of_another_model_is_refused(
     place: Place, begun: Path, adapters: tuple[Path, Path], tmp_path: Path, command: str
 ) -> None:
@@ -151,7 +151,7 @@ def test_an_adapter_of_another_model_is_refused(
     more: dict[str, list[object]] = {
         "predict": ["Come in."],
         "evaluate": [place.task, "--eval", rows, "-q"],
-        "export": ["-o", tmp_path / "made.gguf"],
+        "export": ["-o", tmp_path / "made", "--rows", 2],
     }
     words = [*command.split(), *more[command.split()[0]], "-d", begun, "-m", place.model, "-a"]
     status, said = ended(begin(*words, wrong))

@@ -96,7 +96,7 @@ def test_the_whole_job_reaches_for_nothing(tmp_path: Path) -> None:
         [*tool, "run", "thank-you.yaml", "-d", "run.db", *quick],
         [*tool, "report", "-d", "run.db", "-o", "report.html"],
         [*tool, "predict", "-d", "run.db", "Boseji gave Robem a cat."],
-        [*tool, "export", "-d", "run.db", "--merge", "q8_0", "-o", "merged.gguf"],
+        [*tool, "export", "-d", "run.db", "--to", "ollama", "--adapter", "1", "-o", "made"],
         [*tool, "doctor"],
     )
     assert seen["routes"] == []
@@ -105,7 +105,7 @@ def test_the_whole_job_reaches_for_nothing(tmp_path: Path) -> None:
     tried = [line for line in log.splitlines() if line != "socket.bind (('::1', 0),)"]
     assert (seen["sockets"], seen["grown"], tried) == ([], {}, [])
     assert rows_of(tmp_path / "run.db", "SELECT count(*) FROM adapter") == [(1,)]
-    assert (tmp_path / "report.html").is_file() and (tmp_path / "merged.gguf").is_file()
+    assert (tmp_path / "report.html").is_file() and (tmp_path / "made" / "model.gguf").is_file()
 
 
 def test_the_watch_sees_what_it_watches_for(tmp_path: Path) -> None:

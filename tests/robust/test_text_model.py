@@ -5,7 +5,6 @@ import os
 import pty
 import re
 import select
-import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -14,7 +13,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from hostile_texts import CONTROL, STORABLE, TEXTS, hostile_store, hostile_task
+from hostile_texts import CONTROL, STORABLE, TEXTS, hostile_task
 from llamas import random_lora
 from robustness_counts import count
 
@@ -129,44 +128,6 @@ def test_predict_answers_hostile_lines_in_plain_letters(task_file: Path, model: 
     for text in lines_of(STORABLE):
         run("predict", "-d", db, "-m", model, "--no-adapter", "--", text)
     count("texts", 3 * expected)
-
-
-def test_what_export_writes_beside_a_model_is_neutral(model: Path, tmp_path: Path) -> None:
-    db, adapter = tmp_path / "exported.db", tmp_path / "a.gguf"
-    write_adapter(random_lora(tmp_path / "lora", model), model, adapter)
-    hostile_store(db).close()
-    run("export", "-d", db, "-m", model, "-a", adapter, "-o", tmp_path / "out.gguf")
-    modelfile = (tmp_path / "out.Modelfile").read_text(encoding="utf-8")
-    script = (tmp_path / "out.sh").read_text(encoding="utf-8")
-    for written in (modelfile, script):
-        assert not CONTROL.search(written)
-        assert STORABLE["template"] in written and STORABLE["markup"] in written
-    # Each directive stands at the beginning of a line outside of three quotes: texts have added none.
-    outside = re.sub(r'""".*?"""', "TEXT", modelfile, flags=re.DOTALL)
-    assert {line.split(" ")[0] for line in outside.splitlines() if line} <= {
-        "#",
-        "FROM",
-        "ADAPTER",
-        "TEMPLATE",
-        "PARAMETER",
-        "MESSAGE",
-    }
-    # The shell hands the very texts on: an echo in the program's place tells its arguments.
-    echo = tmp_path / "llama-completion"
-    echo.write_text(
-        f"#!/bin/sh\nexec {shlex.quote(sys.executable)} -c 'import json,sys; print(json.dumps(sys.argv[1:]))' \"$@\"\n"
-    )
-    echo.chmod(0o755)
-    for text in lines_of(STORABLE):
-        done = subprocess.run(
-            ["sh", "out.sh", text], cwd=tmp_path, capture_output=True, text=True, check=True,
-            env={**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"},
-        )  # fmt: skip
-        arguments = json.loads(done.stdout)
-        prompt = arguments[arguments.index("--prompt") + 1]
-        assert text in prompt and STORABLE["Python"] in prompt and STORABLE["SQL"].strip() in prompt
-    assert sorted(path.name for path in tmp_path.iterdir() if "pwned" in path.name) == []
-    count("texts", 3 * len(STORABLE))
 
 
 def on_a_terminal(command: list[str]) -> Iterator[bytes]:

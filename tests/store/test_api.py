@@ -181,7 +181,7 @@ def test_training_and_evaluation_go_on_where_they_stopped(tmp_path: Path) -> Non
         adapter = store.add_adapter(task_id, run, model, "a.gguf", "cd")
         assert store.add_adapter(task_id, run, model, "b.gguf", "cd") == adapter
         latest = store.latest_adapter(task_id)
-        assert latest is not None and latest.path == "b.gguf"
+        assert latest is not None and latest.path == str(Path("b.gguf").absolute())
         store.finish_run(run, "done")
         assert store.add_train_run(task_id, model, {"epochs": 3}, 42, "hash") != run
         new = NewEvaluation(method="few-shot", metric="rouge-l", model_id=model, data_sha256="ef", n=2)

@@ -29,8 +29,8 @@ class Trainer(Protocol):
     def fit(self, job: FitJob, on_step: Callable[[TrainStep], None], note: Callable[[str], None]) -> Fit:
         """Train, and leave a PEFT folder in the job's folder.
 
-        Goes on from the last whole checkpoint there (folders `checkpoint-STEP`) where the job says that it may. The
-        options that do not fit this trainer are named in a note.
+        Goes on from the last whole checkpoint there (folders `checkpoint-STEP`). The options that do not fit this
+        trainer are named in a note.
 
         :param on_step: called after every optimizer step, in the main process alone
         :param note: told what is worth a line

@@ -208,7 +208,7 @@ def fit(job: FitJob, on_step: Callable[[TrainStep], None], note: Callable[[str],
         )
         for callback in (PrinterCallback, ProgressCallback):
             trainer.remove_callback(callback)
-        checkpoint = last_checkpoint(out) if job.resume else None
+        checkpoint = last_checkpoint(out)
         resumed_at = step_of(checkpoint)
         if checkpoint:
             average.load(checkpoint)

@@ -1,0 +1,47 @@
+"""Hugging Face: the LoRA in PEFT's form with its base, a model card, the dataset and a program that asks it."""
+
+import shutil
+from pathlib import Path
+
+from selfguide_lite.core.files import atomic_write
+from selfguide_lite.core.messages import Message
+from selfguide_lite.core.resources import resource
+from selfguide_lite.export.package import Package
+from selfguide_lite.export.peft_files import prompt_messages, write_prompt
+from selfguide_lite.store.export import export
+
+PROGRAM = "answer.py"
+
+
+class Target:
+    """A PEFT folder that can be loaded, trained on and published."""
+
+    summary = "a PEFT folder with its base, model card and dataset"
+    weights = "peft"
+    merged = "never"
+
+    def write(self, package: Package, folder: Path) -> None:
+        """Write the prompt, the dataset and the program."""
+        write_prompt(package, folder)
+        export(package.task, list(package.pairs), folder / "dataset.jsonl")
+        with atomic_write(folder / PROGRAM) as part:
+            shutil.copyfile(resource("finetune/peft_answers.py"), part)
+
+    def prompt(self, folder: Path, given: str) -> str | tuple[Message, ...]:
+        """Return the messages, of which the tokenizer's chat template makes a prompt."""
+        return prompt_messages(folder, given)
+
+    def grammar(self, folder: Path) -> str | None:
+        """Return None."""
+        return None
+
+    def usage(self, package: Package) -> str:
+        """Return the commands."""
+        return (
+            "Needs torch, transformers and peft. `base` holds the model that the LoRA is for, as its GGUF has it.\n\n"
+            f"```sh\npython {PROGRAM} 'an input'\n```\n\n"
+            "```py\nfrom peft import PeftModel\nfrom transformers import AutoModelForCausalLM, AutoTokenizer\n\n"
+            'tokenizer = AutoTokenizer.from_pretrained("base")\n'
+            'model = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained("base"), ".")\n```\n\n'
+            "`prompt.json` has the messages that stand before an input; `dataset.jsonl` what it was trained on.\n"
+        )

@@ -1,0 +1,55 @@
+"""vLLM: the LoRA in PEFT's form with its base, and the one command that serves both."""
+
+from pathlib import Path
+
+from selfguide_lite.core.files import atomic_write
+from selfguide_lite.core.messages import Message
+from selfguide_lite.export.package import Package
+from selfguide_lite.export.peft_files import prompt_messages, write_prompt
+
+SCRIPT = "serve.sh"
+_RANKS = (8, 16, 32, 64, 128, 256, 320, 512)  # that vLLM can be started for
+
+_TEXT = """\
+#!/bin/sh
+# Serves the model with vLLM:  ./serve.sh [OPTIONS]
+here=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd) || exit 1
+command -v vllm >/dev/null 2>&1 || {
+  echo "serve.sh: vllm is missing. Install it on a machine with a graphics card: pip install vllm" >&2
+  exit 127
+}
+exec vllm serve "$here/base" --served-model-name base --enable-lora --max-lora-rank %(rank)d \\
+  --lora-modules %(name)s="$here" --max-model-len %(context)d "$@"
+"""
+
+
+class Target:
+    """A PEFT folder and a script."""
+
+    summary = "a PEFT folder and the command that serves it with vLLM"
+    weights = "peft"
+    merged = "never"
+
+    def write(self, package: Package, folder: Path) -> None:
+        """Write the prompt and the script."""
+        write_prompt(package, folder)
+        rank = next((rank for rank in _RANKS if rank >= package.rank), package.rank)
+        with atomic_write(folder / SCRIPT) as part:
+            part.write_text(_TEXT % {"rank": rank, "name": package.name, "context": package.context}, encoding="utf-8")
+        (folder / SCRIPT).chmod(0o755)
+
+    def prompt(self, folder: Path, given: str) -> str | tuple[Message, ...]:
+        """Return the messages, of which the server's chat template makes a prompt."""
+        return prompt_messages(folder, given)
+
+    def grammar(self, folder: Path) -> str | None:
+        """Return None."""
+        return None
+
+    def usage(self, package: Package) -> str:
+        """Return the command."""
+        return (
+            f"```sh\n./{SCRIPT}\n```\n\n"
+            f"Then ask it over OpenAI's chat API with the model `{package.name}` and temperature 0. `prompt.json` has "
+            "the messages that stand before an input, and what the input's own message says before and after it.\n"
+        )

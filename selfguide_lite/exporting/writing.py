@@ -1,0 +1,202 @@
+"""Writes an export into a folder, replays it there, and puts the folder in its place once all is done."""
+
+import shutil
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from selfguide_lite.core.errors import SelfguideError
+from selfguide_lite.core.files import atomic_write, scratch_folder
+from selfguide_lite.core.paths import slug
+from selfguide_lite.core.progress import Listener, NullListener
+from selfguide_lite.export.card import Outcome, card, front_matter
+from selfguide_lite.export.package import size_of
+from selfguide_lite.export.replay import Replay, engine_texts, replay_gguf, replay_peft
+from selfguide_lite.export.targets import Target, target_named
+from selfguide_lite.export.weights import MODEL, place_gguf, place_peft, place_smallest
+from selfguide_lite.exporting.choice import AUTO, Choice, ExportOptions
+from selfguide_lite.llm import EngineOptions, open_engine
+from selfguide_lite.prediction import answer_all
+from selfguide_lite.store import Store
+
+_EXACT = EngineOptions(tune=False, tuning={"exact": True})
+
+
+@dataclass(frozen=True, slots=True)
+class Exported:
+    """What was written.
+
+    :param merged: the type of the merged model; None: adapter and model are apart
+    :param rows: that were replayed
+    :param replay: None where what is needed for it is not installed
+    :param changed: rows whose answers merging changed; None where nothing was merged
+    :param labels: rows whose label is another than that of `predict`; None where the task has no labels, or where
+        nothing was replayed
+    """
+
+    folder: Path
+    bytes: int
+    merged: str | None
+    rows: int
+    replay: Replay | None
+    changed: int | None
+    labels: int | None
+    outcome: Outcome
+
+    def as_json(self) -> dict[str, Any]:
+        """Return it for a program."""
+        replay = self.replay
+        return {
+            "folder": str(self.folder),
+            "bytes": self.bytes,
+            "merged": self.merged,
+            "rows": self.rows,
+            "equal": None if replay is None else self.rows - len(replay.differing),
+            "through": None if replay is None else replay.through,
+            "changed_by_merging": self.changed,
+            "labels_other_than_predict": self.labels,
+        }
+
+
+def export(db: Path, options: ExportOptions, listener: Listener | None = None) -> Exported:
+    """Write a finetuned model for another program into a folder of its own, and replay it there.
+
+    The folder appears when all is done, and not at all where something fails.
+
+    :param db: the run's database, which is only read
+    :raises SelfguideError: where something is missing, prompting won and no adapter is named, or the files ask the
+        model otherwise than it was trained
+    """
+    target = target_named(options.target)
+    kind = options.merge_kind(target)
+    with Store.open(db, read_only=True, create=False) as store:
+        choice = Choice.of(store, options, kind)
+    out = options.out or Path(f"{slug(choice.task.name)}-{options.target}")
+    if out.exists() and not options.force:
+        raise SelfguideError(f"{out}: is there already; name another folder with -o, or --force to replace it")
+    try:
+        scratch = scratch_folder(out.absolute().parent, f".{out.name[:60]}.")
+        with scratch as work:
+            try:
+                made = _Writing(choice, target, work, listener or NullListener()).write(options, out)
+            except SelfguideError as error:
+                raise SelfguideError(str(error).replace(str(work), str(out))) from error
+            work.chmod(0o755)
+            if out.is_dir():
+                shutil.rmtree(out)
+            work.rename(out)
+    except OSError as error:
+        raise SelfguideError(f"{out}: cannot write here: {error.strerror or error}") from error
+    return made
+
+
+@dataclass(frozen=True, slots=True)
+class _Writing:
+    """One export in its folder."""
+
+    choice: Choice
+    target: Target
+    folder: Path
+    listener: Listener
+
+    def write(self, options: ExportOptions, out: Path) -> Exported:
+        """Write everything, and say what was found.
+
+        :param out: where the folder will lie
+        """
+        choice, target, folder = self.choice, self.target, self.folder
+        merged = choice.package.merged
+        target.write(choice.package, folder)
+        grammar = target.grammar(folder)
+        plain: list[str] = []
+        if merged is not None:
+            with self._engine() as engine:
+                plain = engine_texts(engine, choice.rows.prompts, grammar, choice.rows.max_tokens)
+        if target.weights == "peft":
+            place_peft(choice.sources, folder)
+        elif merged == AUTO:
+            merged = self._smallest(plain, grammar, options.max_changed)
+        else:
+            place_gguf(choice.sources, folder, merged)
+        replay = self._replayed(merged)
+        changed = None
+        if merged is not None and replay is not None:
+            changed = sum(one != two for one, two in zip(plain, replay.engine, strict=True))
+        labels = None if replay is None else self._labels(replay)
+        outcome = self._outcome(replay, labels, merged, changed)
+        self._describe(outcome)
+        return Exported(out, size_of(folder), merged, len(choice.rows.inputs), replay, changed, labels, outcome)
+
+    def _engine(self, model: Path | None = None) -> AbstractContextManager[Any]:
+        """Open a merged model, or the model and the adapter as they are, without a working copy in another type."""
+        if model is not None:
+            return open_engine(model, _EXACT)
+        return open_engine(self.choice.sources.base, _EXACT, adapter=self.choice.sources.adapter)
+
+    def _smallest(self, plain: list[str], grammar: str | None, most: float) -> str:
+        rows, n = self.choice.rows, len(plain)
+
+        def fits(model: Path, kind: str, size: int) -> bool:
+            with self._engine(model) as engine:
+                texts = engine_texts(engine, rows.prompts, grammar, rows.max_tokens)
+            changed = sum(one != two for one, two in zip(plain, texts, strict=True))
+            self.listener.note(f"{kind}, {size / 2**20:.0f} MiB: {changed} of {n} answers changed")
+            return changed <= most * n
+
+        return place_smallest(self.choice.sources, self.folder, fits)
+
+    def _replayed(self, merged: str | None) -> Replay | None:
+        """Replay the files that were written.
+
+        :raises SelfguideError: where they ask otherwise than the model was trained, and get other answers
+        """
+        self.listener.note(f"replaying {len(self.choice.rows.inputs)} inputs")
+        with self._engine(self.folder / MODEL if merged is not None else None) as engine:
+            if self.target.weights == "gguf":
+                replay: Replay | None = replay_gguf(self.target, self.folder, engine, self.choice.rows)
+            else:
+                replay = replay_peft(self.folder, engine, self.choice.rows)
+        if replay is not None:
+            replay.check()
+        return replay
+
+    def _labels(self, replay: Replay) -> int | None:
+        """Return in how many rows the label in a text is another than that of `predict`."""
+        choice, task = self.choice, self.choice.task
+        if not task.rules.labelled:
+            return None
+        sources, rows = choice.sources, choice.rows
+        with open_engine(sources.base, EngineOptions(tune=False), adapter=sources.adapter) as engine:
+            found = answer_all(engine, task, choice.prompts, rows.inputs, rows.max_tokens, choice.way)
+            predicted = [answer.label for answer in found]
+        parsed = [task.rules.parse(text, task.labels) for text in replay.target]
+        return sum(one != two for one, two in zip(parsed, predicted, strict=True))
+
+    def _outcome(self, replay: Replay | None, labels: int | None, merged: str | None, changed: int | None) -> Outcome:
+        n = len(self.choice.rows.inputs)
+        if replay is None:
+            return Outcome(["Not replayed: torch, transformers and peft are not all installed"])
+        return Outcome(
+            [replay.sentence, *replay.details()],
+            None
+            if labels is None
+            else f"In {labels} of {n} rows the label in that text is another than the one that `predict` "
+            f"({self.choice.way.method}) answers",
+            None if changed is None else f"Merged as {merged}: {changed} of {n} answers changed by it",
+        )
+
+    def _describe(self, outcome: Outcome) -> None:
+        """Write README and card; a folder in PEFT's form has both in one file, as model hubs want it."""
+        choice, target = self.choice, self.target
+        package = choice.package
+        told = card(choice.task, package.facts, outcome)
+        usage = target.usage(package)
+        if target.weights == "peft":
+            files = {"README.md": f"{front_matter(choice.task, package.facts)}\n{told}\n## Use\n\n{usage}"}
+        else:
+            title = f"# {target.summary}\n\nMade by selfguide-lite. What the model is and is not: CARD.md.\n\n"
+            files = {"README.md": title + usage, "CARD.md": told}
+        for name, text in files.items():
+            with atomic_write(self.folder / name) as part:
+                part.write_text(text, encoding="utf-8")

@@ -7,10 +7,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from selfguide_lite.core.registry import ANSWER_STYLES, ARCHITECTURES, INPUT_STYLES, KINDS, TRAINERS
+from selfguide_lite.core.registry import ANSWER_STYLES, ARCHITECTURES, INPUT_STYLES, KINDS, TARGETS, TRAINERS
 from selfguide_lite.core.settings import Settings
 from selfguide_lite.diagnosis import ADVICE
 from selfguide_lite.experiments.tables import markdown_table
+from selfguide_lite.export.targets import target_named
 from selfguide_lite.finetune.memory import Shape, training_memory
 from selfguide_lite.finetune.options import Bits, TrainOptions
 from selfguide_lite.finetune.trainers import trainer_named
@@ -216,6 +217,21 @@ def trainers_table() -> str:
     return markdown_table(
         ("`trainer`", "what it is"), [(f"`{name}`", trainer_named(name).summary) for name in TRAINERS.names()]
     )
+
+
+def targets_table() -> str:
+    """Return what a finetuned model can be exported to in Markdown."""
+    return markdown_table(
+        ("`--to`", "what it is", "`--merge`"),
+        [
+            (f"`{_TARGET_NAMES.get(name, name)}`", target_named(name).summary, _MERGES[target_named(name).merged])
+            for name in TARGETS.names()
+        ],
+    )
+
+
+_TARGET_NAMES = {"llama-cpp": "llama.cpp"}
+_MERGES = {"never": "no", "may": "yes", "always": "always"}
 
 
 def filters_table() -> str:

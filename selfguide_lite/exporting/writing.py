@@ -1,13 +1,14 @@
 """Writes an export into a folder, replays it there, and puts the folder in its place once all is done."""
 
 import shutil
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from selfguide_lite.core.errors import SelfguideError
-from selfguide_lite.core.files import atomic_write, scratch_folder
+from selfguide_lite.core.files import atomic_write, scratch, scratch_folder
 from selfguide_lite.core.paths import slug
 from selfguide_lite.core.progress import Listener, NullListener
 from selfguide_lite.export.card import Outcome, card, front_matter
@@ -16,6 +17,9 @@ from selfguide_lite.export.replay import Replay, engine_texts, replay_gguf, repl
 from selfguide_lite.export.targets import Target, target_named
 from selfguide_lite.export.weights import MODEL, place_gguf, place_peft, place_smallest
 from selfguide_lite.exporting.choice import AUTO, Choice, ExportOptions
+from selfguide_lite.gguf.merge import merge
+from selfguide_lite.gguf.reader import GgufFile
+from selfguide_lite.gguf.to_hf import EXACT_BYTES
 from selfguide_lite.llm import EngineOptions, open_engine
 from selfguide_lite.prediction import answer_all
 from selfguide_lite.store import Store
@@ -76,8 +80,7 @@ def export(db: Path, options: ExportOptions, listener: Listener | None = None) -
     if out.exists() and not options.force:
         raise SelfguideError(f"{out}: is there already; name another folder with -o, or --force to replace it")
     try:
-        scratch = scratch_folder(out.absolute().parent, f".{out.name[:60]}.")
-        with scratch as work:
+        with scratch_folder(out.absolute().parent, f".{out.name[:60]}.") as work:
             try:
                 made = _Writing(choice, target, work, listener or NullListener()).write(options, out)
             except SelfguideError as error:
@@ -152,14 +155,35 @@ class _Writing:
         :raises SelfguideError: where they ask otherwise than the model was trained, and get other answers
         """
         self.listener.note(f"replaying {len(self.choice.rows.inputs)} inputs")
-        with self._engine(self.folder / MODEL if merged is not None else None) as engine:
-            if self.target.weights == "gguf":
-                replay: Replay | None = replay_gguf(self.target, self.folder, engine, self.choice.rows)
-            else:
+        replay: Replay | None
+        if self.target.weights == "gguf":
+            with self._engine(self.folder / MODEL if merged is not None else None) as engine:
+                replay = replay_gguf(self.target, self.folder, engine, self.choice.rows)
+        else:
+            with self._unrounded() as engine:
                 replay = replay_peft(self.folder, engine, self.choice.rows)
         if replay is not None:
             replay.check()
         return replay
+
+    @contextmanager
+    def _unrounded(self) -> Iterator[Any]:
+        """Open what a PEFT folder holds: the model's numbers in 32 bits, with the adapter added.
+
+        On the quantized file itself llama.cpp rounds what goes through the model too, which PEFT does not. A model
+        whose folder is in 16 bits is opened as it is.
+        """
+        sources = self.choice.sources
+        with GgufFile(sources.base) as gguf:
+            exact = sum(info.elements for info in gguf.tensors.values()) * 4 <= EXACT_BYTES
+        if not exact:
+            with self._engine() as engine:
+                yield engine
+            return
+        with scratch(self.folder / "unrounded.gguf") as whole:
+            merge(sources.base, sources.adapter, whole, "f32", chat_template=sources.template)
+            with self._engine(whole) as engine:
+                yield engine
 
     def _labels(self, replay: Replay) -> int | None:
         """Return in how many rows the label in a text is another than that of `predict`."""

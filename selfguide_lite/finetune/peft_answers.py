@@ -27,7 +27,8 @@ def answers(folder: Path, inputs: list[str]) -> Iterator[dict[str, Any]]:
 
     prompt = json.loads((folder / "prompt.json").read_text(encoding="utf-8"))
     tokenizer = AutoTokenizer.from_pretrained(folder / "base")
-    base = AutoModelForCausalLM.from_pretrained(folder / "base", dtype="auto")
+    device, dtype = ("cuda", "auto") if torch.cuda.is_available() else ("cpu", torch.float32)
+    base = AutoModelForCausalLM.from_pretrained(folder / "base", dtype=dtype).to(device)
     model = PeftModel.from_pretrained(base, str(folder)).eval()
     ends = sorted({tokenizer.convert_tokens_to_ids(name) for name in prompt["stops"]})
     for given in inputs:

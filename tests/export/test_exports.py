@@ -3,10 +3,7 @@
 import json
 import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
@@ -17,8 +14,7 @@ from plugins_for_tests import Plugins
 from selfguide_lite.cli import main
 from selfguide_lite.core.registry import TARGETS
 from selfguide_lite.export import replay
-from selfguide_lite.export.programs import Job, program_texts
-from selfguide_lite.export.replay import Rows, replay_gguf
+from selfguide_lite.export.replay import Rows, replay_gguf, replay_peft
 from selfguide_lite.export.targets import target_named
 from selfguide_lite.llm import EngineOptions, open_engine
 from selfguide_lite.prompts import Prompts
@@ -114,34 +110,37 @@ def test_ollama_takes_one_file_and_auto_the_smallest_that_answers_alike(db: Path
     assert "--lora" not in (tmp_path / "none" / "answer.sh").read_text()
 
 
-@pytest.mark.slow
-def test_hf_moved_answers_as_the_engine_does(db: Path, tmp_path: Path) -> None:
-    needs("peft")
-    done = exported(db, "--to", "hf", "-o", tmp_path / "out")
-    assert done.exit_code == 0, done.output
-    assert "4 of 4 answers equal: from these files through transformers and PEFT on the processor" in done.stdout
-    check_texts(tmp_path / "out", without=tmp_path)
-    out = moved(tmp_path / "out")
-    config = json.loads((out / "adapter_config.json").read_text())
-    assert config["base_model_name_or_path"] == "base" and (out / "base" / "config.json").is_file()
-    assert len((out / "dataset.jsonl").read_text().splitlines()) == 16
-    said = subprocess.run(
-        [sys.executable, out / "answer.py", GIVEN[0]], capture_output=True, text=True, cwd=tmp_path, check=True,
-        env={name: value for name, value in os.environ.items() if name != "PYTHONPATH"} | {"HF_HUB_OFFLINE": "1"},
-    )  # fmt: skip
-    with open_engine(TINY, EXACT, adapter=db.parent / "warmth-files/warmth/training-first/adapter.gguf") as engine:
-        assert said.stdout.strip() == replay.engine_texts(engine, rows().prompts[:1], None, 12)[0]
-
-
 def test_without_its_libraries_a_peft_folder_says_that_it_was_not_replayed(
     db: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(replay, "find_spec", lambda name: None)
-    done = exported(db, "--to", "vllm", "-o", tmp_path / "out")
-    assert done.exit_code == 0 and "Not replayed: torch, transformers and peft" in done.stdout, done.output
-    assert "Not replayed" in (tmp_path / "out" / "README.md").read_text()
-    check_texts(tmp_path / "out", without=tmp_path)
-    assert os.access(tmp_path / "out" / "serve.sh", os.X_OK)
+    for name in ("hf", "vllm"):
+        done = exported(db, "--to", name, "-o", tmp_path / name)
+        assert done.exit_code == 0 and "Not replayed: torch, transformers and peft" in done.stdout, done.output
+        assert "Not replayed" in (tmp_path / name / "README.md").read_text()
+        check_texts(tmp_path / name, without=tmp_path)
+        config = json.loads((tmp_path / name / "adapter_config.json").read_text())
+        assert config["base_model_name_or_path"] == "base" and (tmp_path / name / "base" / "config.json").is_file()
+    assert len((tmp_path / "hf" / "dataset.jsonl").read_text().splitlines()) == 16
+    assert os.access(tmp_path / "vllm" / "serve.sh", os.X_OK)
+
+
+@pytest.mark.slow
+def test_a_peft_folder_moved_answers_as_the_engine_does(
+    db: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By the program that it carries, which knows nothing of this package."""
+    needs("peft")
+    with monkeypatch.context() as patch:
+        patch.setattr(replay, "find_spec", lambda name: None)  # one start of torch is enough
+        assert exported(db, "--to", "hf", "-o", tmp_path / "out").exit_code == 0
+    out = moved(tmp_path / "out")
+    monkeypatch.setattr(replay, "resource", lambda name: out / "answer.py")
+    monkeypatch.delenv("PYTHONPATH", raising=False)
+    with open_engine(TINY, EXACT, adapter=db.parent / "warmth-files/warmth/training-first/adapter.gguf") as engine:
+        again = replay_peft(out, engine, rows())
+    assert again is not None and not again.differing and all(again.same_prompt)
+    assert again.through == "through transformers and PEFT on the processor"
 
 
 def test_where_prompting_won_an_adapter_must_be_named(tmp_path: Path) -> None:
@@ -213,32 +212,3 @@ def test_a_target_is_one_class_also_from_another_package(db: Path, tmp_path: Pat
     assert sorted(path.name for path in tmp_path.iterdir() if path.name != "plugins") == ["out"]
     again = exported(db, "--to", "plain", "-o", tmp_path / "out", "--force", "--merge", "f16")
     assert again.exit_code == 0 and not (tmp_path / "out" / "adapter.gguf").exists(), again.output
-
-
-# llama.cpp's library behind another server, with the options and addresses of llama.cpp's own.
-SERVER = """#!/bin/sh
-while [ $# -gt 0 ]; do
-  case $1 in
-    --model) model=$2 ;; --lora) lora="--lora_path $2" ;; --port) port=$2 ;; --ctx-size) size=$2 ;;
-  esac
-  shift 2
-done
-exec {python} -m llama_cpp.server --model "$model" ${{lora-}} --port "$port" --n_ctx "$size" --n_threads 1
-"""
-
-
-@pytest.mark.slow
-def test_llama_server_answers_where_it_is_on_path(db: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    needs("starlette_context", "needs llama-cpp-python's server")
-    done = exported(db, "--to", "ollama", "-o", tmp_path / "out", "--merge", "f16")
-    assert done.exit_code == 0, done.output
-    program = tmp_path / "bin" / "llama-server"
-    program.parent.mkdir()
-    program.write_text(SERVER.format(python=sys.executable))
-    program.chmod(0o755)
-    monkeypatch.setenv("PATH", f"{program.parent}:{os.environ['PATH']}")
-    with open_engine(tmp_path / "out" / "model.gguf", EXACT) as engine:
-        found: Any = replay_gguf(target_named("ollama"), tmp_path / "out", engine, rows())
-    assert found.through == "through llama-server" and not found.differing, found
-    job = Job(tmp_path / "out", ["USER: a sun ASSISTANT:"], 'root ::= "warm" | "cold"', 512, 12)
-    assert program_texts("llama-server", job)[0] in ("warm", "cold")

@@ -19,15 +19,20 @@ def ran(*words: object) -> Result:
     return CliRunner().invoke(main, [str(word) for word in words])
 
 
-@pytest.fixture
-def db(tmp_path: Path) -> Path:
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A database with two adapters, of which the first is better and was compared last."""
-    (tmp_path / "here").mkdir()
-    made = finetuned(tmp_path / "here" / "warmth.db")
+    made = finetuned(tmp_path_factory.mktemp("adapters") / "warmth.db")
     add_training(made, "second", strength=0.4)
     add_verdict(made, 2, after=0.7)
     add_verdict(made, 1, after=0.9)
     return made
+
+
+@pytest.fixture
+def db(made: Path, tmp_path: Path) -> Path:
+    """A copy of it."""
+    return Path(shutil.copytree(made.parent, tmp_path / "here")) / made.name
 
 
 def shares(db: Path, *words: object) -> dict[str, float]:

@@ -81,8 +81,17 @@ def training_of(store: Store, task_id: int, adapter: Adapter) -> Path | None:
 
 def training_run(folder: Path) -> int | None:
     """Return the run in the database of a training that was finished in a folder; None for any other."""
+    return _of_marker(folder, "run_id")
+
+
+def trained_pairs(folder: Path) -> int | None:
+    """Return how many pairs a training that was finished in a folder learnt; None for any other."""
+    return _of_marker(folder, "examples")
+
+
+def _of_marker(folder: Path, name: str) -> int | None:
     try:
-        found = json.loads((folder / _MARKER).read_text(encoding="utf-8"))["run_id"]
+        found = json.loads((folder / _MARKER).read_text(encoding="utf-8"))[name]
     except (OSError, ValueError, KeyError, TypeError):
         return None
     return found if isinstance(found, int) else None

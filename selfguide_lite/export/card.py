@@ -1,7 +1,7 @@
 """The card of an exported model: what it is, how much it gains, what it is not good for. Texts in it stay texts."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from selfguide_lite.core.text import neutral
@@ -46,7 +46,7 @@ class Outcome:
 
     lines: Sequence[str]
     labels: str | None = None
-    merged: str | None = field(default=None)
+    merged: str | None = None
 
 
 def card(task: Task, facts: Facts, outcome: Outcome) -> str:
@@ -91,7 +91,6 @@ def front_matter(task: Task, facts: Facts) -> str:
 
     values: dict[str, Any] = {
         "library_name": "peft",
-        "base_model": "base",
         "tags": ["lora", "selfguide-lite", neutral(task.kind)],
         "pipeline_tag": "text-generation",
     }

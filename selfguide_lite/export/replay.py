@@ -137,13 +137,13 @@ def replay_peft(folder: Path, engine: Any, rows: Rows) -> Replay | None:
         return None
     program = resource("finetune/peft_answers.py")
     done = subprocess.run(
-        [sys.executable, str(program), "--folder", str(folder), "--jsonl"],
+        [sys.executable, str(program), "--cpu", "--folder", str(folder), "--jsonl"],
         input="".join(json.dumps(given) + "\n" for given in rows.inputs),
         capture_output=True,
         text=True,
         timeout=_SECONDS,
         check=False,
-        env=os.environ | {"HF_HUB_OFFLINE": "1", "CUDA_VISIBLE_DEVICES": "", "TOKENIZERS_PARALLELISM": "false"},
+        env=os.environ | {"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"},
     )
     if done.returncode != 0:
         last = done.stderr.strip().splitlines()[-1:] or [f"status {done.returncode}"]

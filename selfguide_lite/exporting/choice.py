@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Self
 
 from selfguide_lite.core.errors import SelfguideError
+from selfguide_lite.core.hashing import file_sha256
 from selfguide_lite.core.version import __version__
 from selfguide_lite.export.card import Facts
 from selfguide_lite.export.package import Package
@@ -26,7 +27,7 @@ from selfguide_lite.methods.names import is_finetuned
 from selfguide_lite.models import KNOWN, PackageFile
 from selfguide_lite.prediction import Way, choose_way
 from selfguide_lite.prompts import Prompts
-from selfguide_lite.run_files import adapter_file, base_file, known_adapter, training_of
+from selfguide_lite.run_files import adapter_file, base_file, known_adapter, trained_pairs, training_of
 from selfguide_lite.store import Adapter, Store
 from selfguide_lite.task import Task
 from selfguide_lite.trainings import AdapterFacts
@@ -112,12 +113,13 @@ class Choice:
         way = choose_way(store, task_id, prompts, None, known.id if known else adapter, options.model)
         text, context, template = _prompt_text(task, prompts, way.style, base)
         max_tokens = task.rules.resolve(task.settings).output_max_tokens
-        facts = _facts(store, task_id, known, base, way)
+        lora = training_of(store, task_id, known) if known else None
+        learnt = known.pairs if known and known.pairs is not None else trained_pairs(lora) if lora else None
+        facts = _facts(store, task_id, known, base, way, learnt)
         rank = next(iter(read_adapter(adapter).pairs.values()))[0].shape[0]
         package = Package(task, text, facts, kind, context, max_tokens, rank, template, store.pairs(task_id))
         inputs = _inputs(store, task_id, options.rows)
         ask = answer_prompt(prompts, way.style)
-        lora = training_of(store, task_id, known) if known else None
         rows = Rows(inputs, [ask(task, given) for given in inputs], max_tokens)
         return cls(way, Sources(base, adapter, lora, template), package, rows, prompts)
 
@@ -149,13 +151,13 @@ def _prompt_text(task: Task, prompts: Prompts, style: str, base: Path) -> tuple[
         model.close()
 
 
-def _facts(store: Store, task_id: int, known: Adapter | None, base: Path, way: Way) -> Facts:
+def _facts(store: Store, task_id: int, known: Adapter | None, base: Path, way: Way, learnt: int | None) -> Facts:
     pairs = store.pairs(task_id)
     lengths = [len(pair.input) for pair in pairs]
     verdict = store.latest_verdict(task_id, known.id) if known else None
     with GgufFile(base) as gguf:
         name, licence = gguf.metadata.get("general.name"), gguf.metadata.get("general.license")
-    sha256 = _sha256(base)
+    sha256 = file_sha256(base)
     if card := next((one for one in KNOWN.values() if _is_source(one.source, base, sha256)), None):
         name, licence = card.title, card.licence
     facts = AdapterFacts(known, base.stem, verdict, True) if known else None
@@ -163,7 +165,7 @@ def _facts(store: Store, task_id: int, known: Adapter | None, base: Path, way: W
         base=str(name or base.stem),
         base_sha256=sha256,
         licence=str(licence) if licence else None,
-        pairs=known.pairs if known and known.pairs is not None else len(pairs) or None,
+        pairs=learnt,
         lengths=(min(lengths), max(lengths)) if lengths else None,
         by_hand=sum(pair.by_hand is not None for pair in pairs),
         gain=facts.gain if facts and verdict and verdict.low is not None else None,
@@ -171,12 +173,6 @@ def _facts(store: Store, task_id: int, known: Adapter | None, base: Path, way: W
         method=way.method,
         version=__version__,
     )
-
-
-def _sha256(path: Path) -> str:
-    from selfguide_lite.core.hashing import file_sha256
-
-    return file_sha256(path)
 
 
 def _is_source(source: object, base: Path, sha256: str) -> bool:

@@ -2,6 +2,7 @@
 
     python answer.py 'an input'
     python answer.py --jsonl < inputs.jsonl    # a JSON string a line; answers likewise
+    python answer.py --cpu 'an input'
 
 The folder has the LoRA, `base` with the model's own weights, and `prompt.json` with what stands before an input.
 """
@@ -19,7 +20,7 @@ def messages(prompt: Any, given: str) -> list[dict[str, str]]:
     return [*prompt["messages"], {"role": own["role"], "content": f"{own['before']}{given.strip()}{own['after']}"}]
 
 
-def answers(folder: Path, inputs: list[str]) -> Iterator[dict[str, Any]]:
+def answers(folder: Path, inputs: list[str], gpu: bool) -> Iterator[dict[str, Any]]:
     """Yield for each input the answer's text and the token ids of its prompt."""
     import torch
     from peft import PeftModel
@@ -27,7 +28,7 @@ def answers(folder: Path, inputs: list[str]) -> Iterator[dict[str, Any]]:
 
     prompt = json.loads((folder / "prompt.json").read_text(encoding="utf-8"))
     tokenizer = AutoTokenizer.from_pretrained(folder / "base")
-    device, dtype = ("cuda", "auto") if torch.cuda.is_available() else ("cpu", torch.float32)
+    device, dtype = ("cuda", "auto") if gpu and torch.cuda.is_available() else ("cpu", torch.float32)
     base = AutoModelForCausalLM.from_pretrained(folder / "base", dtype=dtype).to(device)
     model = PeftModel.from_pretrained(base, str(folder)).eval()
     ends = sorted({tokenizer.convert_tokens_to_ids(name) for name in prompt["stops"]})
@@ -55,16 +56,18 @@ def answers(folder: Path, inputs: list[str]) -> Iterator[dict[str, Any]]:
 def main() -> None:
     """Answer what is given on the command line, or each line of standard input."""
     words = sys.argv[1:]
+    gpu = words[:1] != ["--cpu"]
+    words = words if gpu else words[1:]
     folder = Path(__file__).parent
     if words[:1] == ["--folder"]:
         folder, words = Path(words[1]), words[2:]
     if words == ["--jsonl"]:
-        for answer in answers(folder, [json.loads(line) for line in sys.stdin if line.strip()]):
+        for answer in answers(folder, [json.loads(line) for line in sys.stdin if line.strip()], gpu):
             print(json.dumps(answer), flush=True)
         return
     if len(words) != 1:
         sys.exit("usage: python answer.py 'an input'")
-    for answer in answers(folder, words):
+    for answer in answers(folder, words, gpu):
         print(answer["text"])
 
 

@@ -106,7 +106,7 @@ def leftovers(store: Store, task_id: int) -> list[Leftover]:
     What was trained or compared last stays, and so does a training that is not finished, unless another one was since.
     Files outside the database's own folder are left alone. Rows of the database all stay.
     """
-    own = files_dir(store.path).absolute()
+    own = files_dir(store.path).resolve()
     latest = store.latest_adapter(task_id)
     since = Path(latest.path).stat().st_mtime if latest is not None and Path(latest.path).is_file() else 0.0
     adapters = store.adapters(task_id)
@@ -126,7 +126,7 @@ def leftovers(store: Store, task_id: int) -> list[Leftover]:
     gone = [one.path for one in found]
     for one in adapters:
         path = Path(one.path)
-        if one.run_id in kept or not path.is_file() or not path.absolute().is_relative_to(own):
+        if one.run_id in kept or not path.is_file() or not path.resolve().is_relative_to(own):
             continue
         if not any(path.is_relative_to(folder) for folder in gone):
             found.append(_leftover(path, f"adapter {one.id}, no evaluation points to it"))

@@ -13,7 +13,8 @@ from selfguide_lite.core.files import atomic_write, scratch
 from selfguide_lite.export.peft_files import BASE
 from selfguide_lite.gguf.merge import merge
 from selfguide_lite.gguf.quantize import FILE_TYPES, quantize, quantized_size
-from selfguide_lite.gguf.to_hf import MARKER, hf_folder
+from selfguide_lite.gguf.reader import GgufFile
+from selfguide_lite.gguf.to_hf import EXACT_BYTES, MARKER, hf_folder
 
 MODEL, ADAPTER = "model.gguf", "adapter.gguf"
 _NOT_TRIED = ("f32", "bf16", "f16")  # for `auto`: the last is taken where no smaller one will do
@@ -68,18 +69,16 @@ def place_smallest(sources: Sources, folder: Path, fits: Callable[[Path, str, in
 
     :param fits: told a model's file, its type and size in bytes, it says whether its answers are good enough
     """
+    with GgufFile(sources.base) as gguf:
+        plain = "f32" if sum(info.elements for info in gguf.tensors.values()) * 4 <= EXACT_BYTES else "f16"
     with scratch(folder / f"{MODEL}.whole") as whole:
-        merge(sources.base, sources.adapter, whole, "f16", chat_template=sources.template)
-        sizes = sorted((quantized_size(whole, kind), kind) for kind in FILE_TYPES if kind not in _NOT_TRIED)
-        limit = whole.stat().st_size
-        for size, kind in sizes:
-            if size >= limit:
-                continue
+        merge(sources.base, sources.adapter, whole, plain, chat_template=sources.template)
+        for size, kind in sorted((quantized_size(whole, kind), kind) for kind in FILE_TYPES if kind not in _NOT_TRIED):
             with atomic_write(folder / MODEL) as part:
                 quantize(whole, part, kind)
             if fits(folder / MODEL, kind, size):
                 return kind
-        copied(whole, folder / MODEL)
+    place_gguf(sources, folder, "f16")
     return "f16"
 
 

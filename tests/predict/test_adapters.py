@@ -96,7 +96,7 @@ def test_clean_shows_and_then_removes_what_nothing_points_to(db: Path) -> None:
     stranger = db.parent / "precious.txt"
     stranger.write_text("not ours")
     with Store.open(db) as store, store.connection as connection:
-        connection.execute("UPDATE adapter SET path = ? WHERE id = 3", (str(stranger),))
+        connection.execute("UPDATE adapter SET path = 'warmth-files/../precious.txt' WHERE id = 3")
     shown = ran("clean", "-d", db)
     assert shown.exit_code == 0 and "Nothing was removed; --yes removes them." in shown.stdout
     assert "training-third" in shown.stdout and "no evaluation points to it" in shown.stdout

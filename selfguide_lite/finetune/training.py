@@ -171,7 +171,7 @@ def _prepared(
 def _folder(trainings: Path, plan: dict[str, Any]) -> Path:
     """Return the folder of the training that a plan decides; that of an older version where it has this very one."""
     old = trainings / OLD_TRAINING
-    if _read(old / _PLAN) == plan:
+    if plan in (_read(old / _PLAN), _read(old / MARKER).get("plan")):
         return old
     key = hashlib.sha256(json.dumps(plan, sort_keys=True).encode()).hexdigest()
     return training_folder(trainings, key[:12])

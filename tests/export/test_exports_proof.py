@@ -108,5 +108,5 @@ def test_exports_are_answered_by_llama_server_where_it_is_on_path(
     made = export(db, ExportOptions("ollama", merge="f16", out=tmp_path / "out", rows=6))
     assert made.replay is not None and made.replay.through == "through llama-server"
     assert not made.replay.differing, made.replay
-    job = Job(tmp_path / "out", ["USER: a sun ASSISTANT:"], 'root ::= "warm" | "cold"', 512, 12)
+    job = Job(tmp_path / "out", ["USER: a sun ASSISTANT:"], 'root ::= "warm" | "cold"', (), 512, 12)
     assert program_texts("llama-server", job)[0] in ("warm", "cold")

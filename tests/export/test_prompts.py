@@ -1,5 +1,6 @@
 """The prompt that each exported file makes is the one that the chat template makes, for each chat format."""
 
+import json
 import subprocess
 from collections.abc import Iterator
 from itertools import pairwise
@@ -91,7 +92,7 @@ def test_each_file_makes_the_prompt_that_the_chat_template_makes(
     made = Modelfile.read((tmp_path / "Modelfile").read_text())
     assert [made.weights, ("temperature", "0") in made.parameters] == ["./model.gguf", True]
     stops = {value for parameter, value in made.parameters if parameter == "stop"}
-    assert stops == {chat.vocabulary.text(token) for token in chat.vocabulary.end_tokens}
+    assert stops == {*chat.stops, *map(chat.vocabulary.text, chat.vocabulary.end_tokens)}
     if style == "few-shot" or source == SYSTEM:
         # examples stand in it as messages, so that they can be read and changed
         assert made.messages == list(messages[:-1]) or text.turns is None
@@ -254,3 +255,15 @@ def test_a_modelfile_is_read_as_ollama_reads_it() -> None:
     for wrong in ('TEMPLATE """a', "WHATEVER x", "x"):
         with pytest.raises(SelfguideError):
             Modelfile.read(wrong)
+
+
+def test_an_answer_ends_where_the_plain_template_lets_it_end(chatml: ChatFormat, tmp_path: Path) -> None:
+    """A base model writes the user's next turn too: script, Modelfile and `prompt.json` say where to stop."""
+    text = PromptText.of(TASK, Prompts(), "few-shot", ChatFormat(chatml.vocabulary, PLAIN))
+    for name in ("llama.cpp", "ollama", "hf"):
+        target_named(name).write(package(TASK, text), tmp_path)
+    fake(tmp_path / "bin", "llama-completion", " happy\nUser: and now?\nAssistant: upset")
+    assert answer(tmp_path / "answer.sh", "a text", path=tmp_path / "bin").stdout == "happy\n"
+    made = Modelfile.read((tmp_path / "Modelfile").read_text())
+    assert ("stop", "\nUser:") in made.parameters
+    assert json.loads((tmp_path / "prompt.json").read_text())["stop_texts"] == ["\nUser:"]

@@ -64,9 +64,14 @@ text=$("$program" --model "$here/model.gguf" %(lora)s--ctx-size %(context)d --pr
   exit 1
 }
 text=${text%%'[end of text]'}
-text=${text#"${text%%%%[![:space:]]*}"}
+%(stops)stext=${text#"${text%%%%[![:space:]]*}"}
 text=${text%%"${text##*[![:space:]]}"}
 printf '%%s\\n' "$text"
+"""
+
+_CUT = """\
+stop=$(printf '%%b' %(stop)s; printf x)
+text=${text%%%%"${stop%%x}"*}
 """
 
 
@@ -90,6 +95,7 @@ class Target:
             "lora": "" if package.merged else '--lora "$here/adapter.gguf" ',
             "context": package.context,
             "predict": package.max_tokens,
+            "stops": "".join(_CUT % {"stop": printf_text(stop)} for stop in prompt.stop_texts),
             "grammar": f'--grammar-file "$here/{GRAMMAR}" ' if task.rules.labelled else "",
         }
         with atomic_write(folder / SCRIPT) as part:

@@ -1,4 +1,4 @@
-"""What a target is reported the model that it is to carry."""
+"""What a target is told about the model that it carries."""
 
 import re
 from collections.abc import Sequence

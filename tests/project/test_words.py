@@ -20,7 +20,6 @@ TURNS = (
     "hitherto",
     "in vain",
     "is told of",
-    "it stands",
     "lest",
     "nothing stands here",
     "nought",

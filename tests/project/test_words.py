@@ -26,7 +26,6 @@ TURNS = (
     "save for",
     "seldom",
     "shall",
-    "stands alone",
     "thence",
     "thereby",
     "therein",

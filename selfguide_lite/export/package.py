@@ -1,4 +1,4 @@
-"""What a target is told about the model that it carries."""
+"""What a target knows of the model that it carries."""
 
 import re
 from collections.abc import Sequence

@@ -3,14 +3,21 @@
 from dataclasses import replace
 
 from selfguide_lite.core.errors import SelfguideError
+from selfguide_lite.core.lock import exclusive
+from selfguide_lite.core.plain_json import plain_json
 from selfguide_lite.core.text import neutral
 from selfguide_lite.methods.names import FEW_SHOT, named, usual_form
-from selfguide_lite.own_data import take_in
+from selfguide_lite.own_data import is_held_out, take_in
 from selfguide_lite.prediction import Answer, Predictor, Way, answer_all
 from selfguide_lite.store import OwnInput, Store
-from selfguide_lite.task import fold
+from selfguide_lite.task import Example, fold
+from selfguide_lite.task_change import bring_in
 
-_HELP = "Type an input. :keep makes the last one a row with its answer, :keep ANSWER with another one, :quit ends."
+_EXAMPLE = "--example"
+_HELP = (
+    "Type an input. :keep makes the last one a row with its answer, :keep ANSWER with another one; "
+    f":keep {_EXAMPLE} and :keep {_EXAMPLE} ANSWER make it an example of the task. :quit ends."
+)
 _WIDEST = 40
 
 
@@ -71,19 +78,40 @@ class Chat:
     def _shown(self, answer: Answer) -> str:
         return f"({answer.error})" if answer.error is not None else neutral(answer.output, keep_lines=True)
 
-    def _keep(self, answer: str) -> str:
-        """Put the last input into the store as a row with an answer."""
+    def _keep(self, typed: str) -> str:
+        """Put the last input into the store with an answer: as a row, or as an example of the task."""
         if self._last is None:
             return "There is no input to keep yet."
-        output = answer or self._last.output
+        as_example = typed == _EXAMPLE or typed.startswith(f"{_EXAMPLE} ")
+        output = (typed.removeprefix(_EXAMPLE).strip() if as_example else typed) or self._last.output
         labels = {fold(label): label for label in self._model.labels}
         if labels:
             if fold(output) not in labels:
                 return f"{neutral(output)!r} is not one of the labels: {', '.join(map(neutral, self._model.labels))}"
             output = labels[fold(output)]
         try:
-            taken = take_in(self._store, self._task_id, [OwnInput(self._last.input, "chat", output)], "chat")
+            with exclusive(self._store.path):
+                keep = self._keep_example if as_example else self._keep_row
+                return keep(self._last.input, output)
         except SelfguideError as error:
             return str(error)
+
+    def _keep_row(self, text: str, output: str) -> str:
+        taken = take_in(self._store, self._task_id, [OwnInput(text, "chat", output)], "chat")
         told = taken.notes or (["kept"] if taken.new else ["it was there already"])
         return f"{'; '.join(told)}: {neutral(output)}"
+
+    def _keep_example(self, text: str, output: str) -> str:
+        """Make the task's next version: with one more example."""
+        if is_held_out(self._store, self._task_id, text):
+            return "not kept, since it is in the evaluation set"
+        task = self._store.task(self._task_id)
+        if any(fold(one.input) == fold(text) for one in task.examples):
+            return "the task has an example with this input already"
+        examples = (*task.examples, Example(input=text, output=output))
+        bring_in(self._store, task.model_copy(update={"examples": examples}), lambda _: True)
+        return (
+            f"kept as example {len(examples)}: {neutral(output)}. The inputs are answered again with it by the next "
+            "`selfguide annotate` or `run`. Add it to the examples in the task file, or `run` takes it out again:\n"
+            f"- input: {plain_json(text)}\n  output: {plain_json(output)}"
+        )

@@ -100,10 +100,7 @@ def take_in(
     :param what: the file that they are from
     :param rows: the evaluation rows; None: those of the set that the task's file named, where that is still there
     """
-    if rows is None:
-        named = evaluation_file(store, task_id)
-        rows = load_eval(Path(named)) if named is not None and Path(named).is_file() else []
-    held = {fold(row.input) for row in rows}
+    held = {fold(row.input) for row in (_known_rows(store, task_id) if rows is None else rows)}
     refused = tuple(one.source for one in own if fold(one.text) in held)
     fit = [one for one in own if fold(one.text) not in held]
     answers: dict[str, OwnInput] = {}
@@ -116,6 +113,16 @@ def take_in(
             contradictions.append((first.source, one.source))
     new = add_own_inputs(store, task_id, fit, what)
     return Taken(new, len(fit) - new, refused, tuple(dict.fromkeys(contradictions)))
+
+
+def is_held_out(store: Store, task_id: int, text: str) -> bool:
+    """Whether an input is in the evaluation set that the task's file named, where that is still there."""
+    return fold(text) in {fold(row.input) for row in _known_rows(store, task_id)}
+
+
+def _known_rows(store: Store, task_id: int) -> list[EvalRow]:
+    named = evaluation_file(store, task_id)
+    return load_eval(Path(named)) if named is not None and Path(named).is_file() else []
 
 
 @dataclass(frozen=True, slots=True)

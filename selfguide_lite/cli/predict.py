@@ -240,7 +240,8 @@ def chat_command(
 ) -> None:
     """Try a run's model: type an input and see the answer before and after the finetune, side by side.
 
-    `:keep` or `:keep ANSWER` makes the last input a row with that answer, which the next training learns. `:quit` ends.
+    `:keep` or `:keep ANSWER` makes the last input a row with that answer, which the next training learns; with
+    `:keep --example` or `:keep --example ANSWER` it becomes an example of the task. `:quit` ends.
 
     \b
     Examples:

@@ -1,14 +1,19 @@
 """The conversation in the terminal: probabilities, before and after, and inputs that are kept."""
 
+import json
 from pathlib import Path
 
+import yaml
 from answering_model import CALIBRATED, TINY, answering, inputs
 from click.testing import CliRunner
 
 from selfguide_lite.chat import Chat
 from selfguide_lite.cli import main
+from selfguide_lite.core.lock import exclusive
 from selfguide_lite.prediction import Choice, PredictOptions, Predictor, Way, load
 from selfguide_lite.store import Store
+from selfguide_lite.store.versions import versions
+from selfguide_lite.task import Example
 
 
 def test_inputs_are_answered_and_kept(tmp_path: Path) -> None:
@@ -26,6 +31,33 @@ def test_inputs_are_answered_and_kept(tmp_path: Path) -> None:
     with load(db, PredictOptions(model=TINY, method=CALIBRATED)) as model:
         (label,) = model.predict([text])
     assert rows[0] == (text, label, "chat") and {row[1] for row in rows} == {label, "grumble"}
+
+
+def test_an_input_becomes_an_example_of_the_task(tmp_path: Path) -> None:
+    db = answering(tmp_path / "a.db")
+    held_out, text = inputs(2)
+    (tmp_path / "held.jsonl").write_text(json.dumps({"input": held_out, "output": "cheer"}) + "\n", encoding="utf-8")
+    with Store.open(db) as store, load(db, PredictOptions(model=TINY, method=CALIBRATED)) as model:
+        store.add_task(store.task(1).model_copy(update={"eval": tmp_path / "held.jsonl"}))
+        before = store.task(1)
+        chat = Chat(store, 1, model)
+        chat.say(held_out)
+        assert "evaluation set" in (chat.say(":keep --example") or "")
+        chat.say(text)
+        assert "is not one of the labels" in (chat.say(":keep --example angry") or "")
+        assert len(versions(store, 1)) == 1
+        told = chat.say(":keep --example Grumble") or ""
+        assert "already" in (chat.say(":keep --example") or "")
+        with exclusive(db):
+            assert "another run" in (chat.say(":keep") or "")
+        after = store.task(1)
+        more = (*before.examples, Example(input=text, output="grumble"))
+        assert after == before.model_copy(update={"examples": more})
+        assert [version.number for version in versions(store, 1)] == [1, 2]
+        assert store._value("SELECT count(*) FROM input") == 0
+    said, _, lines = told.partition("\n")
+    assert said.startswith(f"kept as example {len(after.examples)}: grumble")
+    assert yaml.safe_load(lines) == [{"input": text, "output": "grumble"}]  # as it goes into the task file
 
 
 def test_before_and_after_stand_side_by_side(tmp_path: Path) -> None:

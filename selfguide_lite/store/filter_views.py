@@ -24,9 +24,42 @@ _RANK = re.compile(r"^-- rank: (\d+)$", re.MULTILINE)
 # In a view's file: here stands the text of another view, reading other names.
 INCLUDED_VIEW = re.compile(r"/\* (\w+)((?:, \w+ as \w+)*) \*/")
 _EXPRESSION_OF = re.compile(r"/\* (?:reason|detail): (\w+) \*/")
+# An entry point of this group names a package whose folder has filters, one `.sql` file each.
+VIEW_GROUP = "selfguide_lite.store.views"
 # The folders whose `.sql` files are views. A program that uses this package may append one with filters of its own.
 # A database keeps the views of such a folder: opened without it, they count as the user's own filters.
 VIEW_FOLDERS: list[Path] = [Path(__file__).parent / "views"]
+
+
+def view_folders() -> tuple[Path, ...]:
+    """Return the folders whose `.sql` files are views: ours first, then those that were appended or installed.
+
+    :raises SelfguideError: where an installed package names a folder that cannot be found
+    """
+    return (*VIEW_FOLDERS, *_installed())
+
+
+@cache
+def _installed() -> tuple[Path, ...]:
+    from importlib.metadata import entry_points  # takes 40 ms
+    from importlib.util import find_spec
+
+    found = []
+    for point in sorted(entry_points(group=VIEW_GROUP), key=lambda point: point.name):
+        try:
+            spec = find_spec(point.value)
+        except (ImportError, ValueError):
+            spec = None
+        if spec is None or not spec.submodule_search_locations:
+            raise SelfguideError(f"filters {point.name!r}: {point.value} is no package that can be found")
+        found += [Path(place) for place in spec.submodule_search_locations]
+    return tuple(found)
+
+
+def forget_folders() -> None:
+    """Look at the folders and their files again: a program that changed what is installed gets the new ones."""
+    for known in (_installed, _read, _ranked):
+        known.cache_clear()
 
 
 def view_files() -> Mapping[str, str]:
@@ -34,7 +67,7 @@ def view_files() -> Mapping[str, str]:
 
     :raises SelfguideError: where a file of another folder than ours is not a filter, or takes a place that is taken
     """
-    return _read(tuple(VIEW_FOLDERS))
+    return _read(view_folders())
 
 
 @cache
@@ -98,7 +131,7 @@ def ranked_filters(stage: str) -> list[tuple[int, str]]:
     A filter's rank stands in its file; those without one follow in alphabetical order. A filter that another view
     names in its text is not among them: that view counts it.
     """
-    return list(_ranked(stage, tuple(VIEW_FOLDERS)))
+    return list(_ranked(stage, view_folders()))
 
 
 @cache
@@ -118,7 +151,9 @@ def _ranked(stage: str, folders: tuple[Path, ...]) -> tuple[tuple[int, str], ...
 def added_filters() -> list[tuple[str, str]]:
     """Return stage and view of the filters that come from added folders."""
     return [
-        (path.stem.split("_", 2)[1], path.stem) for folder in VIEW_FOLDERS[1:] for path in sorted(folder.glob("*.sql"))
+        (path.stem.split("_", 2)[1], path.stem)
+        for folder in view_folders()[1:]
+        for path in sorted(folder.glob("*.sql"))
     ]
 
 

@@ -195,6 +195,7 @@ def _changing(store: Store, name: str) -> Iterator[sqlite3.Connection]:
     """A transaction that is taken back with one clear line where SQLite objects or the statement takes too long."""
     connection = store.connection
     end = time.monotonic() + PATIENCE
+    store._refuse_replaced()
     with clear_errors(store.path, "write to"):
         connection.execute("BEGIN IMMEDIATE")
     connection.set_progress_handler(lambda: int(time.monotonic() > end), 100_000)

@@ -75,8 +75,7 @@ class StoreFile:
         :raises SelfguideError: where SQLite refuses, or the file is no longer the one that was opened: rows written to
             a file that was deleted would be lost without a word
         """
-        if not self._check_in_place():
-            raise SelfguideError(f"{self.path}: was deleted or replaced while in use; put it back, or start again")
+        self._refuse_replaced()
         with clear_errors(self.path, "write to"):
             self.connection.execute("BEGIN IMMEDIATE")
             try:
@@ -86,6 +85,10 @@ class StoreFile:
                 if self.connection.in_transaction:
                     self.connection.execute("ROLLBACK")
                 raise
+
+    def _refuse_replaced(self) -> None:
+        if not self._check_in_place():
+            raise SelfguideError(f"{self.path}: was deleted or replaced while in use; put it back, or start again")
 
     def _check_in_place(self) -> bool:
         """Tell whether the file is still the one that was opened; if not, take its write-ahead log away.

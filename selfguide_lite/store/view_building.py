@@ -1,7 +1,9 @@
 """Builds the views: fills the filters into the views that count them, and puts all of them in place in a database."""
 
+import logging
 import re
 from collections.abc import Mapping, Sequence
+from itertools import count
 from typing import TYPE_CHECKING
 
 from selfguide_lite.core.errors import SelfguideError
@@ -36,6 +38,7 @@ _MORE_THAN_ONE_ROW = re.compile(
     r"|\b(?:avg|count|group_concat|max|min|sum|total)\s*\(",
     re.IGNORECASE,
 )
+_LOG = logging.getLogger(__name__)
 _OWN_RANK = 1000  # a user's filters come after all of ours
 
 
@@ -122,6 +125,7 @@ def refresh_views(connection: "sqlite3.Connection") -> bool:
     """
     if views_current(connection):
         return False
+    _make_way(connection)
     # Whether a user's filter can be counted is seen on our views as they will be, so these come first.
     for with_own in (False, True):
         present = dict(connection.execute("SELECT name, sql FROM sqlite_master WHERE type = 'view'"))
@@ -133,6 +137,24 @@ def refresh_views(connection: "sqlite3.Connection") -> bool:
         if problem := problem_of(connection, stage, view):
             raise SelfguideError(f"{view}.sql: cannot be counted: {problem}")
     return True
+
+
+def _make_way(connection: "sqlite3.Connection") -> None:
+    """Give a user's filter whose name a filter of ours has taken since another name, under which it still counts.
+
+    A view of ours begins with its file's comment on a line of its own; it may be that of an earlier version.
+    """
+    ours = wanted_views(connection, with_own=False)
+    present = dict(connection.execute("SELECT name, sql FROM sqlite_master WHERE type = 'view'"))
+    for name in sorted(present.keys() & ours.keys()):
+        known = present[name] == ours[name] or present[name].startswith(f"CREATE VIEW {name} AS\n--")
+        if known or not name.startswith(tuple(f"filter_{stage}_" for stage in STAGES)):
+            continue
+        free = next(new for number in count(1) if (new := f"{name}_own{number}") not in present)
+        body = re.sub(r"""^CREATE VIEW\s+("[^"]*"|'[^']*'|`[^`]*`|\[[^]]*\]|\w+)""", "", present[name], count=1)
+        connection.execute(f"DROP VIEW {name}")
+        connection.execute(f"CREATE VIEW {free}{body}")
+        _LOG.warning("your filter %s is named %s from now on: a shipped or installed filter has its name", name, free)
 
 
 def views_current(connection: "sqlite3.Connection") -> bool:

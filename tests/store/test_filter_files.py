@@ -4,11 +4,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
+from plugins_for_tests import Plugins
 
+from selfguide_lite.cli import main
 from selfguide_lite.core.errors import SelfguideError
 from selfguide_lite.core.settings import Settings
 from selfguide_lite.store import NewInput, NewOutput, Store, filter_views
-from selfguide_lite.store.filters import list_filters
+from selfguide_lite.store.filters import add_filter, list_filters
 from selfguide_lite.task import Example, Task
 
 COPY = Task(
@@ -26,11 +29,9 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     added = tmp_path / "filters"
     added.mkdir()
     monkeypatch.setattr(filter_views, "VIEW_FOLDERS", [*filter_views.VIEW_FOLDERS, added])
-    filter_views._read.cache_clear()
-    filter_views._ranked.cache_clear()
+    filter_views.forget_folders()
     yield added
-    filter_views._read.cache_clear()
-    filter_views._ranked.cache_clear()
+    filter_views.forget_folders()
 
 
 def fill(path: Path) -> None:
@@ -70,8 +71,7 @@ def test_a_file_for_each_stage_is_all_that_a_filter_takes(tmp_path: Path, folder
         "-- Rejects the last answers.\n-- rank: 15\n"
         "SELECT input_id AS id, 'late' AS detail FROM answer WHERE input_id > 1;\n"
     )
-    filter_views._read.cache_clear()
-    filter_views._ranked.cache_clear()
+    filter_views.forget_folders()
     with Store.open(path) as store:
         assert reasons(store, "input_verdict") == {1: None, 2: None, 3: None, 4: "nines"}
         assert {id for id, reason in reasons(store, "output_verdict").items() if reason == "x"} == {6}
@@ -83,14 +83,78 @@ def test_a_file_for_each_stage_is_all_that_a_filter_takes(tmp_path: Path, folder
         assert names == ["share", "late", "confidence", "zeds", "disagreement"]
         assert len(store.pairs(1)) == 1
     (folder / "filter_answer_late.sql").unlink()
-    filter_views._read.cache_clear()
-    filter_views._ranked.cache_clear()
+    filter_views.forget_folders()
     with Store.open(path) as store:  # the file's view stays in the database, as a filter of the user's
         assert reasons(store, "answer_verdict") == {1: None, 2: "share", 3: "zeds"}
         assert ("late", True) in [(row.name, row.own) for row in list_filters(store, 1)]
         store.connection.execute("DROP VIEW filter_answer_late")
     with Store.open(path) as store:
         assert reasons(store, "answer_verdict") == {1: None, 2: "share", 3: "zeds"}
+
+
+def test_an_installed_package_brings_filters(tmp_path: Path, plugins: Plugins) -> None:
+    path = tmp_path / "a.db"
+    fill(path)
+    package = plugins.folder / "more_filters"
+    package.mkdir()
+    (package / "__init__.py").write_text("raise RuntimeError('need not be imported')\n", encoding="utf-8")
+    (package / "filter_input_nines.sql").write_text(
+        "-- Rejects inputs that begin with 99.\nSELECT id, 'nines' AS detail FROM input WHERE text GLOB '99*';\n"
+    )
+    plugins.install("more_info", "", {"selfguide_lite.store.views": {"mine": "Mine"}})
+    points = plugins.folder / "more_info-1.0.dist-info" / "entry_points.txt"
+    filter_views.forget_folders()
+    try:
+        with pytest.raises(SelfguideError, match="filters 'mine': more_info:Mine is no package"):
+            Store.open(path)
+        points.write_text("[selfguide_lite.store.views]\nmine = more_filters\n", encoding="utf-8")
+        filter_views.forget_folders()
+        with Store.open(path) as store:
+            assert {row.name: row.rejects for row in list_filters(store, 1) if not row.own}["nines"] == 1
+        told = CliRunner().invoke(main, ["filter", "list", "-d", str(path)])
+        assert told.exit_code == 0 and "nines" in told.output
+    finally:
+        points.unlink()
+        filter_views.forget_folders()
+
+
+def test_a_users_filter_of_the_same_name_gets_another_one_and_still_counts(
+    tmp_path: Path, folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "a.db"
+    fill(path)
+    with Store.open(path) as store:
+        add_filter(store, "input", "nines", "select id, 'mine' as detail from input where text like '%zz%'")
+        store.connection.execute(
+            'CREATE VIEW "filter_input_eights" (id, detail) AS\nSELECT id, text FROM input WHERE 0'
+        )
+    for name in ("nines", "eights"):
+        (folder / f"filter_input_{name}.sql").write_text(
+            f"-- Rejects inputs.\nSELECT id, '{name}' AS detail FROM input WHERE text GLOB '99*';\n"
+        )
+    filter_views.forget_folders()
+    with Store.open(path) as store:
+        rejects = {row.name: (row.rejects, row.own) for row in list_filters(store, 1) if row.stage == "input"}
+        assert rejects["nines"] == (1, False) and rejects["nines_own1"] == (1, True)
+        assert rejects["eights"] == (1, False) and rejects["eights_own1"] == (0, True)
+    told = [record.getMessage() for record in caplog.records]
+    assert len(told) == 2 and told[1].startswith("your filter filter_input_nines is named filter_input_nines_own1")
+    caplog.clear()
+    (folder / "filter_input_nines.sql").write_text("-- Newer.\nSELECT id, '' AS detail FROM input WHERE 0;\n")
+    filter_views.forget_folders()
+    with Store.open(path) as store:  # a newer version of a file takes the place of the older
+        assert "nines_own2" not in {row.name for row in list_filters(store, 1)}
+    assert not caplog.records
+
+
+def test_a_filter_is_not_added_to_a_file_that_was_replaced(tmp_path: Path) -> None:
+    path = tmp_path / "a.db"
+    fill(path)
+    with Store.open(path) as store:
+        path.rename(tmp_path / "moved.db")
+        path.write_bytes(b"")
+        with pytest.raises(SelfguideError, match="deleted or replaced while in use"):
+            add_filter(store, "input", "late", "select id, '' as detail from input")
 
 
 @pytest.mark.parametrize(
@@ -106,6 +170,6 @@ def test_a_file_for_each_stage_is_all_that_a_filter_takes(tmp_path: Path, folder
 )
 def test_a_file_that_cannot_count_is_refused(tmp_path: Path, folder: Path, name: str, sql: str, said: str) -> None:
     (folder / f"{name}.sql").write_text(sql)
-    filter_views._read.cache_clear()
+    filter_views.forget_folders()
     with pytest.raises(SelfguideError, match=said):
         Store.open(tmp_path / "a.db")

@@ -24,7 +24,7 @@ from selfguide_lite.core.machine import cores
 from selfguide_lite.llm.base import Completion, Request
 from selfguide_lite.llm.llama import LlamaEngine
 from selfguide_lite.llm.native import Context, ContextOptions, Model
-from selfguide_lite.llm.tuning import kept, load, open_tuned
+from selfguide_lite.llm.tuning import fast_weights, kept, load, open_tuned
 
 Result = dict[str, Any]
 _LIMIT = 30.0  # seconds after which a slow contender has shown its rate
@@ -132,8 +132,8 @@ def annotate_server(path: Path) -> Result:
 
 def annotate_ceiling(path: Path) -> Result:
     """Bare calls of llama.cpp over the cached prefix: no sampling, no bookkeeping, the best setting of several."""
-    model, _ = load(path)
-    measured = kept(path, model) or []
+    model, _ = load(used := fast_weights(path))
+    measured = kept(used, model) or []
     best: Result = {"rate": 0.0}
     measured.sort(key=lambda m: -m.decode)
     near = 0.85 if model.size < 2**29 else 1.0  # a large model is slow: only the way that was measured fastest
@@ -301,7 +301,7 @@ def generate_engine(path: Path) -> Result:
             [engine.prompt_tokens(request.messages) for requests in rounds for request in requests]
         )
         answers = sum(c.completion_tokens for c in done)
-        measured = kept(path, engine._model) or []
+        measured = kept(fast_weights(path), engine._model) or []
         bare = min((prompts / entry.prefill + answers / entry.decode for entry in measured), default=0.0)
     return {"rate": len(done) / seconds, "tokens_rate": answers / seconds, "bound": len(done) / bare if bare else None}
 

@@ -10,13 +10,14 @@ import pytest
 from click.testing import CliRunner
 from llamas import random_llama, random_lora
 
+from selfguide_lite.bench import contenders
 from selfguide_lite.cli import main
 from selfguide_lite.core.hashing import file_sha256
 from selfguide_lite.gguf import quantize as quantizing
 from selfguide_lite.gguf.adapter import check_adapter, write_adapter
 from selfguide_lite.gguf.quantize import quantize
 from selfguide_lite.gguf.reader import GgufFile
-from selfguide_lite.llm import EngineOptions, Message, ScoreRequest, open_engine, working_copy
+from selfguide_lite.llm import EngineOptions, Message, Request, ScoreRequest, open_engine, tuning, working_copy
 from selfguide_lite.llm.llama import LlamaEngine, Tuning
 from selfguide_lite.llm.native import Model
 from selfguide_lite.llm.tuning import Measured, has_gpu, keep
@@ -134,6 +135,23 @@ def test_measurements_are_the_copys(slow: Callable[[str], Path]) -> None:
         assert engine.tuning.parallel == 5
     with opened(path, exact=True) as engine:
         assert engine.tuning.parallel != 5
+
+
+def test_the_bench_looks_up_what_was_measured_for_the_copy(
+    slow: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = slow("q4_1")
+    copy = working_copy.working_copy(path)
+    model = Model(copy)
+    keep(copy, model, [Measured(Tuning(workers=2, threads=1, parallel=8), 100.0, 50.0, 2.0)])
+    model.close()
+    monkeypatch.setattr(contenders.workloads, "generate", lambda: [[Request("a", "one two", max_tokens=4)]])
+    assert contenders.generate_engine(path)["bound"] is not None
+    used: list[Path] = []
+    monkeypatch.setattr(contenders, "load", lambda path: (used.append(path), tuning.load(path))[1])
+    for name, value in {"INPUTS": 4, "SAMPLES": 4, "LENGTH": 6, "PREFIX": 40, "OWN": 12}.items():
+        monkeypatch.setattr(contenders.workloads, name, value)
+    assert contenders.annotate_ceiling(path)["workers"] == 2 and used == [copy]
 
 
 def test_no_room_is_no_error(

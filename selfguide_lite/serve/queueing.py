@@ -8,7 +8,8 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future
+from concurrent.futures import Future, InvalidStateError
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from selfguide_lite.core.errors import SelfguideError
@@ -101,13 +102,15 @@ class Answerer:
         while (first := self._waiting.get()) is not None:
             began = time.monotonic()
             taken: dict[str, _Job] = {}
+            why: object = "it ended without an answer"
             try:
                 self._call(first, taken)
             except Exception as error:  # whatever the engine says: those who wait must be told
-                for job in taken.values():
-                    if not job.future.done():
-                        job.future.set_exception(SelfguideError(f"the engine failed: {error}"))
-                        self.tally.failed += 1
+                why = error
+            for job in (first, *taken.values()):  # the engine may fail before it has drawn the first
+                with suppress(InvalidStateError):  # it was answered, or its client left
+                    job.future.set_exception(SelfguideError(f"the engine failed: {why}"))
+                    self.tally.failed += 1
             self.tally.calls += 1
             self.tally.seconds += time.monotonic() - began
 

@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,9 @@ from answering_model import CALIBRATED, TINY, answering, inputs
 from needs import needs
 
 from selfguide_lite import PredictOptions, SelfguideError, load
+from selfguide_lite.prediction import Predictor
 from selfguide_lite.serve import ServeOptions
+from selfguide_lite.serve.queueing import Answerer
 
 needs("fastapi", "needs fastapi")
 needs("uvicorn", "needs uvicorn")
@@ -222,6 +225,32 @@ def test_free_text_streams_in_pieces(tmp_path: Path) -> None:
         assert wanted.startswith(content) and len(content) < len(wanted)
     finally:
         assert ended(running) == 0
+
+
+def test_whoever_waits_is_told_when_the_engine_fails(db: Path) -> None:
+    """Before it has drawn an input, after one, and by ending without a word."""
+
+    class Failing:
+        """Draws so many requests, then fails, or ends."""
+
+        def __init__(self, drawn: int, error: Exception | None):
+            self._drawn, self._error = drawn, error
+
+        def score(self, requests: Iterator[Any]) -> Iterator[Any]:
+            list(islice(requests, self._drawn))
+            if self._error is not None:
+                raise self._error
+            return iter(())
+
+    with load(db, PredictOptions(model=TINY, method=CALIBRATED)) as model:
+        for drawn, error in ((0, MemoryError("no room")), (1, MemoryError("no room")), (1, None), (0, None)):
+            answerer = Answerer(Predictor(model.choice, Failing(drawn, error), model.prompts))
+            asked = [answerer.submit(text) for text in inputs(3)]
+            for one in asked:
+                with pytest.raises(SelfguideError, match="the engine failed: " + ("no room" if error else "it ended")):
+                    one.result(timeout=10)
+            assert answerer.alive and answerer.tally.failed == 3
+            answerer.close()
 
 
 def test_listening_elsewhere_needs_a_key() -> None:

@@ -32,6 +32,7 @@ _REBUILD = (
     "pip install --force-reinstall --no-cache-dir --no-binary llama-cpp-python llama-cpp-python"
 )
 _CHILD_SECONDS = 180
+_TEST_MODEL = "tiny-vicuna"  # as its file names itself
 _MINIMUM_SQLITE = (3, 35, 0)  # materialized common table expressions
 _EXTRAS = {"plotly": "report", "datasette": "browse", "openai": "server", "pyarrow": "parquet"}
 
@@ -117,7 +118,13 @@ def _llama(path: Path | None) -> Iterator[Check]:
     if path is None:
         return
     if told.get("decoded"):
-        yield Check("model", "green", f"{path.name}: {told['model']}, {told['decoded']} tokens decoded")
+        fixture = told["name"] == _TEST_MODEL
+        yield Check(
+            "model",
+            "yellow" if fixture else "green",
+            f"{path.name}: {told['model']}, {told['decoded']} tokens decoded",
+            "it is the model of the tests and knows a made-up language alone; name another with -m" if fixture else "",
+        )
         yield Check("engine", "green", told["tuning"])
     elif "error" in told:
         yield Check("model", "red", told["error"], "the file is damaged or no model; get it again")
@@ -286,7 +293,8 @@ def _try_llama(model: str | None) -> None:
     except SelfguideError as error:
         _tell({"error": str(error)})
         return
-    _tell({"model": f"{engine.info.architecture}, {engine.info.parameters / 1e6:,.1f}M parameters"})
+    about = f"{engine.info.architecture}, {engine.info.parameters / 1e6:,.1f}M parameters"
+    _tell({"model": about, "name": engine.info.name})
     prompt = (Message("user", "Say hello."),)
     (completion,) = engine.complete([Request(key="doctor", messages=prompt, max_tokens=4)])
     found = kept(weights, engine._model)

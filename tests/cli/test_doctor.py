@@ -26,6 +26,7 @@ def test_this_machine_is_fit() -> None:
     assert status == 0, found
     assert found["llama.cpp"]["status"] == found["SQLite"]["status"] == "green"
     assert "tokens decoded" in found["model"]["value"]
+    assert found["model"]["status"] == "yellow" and "model of the tests" in found["model"]["advice"]
     assert {"Python", "CPU features", "GPU", "memory", "disk", "cache"} <= set(found)
 
 

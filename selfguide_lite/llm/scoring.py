@@ -1,5 +1,9 @@
 """Exact log-probabilities of a few texts after a prompt: one pass over the token tree that they form.
 
+A text counts with the one end token that training teaches after it, although sampling stops at any end token: the
+others' shares cancel out as long as they are small. SmolLM2-135M has two more, with at most 6e-6 of that one's
+probability after a label; counting them would change a label's share by less than 1e-6 (12 rows of sms-spam).
+
 A tree's branches are sequences of one unified KV cache; a token that several of them share belongs to all of them and
 is computed once. The trees of many requests travel in the same call.
 """

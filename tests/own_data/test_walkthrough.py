@@ -5,6 +5,7 @@ import http.client
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import time
@@ -14,6 +15,7 @@ from pathlib import Path
 
 import pytest
 from needs import needs
+from proofs import shared
 
 from data.walkthrough import messages
 from selfguide_lite import Store
@@ -21,6 +23,7 @@ from selfguide_lite.core.errors import SelfguideError
 from selfguide_lite.core.resources import resource
 from selfguide_lite.models import default_model
 from selfguide_lite.review.session import Session
+from selfguide_lite.task import load_task
 from selfguide_lite.task.eval_rows import load_eval
 
 needs("unsloth")
@@ -43,6 +46,7 @@ class Plan:
     :param truth: the right label of every message
     :param reviewed: how many messages a person looks at
     :param correct: how many wrong answers among them are corrected at most
+    :param held_out: a file of evaluation rows, or None
     """
 
     model: Path
@@ -52,6 +56,7 @@ class Plan:
     truth: Mapping[str, str]
     reviewed: int
     correct: int
+    held_out: Path | None = None
 
 
 def selfguide(plan: Plan, folder: Path, *words: str, keys: str | None = None) -> str:
@@ -85,13 +90,19 @@ def walk(plan: Plan, folder: Path) -> None:
     began = time.monotonic()
     with (folder / "messages.csv").open("w", encoding="utf-8", newline="") as file:
         csv.writer(file).writerows([("id", "message"), *enumerate(plan.truth, 1)])
-    text = HEAD.format(instruction=plan.instruction, labels=", ".join(plan.labels))
+    text = "" if plan.held_out is None else f"eval: {plan.held_out}\n"
+    text += HEAD.format(instruction=plan.instruction, labels=", ".join(plan.labels))
     for given, label in plan.examples:
         text += f"- input: {json.dumps(given)}\n  output: {label}\n"
     (folder / "tone.yaml").write_text(text, encoding="utf-8")
 
     told = selfguide(plan, folder, "add", "inputs", "messages.csv", "tone.yaml", "--column", "message")
     assert f"{len(plan.truth)} inputs added to tone.db" in told
+    if plan.held_out is not None:
+        with (folder / "held.csv").open("w", encoding="utf-8", newline="") as file:
+            csv.writer(file).writerows([("message",), (load_eval(plan.held_out)[0].input,)])
+        told = selfguide(plan, folder, "add", "inputs", "held.csv", "tone.yaml", "--column", "message")
+        assert "evaluation set: held.csv: row 2" in told and "0 inputs added" in told
     selfguide(plan, folder, "annotate", "-d", "tone.db", "-q")
     db = folder / "tone.db"
     with Store.open(db, read_only=True) as store:
@@ -117,7 +128,11 @@ def walk(plan: Plan, folder: Path) -> None:
         assert all(plan.truth[given] == label for given, label in hand.items())
 
     told = selfguide(plan, folder, "run", "tone.yaml", "-q", "--json", "--set", "rounds=0")
-    assert json.loads(told.strip().splitlines()[-1])["adapter"].endswith("adapter.gguf")
+    done_run = json.loads(told.strip().splitlines()[-1])
+    assert done_run["adapter"].endswith("adapter.gguf")
+    if plan.held_out is not None:
+        assert done_run["gain"]["n"] == len(load_eval(plan.held_out))
+        print(f"{done_run['pairs']} pairs, {done_run['methods']}: {done_run['verdict']}")
     selfguide(
         plan, folder, "predict", "-d", "tone.db", "-i", "messages.csv", "-o", "answered.csv", "--column", "message"
     )
@@ -191,3 +206,29 @@ def test_the_way_of_a_new_user_in_full(tmp_path: Path, monkeypatch: pytest.Monke
     ]
     instruction = "Say whether this message is friendly or angry."
     walk(Plan(model, instruction, ("friendly", "angry"), examples, truth, 30, 6), tmp_path)
+
+
+@pytest.mark.model
+@pytest.mark.proof
+@pytest.mark.timeout(3000)
+def test_sms_spam_walk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Real messages: 200 of the task's 300 rows without their labels; the other 100 are its evaluation rows.
+
+    The person who reviews knows the labels of the 200.
+    """
+    monkeypatch.delenv("SELFGUIDE_CACHE")
+    given = shared("tasks") / "sms-spam.yaml"
+    try:
+        model = default_model()
+    except SelfguideError:
+        pytest.skip("needs the default model")
+    task = load_task(given)
+    assert task.eval is not None
+    shutil.copy(task.eval, tmp_path / "all.jsonl")
+    selfguide_split = [sys.executable, "-m", "selfguide_lite", "split", "all.jsonl", "--eval", "100", "--seed", "0"]
+    subprocess.run(selfguide_split, cwd=tmp_path, check=True)
+    held_out = tmp_path / "all.eval.jsonl"
+    truth = {row.input: row.references[0] for row in load_eval(tmp_path / "all.train.jsonl")}
+    assert len(load_eval(held_out)) == 100 and not {row.input for row in load_eval(held_out)} & set(truth)
+    examples = [(one.input, one.output) for one in task.examples]
+    walk(Plan(model, task.instruction, task.labels, examples, truth, 30, 6, held_out), tmp_path)

@@ -18,15 +18,17 @@ _ENOUGH_UNSEEN = 40  # kept inputs that were not trained on, from which on none 
 _HELD_BACK = 10
 
 
-def finetune(context: RunContext, model: Path) -> Adapter:
+def finetune(context: RunContext, model: Path, pairs: Sequence[Pair] | None = None) -> Adapter:
     """Finetune a model on a task's dataset and return the adapter; what was done before is not done again.
 
     :param model: the GGUF file that the adapter is for
+    :param pairs: as `training_pairs` gave them; None: they are worked out here
     :raises SelfguideError: as `train_task`
     """
     db, name = context.store.path, context.task.name
     options = TrainOptions.from_settings(context.settings, seed=context.seed)
-    trained = train_task(context, TrainTarget(model, trainings_dir(db, name), apart=True), options)
+    chosen = training_pairs(context.store, context.task_id) if pairs is None else pairs
+    trained = _train(context, TrainTarget(model, trainings_dir(db, name), apart=True), options, chosen)
     return export_adapter(context.store, context.task_id, trained, model, listener=context.listener)
 
 
@@ -38,10 +40,13 @@ def train_task(
     :param pairs: None: those of the dataset
     :raises SelfguideError: where there is nothing to learn; also as `train`
     """
+    return _train(context, target, options, training_pairs(context.store, context.task_id, pairs))
+
+
+def _train(context: RunContext, target: TrainTarget, options: TrainOptions, pairs: Sequence[Pair]) -> TrainResult:
     store, task_id, task, prompts = context.store, context.task_id, context.task, context.prompts
-    chosen = training_pairs(store, task_id, pairs)
-    _check_pairs(context, chosen)
-    chosen = weighted(chosen, store.settings(task_id))
+    _check_pairs(context, pairs)
+    chosen = weighted(pairs, store.settings(task_id))
     log = StoreTrainLog(store, task_id, prompts.template("annotate"))
     return train(
         chosen, lambda text: prompts.answer(task, text, options.answer_style), target, options, log, context.listener

@@ -5,7 +5,7 @@
 Everything lies in one database and, beside it, a folder of intermediate files (checkpoints, the adapter).
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -22,15 +22,15 @@ from selfguide_lite.finetuning import finetune, training_pairs
 from selfguide_lite.gguf.check import check_model
 from selfguide_lite.gguf.reader import GgufFile
 from selfguide_lite.gguf.trainable import why_not_trainable
-from selfguide_lite.llm import EngineOptions, model_path, open_engine
+from selfguide_lite.llm import model_path, open_engine
 from selfguide_lite.llm.templates import template_note
 from selfguide_lite.own_data import OwnData
 from selfguide_lite.run_context import RunContext
 from selfguide_lite.run_options import RunOptions
-from selfguide_lite.store import Adapter, Store
+from selfguide_lite.store import Store
 from selfguide_lite.synthesis import is_synthesized, synthesize
 from selfguide_lite.task import Task
-from selfguide_lite.task.eval_rows import EvalRow, eval_rows
+from selfguide_lite.task.eval_rows import eval_rows
 from selfguide_lite.task_change import TaskChange, bring_in
 
 
@@ -135,9 +135,13 @@ def run(
             if not options.train:
                 listener.note("the dataset is ready; without --no-train the same command finetunes on it")
                 return RunResult(task.name, db, pairs, funnel)
-            adapter = finetune(context, local)
+            chosen = training_pairs(store, task_id)
+            adapter = finetune(context, local, chosen)
             # A server only writes the data.
-            measured = _measured(context, rows, local, adapter, replace(engine_options, server=None))
+            measured_on = rows if options.measure else []
+            trained = [pair.input for pair in chosen]
+            with open_engine(local, replace(engine_options, server=None)) if measured_on else nullcontext() as engine:
+                measured = measure(context, engine, measured_on, adapter, trained)
             return RunResult(task.name, db, pairs, funnel, Path(adapter.path), measured)
 
 
@@ -158,16 +162,6 @@ def _look_at(model: Path, listener: Listener, *, train: bool, n_ctx: int | None)
         raise SelfguideError(f"{reason}; with --no-train only the data is made")
     else:
         listener.note(f"this model cannot be finetuned: {reason}")
-
-
-def _measured(
-    context: RunContext, rows: Sequence[EvalRow], model: Path, adapter: Adapter, options: EngineOptions
-) -> Measurement:
-    """Compare what was finetuned with prompting; one load of the model serves both. Without rows none is loaded."""
-
-    trained = [pair.input for pair in training_pairs(context.store, context.task_id)]
-    with open_engine(model, options) if rows else nullcontext() as engine:
-        return measure(context, engine, rows, adapter, trained)
 
 
 def label_notes(store: Store, task_id: int, task: Task) -> list[str]:

@@ -21,6 +21,7 @@ class RunOptions:
     :param seed: fixes prompts, samples, the order of training and the halves of the evaluation rows
     :param listener: told what happens; the default says nothing
     :param train: whether to finetune; without it a run ends with the dataset
+    :param measure: whether to compare methods on the evaluation rows; without it these are only kept out of the data
     :param engine: how the model is opened, and the server that writes the data in its place, if there is one
     """
 
@@ -30,6 +31,7 @@ class RunOptions:
     seed: int = 42
     listener: Listener = field(default_factory=NullListener)
     train: bool = True
+    measure: bool = True
     engine: EngineOptions = field(default_factory=EngineOptions)
 
     def set_for(self, task: Task) -> Task:

@@ -104,7 +104,6 @@ def run_rounds(
     chosen, rest = split_rows(eval_rows(task), validation, options.seed)
     tools = ExperimentContext.of(options)
     job = _Job(task, tools)
-    unscored = task.model_copy(update={"eval": None})
 
     done: list[Iteration] = []
     best: Iteration | None = None
@@ -113,8 +112,9 @@ def run_rounds(
     for number in range(1, rounds + 1):
         place = db if number == 1 else files_dir(db) / f"round-{number}.db"
         try:
-            this_round = replace(options, model=current, settings=tools.changes, seed=options.seed + number - 1)
-            result = run(unscored, place, this_round)
+            seed = options.seed + number - 1
+            this_round = replace(options, model=current, settings=tools.changes, seed=seed, measure=False)
+            result = run(task, place, this_round)
         except SelfguideError as error:
             if best is None:
                 raise

@@ -10,6 +10,7 @@ from click.testing import CliRunner
 from selfguide_lite.cli import main
 from selfguide_lite.cli.common import given_settings
 from selfguide_lite.core.errors import SelfguideError
+from selfguide_lite.core.progress import NullListener
 from selfguide_lite.core.settings import Settings
 from selfguide_lite.evaluate import changes, confusion, evaluate
 from selfguide_lite.evaluate.asked import Asked
@@ -28,6 +29,7 @@ from selfguide_lite.store import NewInput, NewOutput, Pair, Prediction, Store
 from selfguide_lite.store.overlay import SettingsOverlay
 from selfguide_lite.task import Example, Task, load_task
 from selfguide_lite.task.eval_rows import EvalRow
+from selfguide_lite.task.model import OwnInputs
 from selfguide_lite.task.natural_instructions import eval_jsonl, task_yaml
 
 pytestmark = pytest.mark.slow
@@ -49,6 +51,16 @@ TASK = Task(
     settings=SETTINGS,
 )
 ROWS = [EvalRow(f"It is number {number}.", ("good" if number % 3 else "bad",)) for number in range(12)]
+
+
+class Notes(NullListener):
+    """Remembers what was noted."""
+
+    def __init__(self) -> None:
+        self.said: list[str] = []
+
+    def note(self, message: str) -> None:
+        self.said.append(message)
 
 
 @pytest.fixture(scope="module")
@@ -347,8 +359,11 @@ def test_rounds_stop_when_the_validation_score_does_not_rise(tmp_path, model):
     (tmp_path / "run-files").mkdir()
     with Store.open(tmp_path / "run-files" / "round-2.db") as store:
         filled(store)
-    task = load_task(written_task(tmp_path))
-    result = run_rounds(task, db, 3, validation=0.5, options=RunOptions(model=model))
+    (tmp_path / "inputs.csv").write_text("input\nIt is number 3.\n", encoding="utf-8")
+    task = load_task(written_task(tmp_path)).model_copy(update={"inputs": OwnInputs(file=tmp_path / "inputs.csv")})
+    notes = Notes()
+    result = run_rounds(task, db, 3, validation=0.5, options=RunOptions(model=model, listener=notes))
+    assert "in the evaluation set" in notes.said[1] and "inputs.csv: row 2" in notes.said[1]  # before all training
     assert len(result.rounds) >= 2 or result.best.number == 1
     assert [one.number for one in result.rounds] == list(range(1, len(result.rounds) + 1))
     assert result.rounds[0].model == model and result.rounds[1].model == tmp_path / "run-files" / "round-1.gguf"

@@ -20,18 +20,22 @@ from selfguide_lite import (
     Settings,
     Store,
     Task,
+    finetuning,
     load_task,
     open_store,
+    pipeline,
     predict,
     run,
 )
 from selfguide_lite.cli import main
 from selfguide_lite.core.progress import NullListener, Stage
 from selfguide_lite.core.resources import resource
+from selfguide_lite.finetuning import training_pairs
 from selfguide_lite.gguf.random_model import RandomWeights, write_random_llama
 from selfguide_lite.llm import open_engine
 from selfguide_lite.pipeline import RunResult
 from selfguide_lite.run_context import RunContext
+from selfguide_lite.store import Pair
 from selfguide_lite.synthesis import annotate, generate
 from selfguide_lite.task.eval_rows import eval_rows
 
@@ -304,7 +308,9 @@ def run_benchmark_task(source: Path, folder: Path, **settings: Any) -> RunResult
 
 
 @pytest.mark.parametrize("name", ["cheer-or-grumble", "who-was-there"])
-def test_a_task_in_the_benchmarks_format_goes_through(name: str, tmp_path: Path) -> None:
+def test_a_task_in_the_benchmarks_format_goes_through(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Tasks that the tiny model was trained for, asked for as it was: what it writes is good enough to train on."""
     known = load_task(resource(f"tests/tiny_tasks/{name}.yaml"))
     source = tmp_path / "task1_known.json"
@@ -318,7 +324,17 @@ def test_a_task_in_the_benchmarks_format_goes_through(name: str, tmp_path: Path)
         ),
         encoding="utf-8",
     )
+    chosen: list[int] = []
+
+    def counted(*arguments: Any) -> list[Pair]:
+        found = training_pairs(*arguments)
+        chosen.append(len(found))
+        return found
+
+    for module in (finetuning, pipeline):
+        monkeypatch.setattr(module, "training_pairs", counted)
     result = run_benchmark_task(source, tmp_path, input_style="paper", noise_list="paper", label_named_filter=False)
+    assert len(chosen) == 1  # worked out once, for the training and for what is calibrated by
     assert len(rows_of(tmp_path / "a.db", GENERATED)) == 8
     assert result.pairs == rows_of(tmp_path / "a.db", "SELECT count(*) FROM dataset")[0][0] > 4
     assert result.gain is None and result.verdict.startswith("Not measured: 4 evaluation rows")

@@ -105,11 +105,12 @@ def take_in(
     fit = [one for one in own if fold(one.text) not in held]
     answers: dict[str, OwnInput] = {}
     contradictions = []
+    coming = {one.source for one in fit if one.answer is not None}  # what was there before was told when it came
     for one in [*own_inputs(store, task_id), *fit]:
         if one.answer is None:
             continue
         first = answers.setdefault(fold(one.text), one)
-        if first.answer != one.answer:
+        if first.answer != one.answer and one.source in coming:
             contradictions.append((first.source, one.source))
     new = add_own_inputs(store, task_id, fit, what)
     return Taken(new, len(fit) - new, refused, tuple(dict.fromkeys(contradictions)))

@@ -14,6 +14,7 @@ from selfguide_lite.core.messages import Message
 from selfguide_lite.core.settings import Settings
 from selfguide_lite.gguf.trainable import why_not_trainable
 from selfguide_lite.llm.base import Engine, Request, ScoreRequest
+from selfguide_lite.own_data import OwnData
 from selfguide_lite.prompts import Prompts
 from selfguide_lite.store import LabelledInput
 from selfguide_lite.synthesis.annotate import samples_of
@@ -81,9 +82,13 @@ def dry_run(
 
     :param settings: of the run; those left open get the defaults of the task's kind
     :param eval_rows: number of examples that would be evaluated, by every method
-    :raises SelfguideError: where the instruction and examples do not fit the prompt budget
+    :raises SelfguideError: where the instruction and examples do not fit the prompt budget, or a file of the user's own
+        inputs or rows cannot be read
     """
     settings = task.rules.resolve(settings)
+    own = [one for _, part in OwnData.of(task).parts for one in part]
+    added = sum(one.answer is None for one in own)
+    given = len(own) - added
     budget = prompt_budget(engine.n_ctx, settings)
     seeds = [LabelledInput(-1 - i, example.input) for i, example in enumerate(task.examples)]
     # Later prompts show inputs that are yet to be made; the seed inputs stand in for them.
@@ -95,6 +100,8 @@ def dry_run(
         key=lambda prompt: len(prompt.pool_inputs),
     )
     total = settings.rounds * settings.prompts_per_round
+    answered = total + added
+    trained = answered + given * settings.given_weight
     per_input, texts = _measure_inputs(sampler, engine, stand_ins)
     per_answer = _measure_answers(task, settings, engine, prompts, seed, texts)
     greedy = settings.model_copy(update={"method": "sample", "samples": 1, "output_temperature": 0.0})
@@ -121,7 +128,9 @@ def dry_run(
             (
                 ("in the first round", first.messages, engine.count_tokens(first.messages)),
                 (shown, later.messages, engine.count_tokens(later.messages)),
-            ),
+            )
+            if total
+            else (),
             total,
             1,
             per_input * total,
@@ -130,17 +139,17 @@ def dry_run(
         StagePlan(
             "annotate",
             (("for each input that was kept", answer, answer_tokens),),
-            total,
+            answered,
             samples,
-            per_answer * total,
-            round(total * samples * (_ROW_BYTES / 2 + output_length)),
+            per_answer * answered,
+            round(answered * samples * (_ROW_BYTES / 2 + output_length)),
         ),
         StagePlan(
             "train",
             (),
-            total,
+            trained,
             1,
-            _TRAIN_COST * total * settings.epochs * pair_tokens / prompt_rate,
+            _TRAIN_COST * trained * settings.epochs * pair_tokens / prompt_rate,
             round(2.5 * engine.info.parameters),
         ),
         StagePlan("evaluate", (), asked, 1, eval_rows * per_row, _ROW_BYTES * asked),
@@ -154,6 +163,11 @@ def dry_run(
         notes=(
             f"measured for a few seconds here: {per_input:.3g} s an input, {per_answer:.3g} s an input's answers",
             "counted as if the filters kept every input: fewer kept ones cost less",
+            *(
+                [f"of your own: {added:,} inputs are answered, {given:,} rows are trained on as they are"]
+                if own
+                else []
+            ),
             "the time of the training is a rough guess, mostly too long, from the rate at which prompts are read",
         ),
     )

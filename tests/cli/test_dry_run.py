@@ -23,19 +23,24 @@ settings: {{rounds: 3, prompts_per_round: 5, input_max_tokens: 16, output_max_to
 
 @pytest.mark.parametrize("kind", ["classification", "generation"])
 def test_plan_for_a_program(kind: str, tmp_path: Path) -> None:
-    labels = "labels: [happy, upset]\n" if kind == "classification" else ""
-    (tmp_path / "task.yaml").write_text(TASK.format(kind=kind) + labels, encoding="utf-8")
+    labels = "labels: [happy, upset]\ninputs: inputs.txt\ntrain: rows.csv\n" if kind == "classification" else ""
+    added, given = (3, 2) if labels else (0, 0)
+    (tmp_path / "inputs.txt").write_text("One.\nTwo.\nThree.\n", encoding="utf-8")
+    (tmp_path / "rows.csv").write_text("input,output\nFour.,happy\nFive.,upset\n", encoding="utf-8")
+    task = TASK.format(kind=kind).replace("samples: 4", "samples: 4, given_weight: 5")
+    (tmp_path / "task.yaml").write_text(task + labels, encoding="utf-8")
     done = CliRunner().invoke(main, ["run", str(tmp_path / "task.yaml"), "--dry-run", "--json"])
     assert done.exit_code == 0, done.output
     plan = json.loads(done.output)
     stages = {stage["stage"]: stage for stage in plan["stages"]}
     assert stages["generate"]["requests"] == 15
-    assert (stages["annotate"]["requests"], stages["annotate"]["samples"]) == (15, 2 if labels else 1)
+    assert (stages["annotate"]["requests"], stages["annotate"]["samples"]) == (15 + added, 2 if labels else 1)
+    assert stages["train"]["requests"] == 15 + added + 5 * given
     assert all(stage["seconds"] > 0 and stage["bytes"] > 0 for stage in stages.values())
     for stage in ("generate", "annotate"):
         for _, messages, tokens in stages[stage]["prompts"]:
             assert messages[-1]["role"] == "user" and tokens > 10
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["task.yaml"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["inputs.txt", "rows.csv", "task.yaml"]
 
 
 def test_plan_for_people_shows_prompts_in_full(tmp_path: Path) -> None:

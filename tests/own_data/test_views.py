@@ -132,6 +132,7 @@ def test_evaluation_rows_are_refused_by_number_and_contradictions_reported(store
     assert {pair.input: pair.output for pair in store.pairs(1)} == {"A coat, too warm.": "happy", "Fine.": "happy"}
     again = take_in(store, 1, given_rows, "b.csv", rows)
     assert (again.new, again.known) == (0, 3) and again.contradictions == taken.contradictions
+    assert not take_in(store, 1, added("Another text."), "c.csv", rows).notes  # what was told is not told again
 
 
 def test_balance_trims_self_made_pairs_only(store: Store) -> None:

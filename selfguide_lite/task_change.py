@@ -51,6 +51,30 @@ def look(store: Store, task: Task, renamed: Mapping[str, str] | None = None) -> 
     return TaskChange(tuple(changed), tuple(follows), names)
 
 
+def bring_in_told(
+    store: Store,
+    task: Task,
+    note: Callable[[str], None],
+    agree: Callable[[TaskChange], bool] | None = None,
+    renamed: Mapping[str, str] | None = None,
+) -> int:
+    """Do as `bring_in`, and say which noise terms came and went: they need no question, since nothing is made anew.
+
+    :param note: told a line
+    """
+    known = store.noise_terms(store.only_task_id(task.name)) if task.name in store.task_names() else None
+    task_id = bring_in(store, task, agree, renamed)
+    if known is not None:
+        now = store.noise_terms(task_id)
+        came, went = sorted(set(now) - set(known)), sorted(set(known) - set(now))
+        if came or went:
+            told = [f"new: {short(', '.join(came))}"] * bool(came) + [f"gone: {short(', '.join(went))}"] * bool(went)
+            note(
+                f"noise terms changed ({'; '.join(told)}): the texts are seen through the filters anew, nothing is lost"
+            )
+    return task_id
+
+
 def bring_in(
     store: Store,
     task: Task,

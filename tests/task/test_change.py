@@ -16,7 +16,7 @@ from selfguide_lite.store import NewEvaluation, NewInput, NewOutput, OwnInput, P
 from selfguide_lite.store.own import add_own_inputs
 from selfguide_lite.store.versions import versions
 from selfguide_lite.task import Example, Task
-from selfguide_lite.task_change import TaskChange, bring_in, look
+from selfguide_lite.task_change import TaskChange, bring_in, bring_in_told, look
 
 TASK = SHOP.model_copy(
     update={"settings": Settings(calibrate=False, near_duplicate_threshold=None, balance=False, agreement_filter=False)}
@@ -142,8 +142,10 @@ def test_meanings_shares_and_noise_terms_answer_nothing_anew(store: Store) -> No
     assert "the answers are kept" in change.follows and pairs(store) == before
     assert store.task(1).label_meanings == {"happy": "content"}
     noisy = Task.model_validate({**task.model_dump(), "noise_terms": ["number 3"]})
-    assert look(store, noisy) is None and bring_in(store, noisy) == 1  # as ever: terms are rows
+    said: list[str] = []
+    assert look(store, noisy) is None and bring_in_told(store, noisy, said.append) == 1  # as ever: terms are rows
     assert len(pairs(store)) == 5
+    assert "new: number 3" in said[0] and bring_in_told(store, noisy, said.append) == 1 and len(said) == 1
 
 
 def test_an_example_changes_bounds_and_prompts(store: Store) -> None:

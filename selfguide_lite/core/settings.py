@@ -18,7 +18,15 @@ Temperature = Annotated[float, Field(ge=0, le=5)]
 Count = Annotated[int, Field(ge=1, le=1_000_000)]
 _MOST = 1_000_000  # more of anything than there can be; far below what a database's or an array's integers hold
 # Settings that came when there were records already, and what a record means that does not name them.
-_CAME_LATER: Mapping[str, Any] = MappingProxyType({"trainer": "unsloth", "added_filters_off": "", "given_weight": 1})
+_CAME_LATER: Mapping[str, Any] = MappingProxyType(
+    {
+        "trainer": "unsloth",
+        "added_filters_off": "",
+        "given_weight": 1,
+        "field_max_length": None,
+        "field_max_items": None,
+    }
+)
 
 
 def as_recorded(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -75,7 +83,13 @@ class Settings(BaseModel):
     output_top_k: Annotated[int, Field(ge=0, le=_MOST)] = 10
     """Sample answers from the k likeliest tokens; 0: from all. Methods `sample` and `mbr`."""
     output_max_tokens: Count = 500
-    """Tokens of a free-text answer at most."""
+    """Tokens of a free-text answer, or of an object, at most."""
+    field_max_length: Annotated[int, Field(ge=1, le=100_000)] | None = None
+    """Characters of a string in an object at most, where the schema does not say it; `null`: three times the longest of
+    that field in the examples, at least 40. Extraction only."""
+    field_max_items: Annotated[int, Field(ge=1, le=1000)] | None = None
+    """Items of a list in an object at most, where the schema does not say it; `null`: three times the longest of that
+    field in the examples, at least 5. Extraction only."""
     # filters (rows of the table `setting`, read by the views)
     noise_filter: bool = True
     """Reject inputs and outputs that contain a noise term."""

@@ -2,15 +2,16 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 from selfguide_lite.core.settings import Settings
+from selfguide_lite.fields import Schema
 
 
 class TaskKind(ABC):
     """What a kind of task means.
 
-    The three properties are kept in the database (table `kind`), since the views ask for them.
+    Four properties are kept in the database (table `kind`), since the views ask for them.
     """
 
     summary: ClassVar[str]
@@ -23,8 +24,17 @@ class TaskKind(ABC):
     """Whether an answer must be found in a text (`parse`): a text without one is rejected by the filter `label`."""
     balanced: ClassVar[bool] = False
     """Whether the dataset gets as many pairs of each answer, where the setting `balance` does not say otherwise."""
+    structured: ClassVar[bool] = False
+    """Whether an answer is an object of the task's schema: decoding keeps to it, and answers vote field by field."""
     starter: ClassVar[str]
     """Instruction and examples (and labels) of a task that runs as it is, as YAML, for `selfguide init`."""
+
+    def of(self, schema: Schema | None) -> Self:
+        """Return the kind for one task.
+
+        :param schema: of a structured answer, every size filled in
+        """
+        return self
 
     @abstractmethod
     def check(self, labels: Sequence[str], answers: Sequence[str]) -> None:

@@ -9,6 +9,7 @@ from typing import Literal, Protocol, Self
 
 from selfguide_lite.core.messages import Message
 from selfguide_lite.core.model_info import ModelInfo
+from selfguide_lite.fields import Schema
 
 FinishReason = Literal["stop", "length", "error"]
 
@@ -24,6 +25,8 @@ class Request:
     :param top_p: 1 keeps all tokens
     :param max_tokens: per sample
     :param stop: texts that end a sample; they are not part of it
+    :param schema: the answer is an object of it, with a largest size for every string and list; `stop` is not looked at
+        then, and every object ends within `max_tokens`
     :param told: called with the whole text so far, each time a single sample has grown; by a local model alone
     """
 
@@ -36,6 +39,7 @@ class Request:
     max_tokens: int = 256
     stop: tuple[str, ...] = ()
     seed: int = 0
+    schema: Schema | None = None
     told: Callable[[str], None] | None = field(default=None, compare=False, repr=False)
 
 
@@ -45,7 +49,8 @@ class Completion:
 
     :param text: what was generated, without the stop text
     :param finish_reason: `stop` (end token or stop text), `length` (max_tokens or context), `error`
-    :param mean_logprob: mean natural-log probability of the drawn tokens under the unmodified model, NaN where unknown
+    :param mean_logprob: mean natural-log probability of the drawn tokens under the unmodified model, under a schema of
+        all tokens among those that it allows; NaN where unknown
     :param error: for `error`, one line that says why
     :param raw: all that was generated, where `text` is only a part of it: a thinking block was cut
     """

@@ -13,10 +13,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from selfguide_lite.llm.base import Completion, FinishReason, Request
-from selfguide_lite.llm.branches import Branch, Job, Stats
+from selfguide_lite.llm.branches import Branch, Growth, Job, Stats, first_branch, growth
 from selfguide_lite.llm.draw import Sampler, uniforms
 from selfguide_lite.llm.kv import WORTH, Cache, Sequence, common
 from selfguide_lite.llm.native import Logits, Tokens, Vocabulary
+from selfguide_lite.llm.text_ends import whole_characters
 from selfguide_lite.llm.thinking import without_thinking
 
 WINDOW = 32  # requests read ahead, to find what they have in common
@@ -46,7 +47,7 @@ class Batcher:
     """Runs requests to their end.
 
     :param cache: the context's sequences
-    :param tokenize: a request's prompt as token ids
+    :param prepare: a request with its prompt as token ids
     :param stats: what is done is added to these
     :param stopped: asked before every step; once it says so the run ends
     """
@@ -55,13 +56,13 @@ class Batcher:
         self,
         cache: Cache,
         vocabulary: Vocabulary,
-        tokenize: Callable[[Request], Tokens],
+        prepare: Callable[[Request], Job],
         options: BatchOptions,
         stats: Stats,
         stopped: Callable[[], bool] = lambda: False,
     ):
         self._cache, self._context = cache, cache.context
-        self._vocabulary, self._tokenize = vocabulary, tokenize
+        self._vocabulary, self._prepare = vocabulary, prepare
         self._n_ctx, self._parallel, self._chunk = options.n_ctx, options.parallel, options.chunk
         self._parallel_own, self._tree = min(options.parallel, options.parallel_own), options.tree
         self._stats, self._stopped = stats, stopped
@@ -70,8 +71,8 @@ class Batcher:
         self._live: list[Branch] = []  # in the order they should end
         self._done: list[Completion] = []
         self._mean_length = 0.0  # tokens of an answer, running mean, to guess the room a request needs
-        self._ends = vocabulary.end_tokens
         self._drawer = Sampler()
+        self._allowed: Logits = np.empty((0, 0), np.float32)  # rows of logits under schemas
         self._heavy: Job | None = None  # waits because it brings many tokens of its own
         self._crowded = False  # there was no room: nothing is admitted until something has ended
 
@@ -111,19 +112,28 @@ class Batcher:
     # admission
 
     def _receive(self, request: Request) -> None:
-        prompt = self._tokenize(request)
-        size = len(prompt)
-        if 0 < size < self._n_ctx and request.max_tokens > 0:
-            self._waiting.append(Job(request, prompt))
-            return
+        job = self._prepare(request)
+        size = len(job.prompt)
         if request.max_tokens <= 0:
             reason = "max_tokens must be at least 1"
-        else:
+        elif not size:
+            reason = "the prompt is empty"
+        elif size >= self._n_ctx:
             reason = (
                 f"the prompt has {size} tokens, the context holds {self._n_ctx}; shorten it or use a larger context"
-                if size
-                else "the prompt is empty"
             )
+        elif job.constraint is not None and job.constraint.least > job.limit(self._n_ctx):
+            reason = (
+                f"the smallest object of the schema takes up to {job.constraint.least} tokens, and there is room for "
+                f"{job.limit(self._n_ctx)}; allow more tokens, shorten the prompt, or take fewer fields"
+            )
+        else:
+            first = first_branch(job)
+            if first.whole:
+                self._finish(first, first.samples, "stop", first.data, 0.0)
+            else:
+                self._waiting.append(job)
+            return
         nan = float("nan")
         self._done += [Completion(request.key, n, "", "error", size, 0, nan, reason) for n in range(request.n)]
 
@@ -139,7 +149,7 @@ class Batcher:
             else:
                 if self._waiting[0] is self._heavy and len(self._live) >= self._parallel_own:
                     return
-                branch = Branch(self._waiting[0], list(range(self._waiting[0].request.n)))
+                branch = first_branch(self._waiting[0])
                 prompt = branch.job.prompt
             source, shared, coming = self._live_prefix(prompt)
             known = self._cache.known(prompt) if roomy else 0
@@ -266,7 +276,8 @@ class Batcher:
             self._put_off_branch(self._live.pop())
             return
         branch = self._live.pop()
-        self._finish(branch, branch.samples, "length", branch.data, branch.logprob)
+        data, tokens, reason = branch.ended()
+        self._finish(branch, branch.samples, reason, data, branch.logprob, drawn=tokens)
 
     def _put_off_branch(self, branch: Branch) -> None:
         if branch.sequence is not None:
@@ -284,6 +295,8 @@ class Batcher:
         steps = np.repeat(np.array([len(branch.tokens) for branch in heads], np.uint64), counts)
         streams = np.array([branch.job.streams[s] for branch in heads for s in branch.samples], np.uint64)
         rules = [branch.job.rule for branch in heads]
+        if any(branch.job.constraint is not None for branch in heads):
+            logits = self._restricted(heads, logits)
         tokens, logprobs = self._drawer.draw(logits, rules, owners, uniforms(streams, steps))
         drawn, chances = tokens.tolist(), logprobs.tolist()
         self._stats.sampled_tokens += len(drawn)
@@ -299,27 +312,31 @@ class Batcher:
                 self._extend(branch, groups, dict(zip(drawn[start:end], chances[start:end], strict=True)))
             start = end
 
+    def _restricted(self, heads: list[Branch], logits: Logits) -> Logits:
+        """Return the logits with minus infinity for the tokens that a branch's schema does not allow."""
+        if self._allowed.shape != (self._parallel, logits.shape[1]):
+            self._allowed = np.empty((max(self._parallel, len(heads)), logits.shape[1]), np.float32)
+        out = self._allowed[: len(heads)] if len(heads) <= len(self._allowed) else np.empty_like(logits)
+        for branch, row, target in zip(heads, logits, out, strict=True):
+            if branch.job.constraint is None or branch.state is None:
+                target[:] = row
+            else:
+                branch.job.constraint.allowed(branch.state).restrict(row, target)
+        return out
+
     def _extend(self, branch: Branch, groups: dict[int, list[int]], chances: dict[int, float]) -> None:
         """Let the samples of a branch part where they drew different tokens."""
         job = branch.job
-        step = len(branch.tokens)
-        going: list[tuple[int, list[int], bytes, float]] = []
+        going: list[tuple[Growth, list[int], float]] = []
         for token, samples in groups.items():
             logprob = branch.logprob + chances[token]
-            if token in self._ends:
-                self._finish(branch, samples, "stop", branch.data, logprob, drawn=step + 1)
-                continue
-            piece = self._vocabulary.piece(token)
-            data = branch.data + piece
-            cut = _find_stop(data, len(piece), job.stops) if job.stops else -1
-            if cut >= 0:
-                self._finish(branch, samples, "stop", data[:cut], logprob, drawn=step + 1)
-            elif step + 1 >= job.request.max_tokens or branch.length + 1 >= self._n_ctx:
-                self._finish(branch, samples, "length", data, logprob, drawn=step + 1)
+            grown = growth(branch, token, self._vocabulary, self._n_ctx)
+            if grown.finish is not None:
+                self._finish(branch, samples, grown.finish, grown.data, logprob, drawn=grown.size)
             elif self._tree:
-                going.append((token, samples, data, logprob))
+                going.append((grown, samples, logprob))
             else:
-                going += [(token, [sample], data, logprob) for sample in samples]
+                going += [(grown, [sample], logprob) for sample in samples]
         place = self._live.index(branch)
         if not going:
             assert branch.sequence is not None
@@ -328,8 +345,8 @@ class Batcher:
             self._crowded = False
             return
         before = branch.tokens
-        for token, samples, data, logprob in going[1:]:
-            twin = Branch(job, samples, [*before, token], data, logprob)
+        for grown, samples, logprob in going[1:]:
+            twin = Branch(job, samples, [*before, *grown.tokens], grown.data, logprob, grown.state)
             assert branch.sequence is not None
             twin.sequence = self._cache.fork(branch.sequence, branch.sequence.length)
             if twin.sequence is None:
@@ -337,10 +354,11 @@ class Batcher:
             else:
                 place += 1
                 self._live.insert(place, twin)
-        token, branch.samples, branch.data, branch.logprob = going[0]
-        branch.tokens.append(token)
+        grown, branch.samples, branch.logprob = going[0]
+        branch.data, branch.state = grown.data, grown.state
+        branch.tokens += grown.tokens
         if job.request.told is not None and len(branch.samples) == 1:
-            job.request.told(_whole(branch.data).decode("utf-8", "replace"))
+            job.request.told(whole_characters(branch.data).decode("utf-8", "replace"))
 
     def _finish(
         self,
@@ -353,9 +371,11 @@ class Batcher:
     ) -> None:
         request = branch.job.request
         count = len(branch.tokens) if drawn is None else drawn
-        text = data.decode("utf-8", "replace") if reason == "stop" else _whole(data).decode("utf-8", "replace")
+        text = (
+            data.decode("utf-8", "replace") if reason == "stop" else whole_characters(data).decode("utf-8", "replace")
+        )
         raw = None
-        if branch.job.chat:
+        if branch.job.chat and branch.job.constraint is None:
             text = text.strip()
             if (answer := without_thinking(text)) != text:
                 text, raw = answer, text
@@ -363,25 +383,3 @@ class Batcher:
         self._mean_length += (count - self._mean_length) * 0.05 if self._mean_length else count
         size = len(branch.job.prompt)
         self._done += [Completion(request.key, sample, text, reason, size, count, mean, raw=raw) for sample in samples]
-
-
-def _find_stop(data: bytes, added: int, stops: tuple[bytes, ...]) -> int:
-    """Return where the first stop text begins that the last `added` bytes complete; -1 where there is none."""
-    first = -1
-    for stop in stops:
-        found = data.find(stop, max(0, len(data) - added - len(stop) + 1))
-        if found >= 0 and (first < 0 or found < first):
-            first = found
-    return first
-
-
-def _whole(data: bytes) -> bytes:
-    """Drop the beginning of a character that a cut-off text ends with."""
-    for back in range(1, min(4, len(data) + 1)):
-        byte = data[-back]
-        if byte >= 0xC0:
-            size = 2 if byte < 0xE0 else 3 if byte < 0xF0 else 4
-            return data[:-back] if back < size else data
-        if byte < 0x80:
-            break
-    return data

@@ -70,23 +70,23 @@ class ChatFormat:
     def answer(self, messages: Sequence[Message] | str, text: str) -> list[int]:
         """Token ids that follow `prompt(messages)` when the assistant says `text`, the end token included."""
         if isinstance(messages, str):
-            return [*self._continue(text), self._end()]
+            return [*self.continued(text), self._end()]
         roles = tuple(message.role for message in messages)
         before, after = self._skeleton(roles, True), self._skeleton((*roles, "assistant"), False)
         rest = _rest(before, after)
         if rest is None:  # the template writes past answers otherwise than the one it asks for
-            return [*self._continue(text), self._end()]
+            return [*self.continued(text), self._end()]
         ids: list[int] = []
         run = ""
         for part in rest:
             if isinstance(part, int):
-                ids += [*(self.text(run) if ids else self._continue(run)), part]
+                ids += [*(self.text(run) if ids else self.continued(run)), part]
                 run = ""
                 if part in self.vocabulary.end_tokens:
                     return ids
             else:
                 run += part if isinstance(part, str) else text
-        return [*ids, *(self.text(run.rstrip()) if ids else self._continue(run.rstrip())), self._end()]
+        return [*ids, *(self.text(run.rstrip()) if ids else self.continued(run.rstrip())), self._end()]
 
     def written(self, messages: Sequence[Message]) -> str:
         """The prompt as one text with control tokens by their names, for other programs that read it so."""
@@ -175,7 +175,7 @@ class ChatFormat:
                 start = middle
         return ids + self._plain(text[start:], first=start == 0)
 
-    def _continue(self, text: str) -> list[int]:
+    def continued(self, text: str) -> list[int]:
         """Tokenize as text that goes on after other text."""
         if not text:
             return []

@@ -1,5 +1,6 @@
 """The llama.cpp engine: a GGUF file answers many requests at once."""
 
+import threading
 import weakref
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -15,16 +16,20 @@ from selfguide_lite.core.hashing import file_sha256
 from selfguide_lite.core.machine import cores
 from selfguide_lite.core.messages import Message
 from selfguide_lite.core.model_info import ModelInfo
+from selfguide_lite.fields import Schema
 from selfguide_lite.llm.base import Completion, Request, ScoreRequest, Scores
 from selfguide_lite.llm.batching import Batcher, BatchOptions
-from selfguide_lite.llm.branches import Stats
+from selfguide_lite.llm.branches import Job, Stats
 from selfguide_lite.llm.chat import ChatFormat
+from selfguide_lite.llm.constraint import Constraint
 from selfguide_lite.llm.kv import Cache
 from selfguide_lite.llm.native import MAX_SEQUENCES, Context, ContextOptions, Model, Tokens
 from selfguide_lite.llm.scoring import Scorer
+from selfguide_lite.llm.token_table import TokenTable
 from selfguide_lite.llm.workers import side_by_side
 
 DEFAULT_CONTEXT = 4096
+MAX_CONSTRAINTS = 16  # schemas whose automata are kept
 CACHE_SHARE = 0.25  # of the free memory, for the caches of all workers: they hold fewer sequences then
 
 Given = TypeVar("Given")
@@ -114,6 +119,9 @@ class LlamaEngine:
         if adapter is not None:
             self._check_rope()
         self.chat = ChatFormat.of(self._model)
+        self._tokens: TokenTable | None = None
+        self._constraints: dict[Schema, Constraint] = {}
+        self._making = threading.Lock()
         self._call: weakref.ref[Generator[Any, None, None]] | None = None
         wanted = cells or min(
             Tuning.cells(self.tuning.parallel, self.n_ctx), affordable_cells(self._model) // max(1, self.tuning.workers)
@@ -168,7 +176,7 @@ class LlamaEngine:
             batcher = Batcher(
                 worker.cache,
                 self._model.vocabulary,
-                lambda request: self._prompt(request.messages),
+                self._job,
                 BatchOptions(self.n_ctx, tuning.parallel, tuning.parallel_own, tuning.chunk, tuning.tree),
                 worker.stats,
                 stopped,
@@ -324,6 +332,29 @@ class LlamaEngine:
     def _live_sequences(self) -> int:
         """Sequences in use besides kept prefixes; 0 between calls."""
         return sum(worker.cache.live for worker in self._workers)
+
+    def _job(self, request: Request) -> Job:
+        constraint = None if request.schema is None else self.constraint(request.schema)
+        return Job(request, self._prompt(request.messages), constraint)
+
+    def constraint(self, schema: Schema) -> Constraint:
+        """Return what holds answers to a schema; that of the newest schemas is kept.
+
+        :raises SelfguideError: where the model's vocabulary cannot write every object
+        """
+        with self._making:  # the workers ask for it at the same time
+            if self._tokens is None:
+                self._tokens = TokenTable(self._model.vocabulary)
+            found = self._constraints.get(schema)
+            if found is None:
+                if len(self._constraints) >= MAX_CONSTRAINTS:
+                    self._constraints.clear()
+                found = self._constraints[schema] = Constraint(schema, self._tokens, self.chat.continued)
+            return found
+
+    def smallest_object(self, schema: Schema) -> int:
+        """Return how many tokens the smallest object of a schema takes at most."""
+        return self.constraint(schema).least
 
     def _prompt(self, messages: Sequence[Message] | str) -> Tokens:
         return np.array(self.chat.prompt(messages), np.int32)

@@ -215,6 +215,9 @@ class ServerEngine:
         }
         if request.stop:
             options["stop"] = list(request.stop)
+        if request.schema is not None:
+            named = {"name": "answer", "strict": True, "schema": request.schema.json_schema()}
+            options["response_format"] = {"type": "json_schema", "json_schema": named}
         if self._extras:
             # servers have defaults of their own for these: say what is meant
             options["extra_body"] = {"top_k": request.top_k, "min_p": 0.0}

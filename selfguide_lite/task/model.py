@@ -3,6 +3,8 @@
 Read from YAML; knows nothing of models, prompts or stores.
 """
 
+from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -17,6 +19,7 @@ from pydantic import (
 
 from selfguide_lite.core.registry import KINDS
 from selfguide_lite.core.settings import Settings
+from selfguide_lite.fields import Schema, found_object, object_text, read_schema, sized, values_of
 from selfguide_lite.kinds import TaskKind, kind_named
 
 
@@ -95,6 +98,7 @@ class Task(_Model):
 
     :param kind: name of its kind, such as `classification`
     :param labels: where its kind has them, every label that an answer may be; a mapping gives each its meaning
+    :param output_schema: `schema` in the file: where its kind has objects for answers, their fields
     :param label_meanings: what a label means, in a few words, for labels that do not say it themselves
     :param label_shares: how often each label occurs in practice; left out, all are equally frequent
     :param noise_terms: texts that drop a generated text which contains one (case is ignored; one that begins with ^
@@ -109,6 +113,7 @@ class Task(_Model):
     kind: KindName
     instruction: Text
     labels: Annotated[tuple[Text, ...], Field(max_length=_MOST)] = ()
+    output_schema: Annotated[Schema | None, Field(alias="schema")] = None
     label_meanings: dict[str, Text] = Field(default_factory=dict)
     label_shares: dict[str, Annotated[float, Field(gt=0, le=1)]] = Field(default_factory=dict)
     examples: Annotated[tuple[Example, ...], Field(min_length=1, max_length=_MOST)]
@@ -117,6 +122,22 @@ class Task(_Model):
     eval: FilePath | None = None
     inputs: OwnInputs | None = None
     train: OwnRows | None = None
+
+    model_config = ConfigDict(populate_by_name=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _objects_as_text(cls, data: Any) -> Any:
+        """Read the schema, and write the examples' objects in the one form in which answers are compared."""
+        given = data.get("schema", data.get("output_schema")) if isinstance(data, Mapping) else None
+        if given is None:
+            return data
+        try:
+            schema = given if isinstance(given, Schema) else read_schema(given)
+        except ValueError as error:
+            raise ValueError(_at("schema", str(error))) from None
+        rest = {key: value for key, value in data.items() if key not in ("schema", "output_schema")}
+        return {**rest, "schema": schema, "examples": _with_texts(schema, data.get("examples"))}
 
     @model_validator(mode="before")
     @classmethod
@@ -141,10 +162,59 @@ class Task(_Model):
             total = sum(self.label_shares.values())
             if abs(total - 1) > _SHARES_OFF:
                 raise ValueError(f"label_shares: add up to {total:.3g}; they must add up to 1")
+        kind = kind_named(self.kind)
+        if self.output_schema is not None and not kind.structured:
+            raise ValueError(f"schema: a {self.kind} task has none; remove it or set kind: extraction")
         self.rules.check(self.labels, [example.output for example in self.examples])
         return self
 
     @property
     def rules(self) -> TaskKind:
         """What its kind means: how answers are read and scored, and whether there are labels."""
-        return kind_named(self.kind)
+        kind = kind_named(self.kind)
+        return kind if self.output_schema is None else kind.of(self.answer_schema)
+
+    @property
+    def answer_schema(self) -> Schema | None:
+        """The schema with a largest size for every string and list; None where answers are no objects."""
+        if self.output_schema is None:
+            return None
+        outputs = tuple(example.output for example in self.examples)
+        return _sized(self.output_schema, outputs, self.settings.field_max_length, self.settings.field_max_items)
+
+    @property
+    def question(self) -> str:
+        """The instruction, followed by what is said of the fields where answers are objects."""
+        schema = self.output_schema
+        return self.instruction if schema is None else f"{self.instruction}\n\n{schema.described()}"
+
+
+@lru_cache(maxsize=100)
+def _sized(schema: Schema, outputs: tuple[str, ...], longest: int | None, most: int | None) -> Schema:
+    return sized(schema, [found_object(text) or {} for text in outputs], longest, most)
+
+
+def _with_texts(schema: Schema, examples: Any) -> Any:
+    """Return examples whose outputs are texts; what has another form than an example is left for its own message."""
+    if not isinstance(examples, list | tuple):
+        return examples
+    made = []
+    for number, example in enumerate(examples):
+        if isinstance(example, Mapping) and isinstance(example.get("output"), Mapping | str):
+            output = example["output"]
+            given = output if isinstance(output, Mapping) else found_object(output)
+            try:
+                if given is None:
+                    raise ValueError("must be a mapping with a value for each field of the schema")
+                text = object_text(schema, values_of(schema, given))
+            except ValueError as error:
+                raise ValueError(_at(f"examples.{number}.output", str(error))) from None
+            example = {**example, "output": text}
+        made.append(example)
+    return made
+
+
+def _at(place: str, message: str) -> str:
+    """Return a message with its place; one that begins with a field's name gets that into the place."""
+    field, colon, rest = message.partition(": ")
+    return f"{place}.{field}: {rest}" if colon and " " not in field else f"{place}: {message}"

@@ -1,6 +1,7 @@
 """Reads a task file and says what is wrong with it, and where."""
 
 import difflib
+import json
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ from pydantic import BaseModel, ValidationError
 from selfguide_lite.core.errors import SelfguideError, short
 from selfguide_lite.core.renamed import RENAMED_SETTINGS, renamed_notes
 from selfguide_lite.core.settings import Settings
-from selfguide_lite.core.yaml_file import Places, read_yaml
+from selfguide_lite.core.yaml_file import MAX_BYTES, Places, read_yaml
 from selfguide_lite.task.model import Example, OwnInputs, OwnRows, Task
 
 
@@ -67,6 +68,7 @@ def read_task(path: Path) -> tuple[Task | None, Places, list[Problem]]:
     ]
     if not isinstance(data, dict):
         return None, places, [Problem(1, 1, "", "a task file is a mapping with name, kind, instruction and examples")]
+    data = _with_schema_file(data, path.parent)
     task: Task | None = None
     try:
         task = Task.model_validate(data)
@@ -75,6 +77,26 @@ def read_task(path: Path) -> tuple[Task | None, Places, list[Problem]]:
     if problems or task is None:
         return None, places, sorted(problems, key=lambda problem: (problem.line, problem.column))
     return _beside(task, path.parent), places, []
+
+
+def _with_schema_file(data: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """Put the content of the JSON Schema file that a task file names in the place of its name.
+
+    :raises SelfguideError: where it cannot be read or is no JSON
+    """
+    named = data.get("schema")
+    if not isinstance(named, str):
+        return data
+    path = folder / named
+    try:
+        with path.open("rb") as file:
+            raw = file.read(MAX_BYTES + 1)
+        if len(raw) > MAX_BYTES:
+            raise SelfguideError(f"{path}: larger than {MAX_BYTES // 2**20} MiB, which no schema needs")
+        return {**data, "schema": json.loads(raw.decode("utf-8-sig"))}
+    except (OSError, ValueError, RecursionError) as error:
+        why = error.strerror if isinstance(error, OSError) else f"not valid JSON: {str(error).splitlines()[0]}"
+        raise SelfguideError(f"{path}: cannot read this schema: {why}") from error
 
 
 def _beside(task: Task, folder: Path) -> Task:
@@ -113,7 +135,8 @@ def _problem(details: dict[str, Any], places: Places) -> Problem:
             ("inputs",): OwnInputs,
             ("train",): OwnRows,
         }
-        known = models.get(parent, Example).model_fields
+        fields = models.get(parent, Example).model_fields
+        known = [field.alias or name for name, field in fields.items()]
         close = difflib.get_close_matches(location[-1], known, n=1)
         message = f"no such field; did you mean {close[0]}?" if close else f"no such field; known: {', '.join(known)}"
     elif details["type"] == "string_type":

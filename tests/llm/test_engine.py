@@ -19,9 +19,9 @@ from selfguide_lite.gguf.adapter import write_adapter
 from selfguide_lite.gguf.random_model import RandomWeights, VocabularyKind, write_random_llama
 from selfguide_lite.llm import EngineOptions, llama, model_path, open_engine
 from selfguide_lite.llm.base import Completion, Request
-from selfguide_lite.llm.batching import _whole
 from selfguide_lite.llm.llama import LlamaEngine, Tuning
 from selfguide_lite.llm.native import Context, ContextOptions, Model
+from selfguide_lite.llm.text_ends import whole_characters
 
 
 @pytest.fixture(scope="module")
@@ -212,9 +212,9 @@ def test_utf8_that_spans_tokens(engine: LlamaEngine) -> None:
 @pytest.mark.parametrize("text", ["aü", "a語", "a😀", "abc", ""])
 def test_only_a_cut_off_character_is_left_out(text: str) -> None:
     data = text.encode()
-    assert _whole(data).decode() == text
+    assert whole_characters(data).decode() == text
     for cut in range(1, len(text[-1:].encode())):
-        assert _whole(data[:-cut]).decode() == text[:-1]
+        assert whole_characters(data[:-cut]).decode() == text[:-1]
 
 
 def test_requests_are_read_lazily_and_results_come_early(engine: LlamaEngine) -> None:

@@ -10,7 +10,7 @@ from robustness_counts import count
 
 from selfguide_lite.gguf.random_model import Geometry, RandomWeights, write_random_llama
 from selfguide_lite.llm import Engine, EngineOptions, Request, open_engine
-from selfguide_lite.llm.batching import _find_stop, _whole
+from selfguide_lite.llm.text_ends import find_stop, whole_characters
 
 pytestmark = pytest.mark.slow
 
@@ -33,7 +33,7 @@ def answer(pieces: list[bytes], stops: tuple[bytes, ...]) -> bytes | None:
     data = b""
     for piece in pieces:
         data += piece
-        at = _find_stop(data, len(piece), stops)
+        at = find_stop(data, len(piece), stops)
         if at >= 0:
             return data[:at]
     return None
@@ -69,7 +69,7 @@ def test_a_stop_is_found_however_the_text_is_cut(split: tuple[list[bytes], bytes
 def test_a_text_that_is_cut_off_loses_no_whole_character(text: str, gone: int) -> None:
     data = text.encode()
     data = data[: max(0, len(data) - gone)]
-    kept = _whole(data).decode()
+    kept = whole_characters(data).decode()
     assert text.startswith(kept) and len(data) - len(kept.encode()) < 4
     assert data.decode("utf-8", "ignore") == kept
     count("inputs")
@@ -77,7 +77,7 @@ def test_a_text_that_is_cut_off_loses_no_whole_character(text: str, gone: int) -
 
 @given(data=st.binary(max_size=12))
 def test_a_model_may_write_bytes_that_are_no_text(data: bytes) -> None:
-    kept = _whole(data)
+    kept = whole_characters(data)
     assert data.startswith(kept) and len(data) - len(kept) < 4
     kept.decode("utf-8", "replace").encode()
     count("inputs")

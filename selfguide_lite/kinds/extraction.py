@@ -1,0 +1,77 @@
+"""Extraction: an answer is an object with the fields of the task's schema, scored by how many of its values are right."""
+
+from collections.abc import Sequence
+from typing import Any, Self
+
+from selfguide_lite.core.settings import Settings
+from selfguide_lite.fields import Schema, f1, parsed
+from selfguide_lite.kinds.base import TaskKind
+
+
+class Kind(TaskKind):
+    """An object with named fields.
+
+    :param schema: of one task; None: of no task yet
+    """
+
+    summary = "an object with named fields"
+    metric = "field F1"
+    structured = True
+    starter = """\
+instruction: >-
+  Read what the guest writes to the hotel and note what the booking needs.
+
+# Each field with its type: string, integer, number, boolean, date, enum (with values), or a list of one of these. An
+# optional field may be null. verbatim: its value must occur in the input.
+schema:
+  guest: {type: string, verbatim: true, description: the guest's name}
+  nights: {type: integer, optional: true}
+  arrival: {type: date, optional: true}
+  room: {type: enum, values: [single, double, suite], optional: true}
+  wishes: {type: list of string, description: what else they ask for}
+
+# About three, as different from one another as the inputs you expect: their lengths set what is kept.
+examples:
+  - input: Hello, this is Maria Lund. I would like a double room from 3 March 2027 for four nights, with a baby bed.
+    output: {guest: Maria Lund, nights: 4, arrival: 2027-03-03, room: double, wishes: [baby bed]}
+  - input: We arrive on 12 May 2027. A quiet room and parking would be lovely. Best wishes, Tom Brandt
+    output: {guest: Tom Brandt, nights: null, arrival: 2027-05-12, room: null, wishes: [quiet room, parking]}
+  - input: Ines Castro here - two nights in the suite please, dates to follow.
+    output: {guest: Ines Castro, nights: 2, arrival: null, room: suite, wishes: []}
+"""
+
+    def __init__(self, schema: Schema | None = None):
+        self._schema = schema
+
+    def of(self, schema: Schema | None) -> Self:
+        """Return the kind with the schema of one task."""
+        return type(self)(schema)
+
+    def check(self, labels: Sequence[str], answers: Sequence[str]) -> None:
+        """Refuse labels, and require a schema that the examples fit."""
+        if labels:
+            raise ValueError("labels: an extraction task has none; give its fields as schema")
+        if self._schema is None:
+            raise ValueError("schema: an extraction task needs one: each field's name with its type")
+        for number, answer in enumerate(answers):
+            if parsed(self._schema, answer) != answer:
+                raise ValueError(
+                    f"examples.{number}.output: must be a mapping with a value for each field of the schema"
+                )
+
+    def parse(self, text: str, labels: Sequence[str]) -> str | None:
+        """Return the object in a text in the one form in which objects are written, or None."""
+        return None if self._schema is None else parsed(self._schema, text)
+
+    def score(self, text: str, references: Sequence[str], labels: Sequence[str]) -> float:
+        """Return the F1 of an answer's values."""
+        return 0.0 if self._schema is None else f1(self._schema, text, references)
+
+    def accepts(self, answer: str, labels: Sequence[str]) -> bool:
+        """Tell whether an answer is an object of the schema."""
+        return self.parse(answer, labels) is not None
+
+    def defaults(self, settings: Settings) -> dict[str, Any]:
+        """Return the usual defaults; several answers are drawn, since their fields vote."""
+        drawn = settings if settings.method is not None else settings.model_copy(update={"method": "sample"})
+        return super().defaults(drawn) | {"output_length_filter": False}

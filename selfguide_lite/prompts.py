@@ -133,5 +133,5 @@ class Prompts:
         """
         shown = task.examples if examples is None else examples
         return self.template("annotate").render(
-            {"instruction": task.instruction, "examples": list(shown), "input": text, "labels": list(task.labels)}
+            {"instruction": task.question, "examples": list(shown), "input": text, "labels": list(task.labels)}
         )

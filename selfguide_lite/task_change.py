@@ -130,6 +130,8 @@ def _changes(before: Task, now: Task, names: Mapping[str, str]) -> list[str]:
     told += [f"the label {short(label)} is new" for label in come]
     if gone and come:
         told[-1] += f" (if it only has another name: --rename '{short(gone[-1])}={short(come[-1])}')"
+    if before.output_schema != now.output_schema:
+        told.append("the fields of the schema")
     old = [(one.input, names.get(one.output, one.output)) for one in before.examples]
     new = [(one.input, one.output) for one in now.examples]
     if old != new:

@@ -1,4 +1,4 @@
-"""Reads a schema: the short form of a task file, or a subset of JSON Schema. What is not read is refused by its name."""
+"""Reads a schema: the short form of a task file, or a subset of JSON Schema; what is not read is refused by name."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -25,6 +25,7 @@ _PROPERTY = (
     "type", "enum", "format", "maxLength", "minLength", "maxItems", "items", "description", "title", "verbatim",
 )  # fmt: skip
 _ITEM = tuple(key for key in _PROPERTY if key not in ("maxItems", "items", "verbatim"))
+_REFERENCES = ("$ref", "$defs", "definitions")
 _YES, _NO = ("true", "yes", "on"), ("false", "no", "off")
 
 
@@ -172,11 +173,12 @@ def _from_property(name: str, given: Any, required: bool) -> Field:
         raise ValueError(f"{name}: must be a JSON Schema, an object")
     _only(given, _PROPERTY, name)
     kind, null = _json_type(name, given)
-    many, item = kind == "array", given
+    many = kind == "array"
+    item: Mapping[Any, Any] = given
     if many:
-        item = given.get("items")
-        if not isinstance(item, Mapping):
+        if not isinstance(given.get("items"), Mapping):
             raise ValueError(f"{name}: an array has items, a JSON Schema")
+        item = given["items"]
         _only(item, _ITEM, f"{name}.items")
         kind, null_item = _json_type(f"{name}.items", item)
         if null_item:

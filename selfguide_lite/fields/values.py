@@ -1,4 +1,4 @@
-"""Values of fields: read from what a file or a model gives, and written in one form, so that equal ones are equal texts.
+"""Values of fields: read from what a file or a model gives, and written in one form: equal ones are equal texts.
 
 The form is JSON without blanks, with all fields in the schema's order: SQLite's `json()` leaves it as it is. Numbers
 have no exponent and no zeros at the end, dates are written YYYY-MM-DD, what there is none of is null.

@@ -1,4 +1,4 @@
-"""Extraction: an answer is an object with the fields of the task's schema, scored by how many of its values are right."""
+"""Extraction: an answer is an object with the fields of the task's schema, scored by its right values."""
 
 from collections.abc import Sequence
 from typing import Any, Self
@@ -55,9 +55,7 @@ examples:
             raise ValueError("schema: an extraction task needs one: each field's name with its type")
         for number, answer in enumerate(answers):
             if parsed(self._schema, answer) != answer:
-                raise ValueError(
-                    f"examples.{number}.output: must be a mapping with a value for each field of the schema"
-                )
+                raise ValueError(f"examples.{number}.output: must be a mapping with the fields of the schema")
 
     def parse(self, text: str, labels: Sequence[str]) -> str | None:
         """Return the object in a text in the one form in which objects are written, or None."""

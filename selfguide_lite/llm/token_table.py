@@ -64,8 +64,8 @@ class TokenTable:
         single = {piece[0] for piece in self.pieces.values() if len(piece) == 1}
         if missing := [chr(byte) for byte in range(0x21, 0x7F) if byte not in single]:
             raise SelfguideError(
-                f"this model's vocabulary has no token for {missing[0]!r} alone, so it cannot be held to a schema; take "
-                "another model, or ask for free text"
+                f"this model's vocabulary has no token for {missing[0]!r} alone, so it cannot be held to a schema; "
+                "take another model, or ask for free text"
             )
         self._bytes = single.issuperset(_CONTINUING)
         self._tables: dict[int, TextTable] = {}

@@ -4,7 +4,12 @@ import re
 from sqlite3 import complete_statement
 from typing import TYPE_CHECKING
 
-from selfguide_lite.store.own_tables import OWN_DATA_2026_11_24, REVIEW_2026_11_24, VERSIONS_2026_11_24
+from selfguide_lite.store.own_tables import (
+    FIELDS_2026_11_24,
+    OWN_DATA_2026_11_24,
+    REVIEW_2026_11_24,
+    VERSIONS_2026_11_24,
+)
 from selfguide_lite.store.renaming import rename_2026_11_24
 from selfguide_lite.store.tables import (
     CALIBRATION_2026_11_24,
@@ -26,7 +31,7 @@ if TYPE_CHECKING:
     from sqlite_utils import Database, Migrations
 
 # Raised with every change of tables or views: an older program refuses a newer file.
-FORMAT = 6
+FORMAT = 7
 APPLICATION_ID = 0x53474C54  # "SGLT", in the header of every file of ours
 MIGRATION_SET = "selfguide-lite"
 
@@ -79,6 +84,10 @@ def migrations() -> "Migrations":
     @steps(name="2026-11-24-versions")
     def versions(db: "Database") -> None:
         _execute(db, VERSIONS_2026_11_24)
+
+    @steps(name="2026-11-24-fields")
+    def fields(db: "Database") -> None:
+        _execute(db, FIELDS_2026_11_24)
 
     return steps
 

@@ -32,6 +32,26 @@ CREATE INDEX review_of_input ON review(input_id, id);
 CREATE INDEX review_undone ON review(undoes) WHERE undoes IS NOT NULL;
 """
 
+# A kind of task may have objects for answers: then `field` has the fields of its schema.
+FIELDS_2026_11_24 = """
+ALTER TABLE kind ADD COLUMN structured INTEGER NOT NULL DEFAULT 0;
+CREATE TABLE field (
+  task_id INTEGER NOT NULL REFERENCES task(id),
+  number INTEGER NOT NULL,
+  name TEXT NOT NULL,
+  type TEXT NOT NULL CHECK (type IN ('string', 'integer', 'number', 'boolean', 'date', 'enum')),
+  many INTEGER NOT NULL DEFAULT 0,
+  optional INTEGER NOT NULL DEFAULT 0,
+  description TEXT NOT NULL DEFAULT '',
+  "values" TEXT NOT NULL DEFAULT '[]',
+  verbatim INTEGER NOT NULL DEFAULT 0,
+  max_length INTEGER,
+  max_items INTEGER,
+  PRIMARY KEY (task_id, number),
+  UNIQUE (task_id, name)
+);
+"""
+
 # A task may change: every version of it stays, runs and verdicts know theirs. Answers to prompts of another version are
 # put aside in `output_shelf`, and come back where the task does. `prompt_key` tells prompts apart that ask differently.
 VERSIONS_2026_11_24 = """

@@ -11,6 +11,7 @@ from selfguide_lite.core.renamed import current_name
 from selfguide_lite.core.settings import Settings
 from selfguide_lite.kinds import TaskKind
 from selfguide_lite.store.connection import clear_errors
+from selfguide_lite.store.fields import add_fields, read_fields
 from selfguide_lite.store.similar import sketch_pending
 from selfguide_lite.store.store_file import StoreFile
 from selfguide_lite.store.stored_values import clean_term
@@ -99,7 +100,8 @@ class TaskStore(StoreFile):
         return task_id
 
     def _add_definition(self, task_id: int, task: Task) -> None:
-        """Insert a task's examples and labels."""
+        """Insert a task's examples, labels and fields."""
+        add_fields(self.connection, task_id, task.name, task.output_schema)
         self.connection.executemany(
             "INSERT INTO example(task_id, number, input, output, folded) VALUES (?, ?, ?, ?, ?)",
             [(task_id, n, e.input, e.output, fold(e.input)) for n, e in enumerate(task.examples)],
@@ -115,9 +117,10 @@ class TaskStore(StoreFile):
     def _add_kind(self, name: str, rules: TaskKind) -> None:
         """Tell the views what a kind of task means."""
         self.connection.execute(
-            "INSERT INTO kind(name, labelled, parsed, balanced) VALUES (?, ?, ?, ?) ON CONFLICT(name) DO UPDATE SET"
-            " labelled = excluded.labelled, parsed = excluded.parsed, balanced = excluded.balanced",
-            (name, rules.labelled, rules.parsed, rules.balanced),
+            "INSERT INTO kind(name, labelled, parsed, balanced, structured) VALUES (?, ?, ?, ?, ?)"
+            " ON CONFLICT(name) DO UPDATE SET labelled = excluded.labelled, parsed = excluded.parsed,"
+            " balanced = excluded.balanced, structured = excluded.structured",
+            (name, rules.labelled, rules.parsed, rules.balanced, rules.structured),
         )
 
     def _check_unchanged(self, stored: Task, task: Task) -> None:
@@ -128,6 +131,7 @@ class TaskStore(StoreFile):
                 ("instruction", stored.instruction, task.instruction),
                 ("examples", stored.examples, task.examples),
                 ("labels", stored.labels, task.labels),
+                ("fields", stored.output_schema, task.output_schema),
             )
             if before != now
         ]
@@ -179,6 +183,7 @@ class TaskStore(StoreFile):
             kind=kind,
             instruction=instruction,
             labels=self.labels(task_id),
+            output_schema=read_fields(self.connection, task_id),
             label_meanings={text: meaning for text, meaning, _ in details if meaning is not None},
             label_shares={text: share for text, _, share in details if share is not None},
             examples=tuple(Example(input=given, output=answer) for given, answer in examples),

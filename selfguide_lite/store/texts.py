@@ -130,7 +130,9 @@ class TextStore(TaskStore):
             raise SelfguideError(f"{self.path}: has no input number {input_id}")
         task_id, kind = rows[0]
         if task_id not in self._readers:
-            self._readers[task_id] = _Reader(kind_named(kind), self.labels(task_id))
+            rules = kind_named(kind)
+            labels = self.labels(task_id)
+            self._readers[task_id] = _Reader(self.task(task_id).rules if rules.structured else rules, labels)
         return self._readers[task_id]
 
     def input_texts(self, task_id: int | None = None) -> list[str]:

@@ -50,12 +50,14 @@ def definition(task: Task) -> str:
     kept = task.model_dump(
         mode="json", include={"kind", "instruction", "labels", "label_meanings", "label_shares", "examples"}
     )
+    if task.output_schema is not None:
+        kept["schema"] = task.output_schema.short_form()
     return json.dumps(kept, sort_keys=True, ensure_ascii=False)
 
 
 def asks_alike(one: Task, other: Task) -> bool:
     """Whether two versions ask for an answer in the very same words."""
-    return (one.instruction, one.examples, one.labels) == (other.instruction, other.examples, other.labels)
+    return (one.question, one.examples, one.labels) == (other.question, other.examples, other.labels)
 
 
 def change_definition(store: Store, task_id: int, task: Task, changed: str, renamed: Mapping[str, str]) -> int:
@@ -110,6 +112,7 @@ def change_definition(store: Store, task_id: int, task: Task, changed: str, rena
             )
         connection.execute("DELETE FROM example WHERE task_id = ?", (task_id,))
         connection.execute("DELETE FROM label WHERE task_id = ?", (task_id,))
+        connection.execute("DELETE FROM field WHERE task_id = ?", (task_id,))
         store._add_definition(task_id, task)
         connection.execute(
             "UPDATE task SET instruction = ?, version = ?, prompt_key = ? WHERE id = ?",
@@ -157,7 +160,7 @@ def _key(store: Store, task_id: int, task: Task) -> str | None:
     return None
 
 
-def _words(definition: str) -> tuple[object, object, object]:
+def _words(definition: str) -> tuple[object, ...]:
     """Return what of a version's JSON stands in the prompts for answers."""
     kept = json.loads(definition)
-    return kept["instruction"], kept["labels"], kept["examples"]
+    return kept["instruction"], kept["labels"], kept["examples"], kept.get("schema")

@@ -92,6 +92,7 @@ def _sampled(
                 top_k=settings.output_top_k,
                 max_tokens=settings.output_max_tokens,
                 seed=context.seed,
+                schema=task.answer_schema,
             )
 
     for completion in engine.complete(requests()):

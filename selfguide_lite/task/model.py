@@ -205,7 +205,7 @@ def _with_texts(schema: Schema, examples: Any) -> Any:
             given = output if isinstance(output, Mapping) else found_object(output)
             try:
                 if given is None:
-                    raise ValueError("must be a mapping with a value for each field of the schema")
+                    raise ValueError("must be a mapping with the fields of the schema")
                 text = object_text(schema, values_of(schema, given))
             except ValueError as error:
                 raise ValueError(_at(f"examples.{number}.output", str(error))) from None

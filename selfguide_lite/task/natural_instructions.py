@@ -198,6 +198,8 @@ def task_yaml(task: Task) -> str:
     Only what differs from the defaults is written. `load_task` reads the same task back.
     """
     data: dict[str, Any] = {"name": task.name, "kind": task.kind, "instruction": task.instruction}
+    if task.output_schema is not None:
+        data["schema"] = task.output_schema.short_form()
     if task.labels:
         data["labels"] = list(task.labels)
     data["examples"] = [{"input": example.input, "output": example.output} for example in task.examples]

@@ -106,7 +106,7 @@ def started(kind: str, folder: Path) -> Path:
 
 
 def test_the_registry_lists_shipped_kinds_first(plugins: Plugins) -> None:
-    assert KINDS.names() == ("classification", "generation", "number", "stars")
+    assert KINDS.names() == ("classification", "extraction", "generation", "number", "stars")
     assert kind_named("stars") is kind_named("stars")
     plugins.install("broken_kind", "import nowhere_to_be_found", {"selfguide_lite.kinds": {"broken": "Kind"}})
     with pytest.raises(SelfguideError, match="kind of task 'broken': No module named 'nowhere_to_be_found'"):

@@ -2,7 +2,7 @@
 -- label that has most when every label's share is divided by its mean over the pool (label_prior), multiplied by the
 -- share that the label has in life (label.share, else equal), and the results are made to add up to 1
 -- (batch calibration, arXiv 2309.17249); or the one that a person gave (by_hand), whatever was voted. `share` is the winner's share of the votes, `confidence` its calibrated share,
--- or its share where nothing is calibrated.
+-- or its share where nothing is calibrated. Objects vote field by field (field_answer), where consistency_filter is on.
 WITH
   calibrated AS MATERIALIZED (
     SELECT task_id, calibrate_min_inputs FROM filter_setting WHERE calibrate AND labelled
@@ -28,10 +28,17 @@ WITH
     WINDOW o AS (
       PARTITION BY w.input_id ORDER BY w.lean DESC, w.place ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING
     )
+  ),
+  by_field AS MATERIALIZED (
+    SELECT f.input_id, f.answer, f.share
+    FROM field_answer AS f
+    WHERE f.task_id IN (SELECT task_id FROM filter_setting WHERE consistency_filter)
   )
-SELECT task_id, input_id, answer, share, CASE WHEN leans > 0 THEN lean / leans ELSE share END AS confidence, n,
-       output_id, calibrated, NULL AS by_hand
-FROM placed
-WHERE rank = 1 AND input_id NOT IN (SELECT input_id FROM by_hand WHERE answer IS NOT NULL)
+SELECT p.task_id, p.input_id, ifnull(f.answer, p.answer) AS answer, ifnull(f.share, p.share) AS share,
+       ifnull(f.share, CASE WHEN p.leans > 0 THEN p.lean / p.leans ELSE p.share END) AS confidence, p.n,
+       p.output_id, p.calibrated, NULL AS by_hand
+FROM placed AS p
+LEFT JOIN by_field AS f ON f.input_id = p.input_id
+WHERE p.rank = 1 AND p.input_id NOT IN (SELECT input_id FROM by_hand WHERE answer IS NOT NULL)
 UNION ALL
 SELECT task_id, input_id, answer, 1.0, 1.0, 0, NULL, 0, how FROM by_hand WHERE answer IS NOT NULL;

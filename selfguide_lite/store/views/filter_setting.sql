@@ -1,5 +1,6 @@
 -- The filters' settings in force: one row a task, a column each; a row missing from `setting` means the default, which
--- may depend on what the kind of task is like: labelled (its answers are labels) and parsed (they are found in a text).
+-- may depend on what the kind of task is like: labelled (its answers are labels), parsed (they are found in a text)
+-- and structured (they are objects).
 -- Two defaults depend on how a run answers and are rows from its beginning: without a row, near_duplicate_threshold and
 -- calibrate are off. `share_over_survivors` is for files of format 1, whose shares left rejected samples out.
 SELECT
@@ -10,7 +11,7 @@ SELECT
   ifnull(max(CASE WHEN s.key = 'input_length_filter' THEN s.value IN (1, 'true', 'on', 'yes') END), 1)
     AS input_length_filter,
   ifnull(max(CASE WHEN s.key = 'output_length_filter' THEN s.value IN (1, 'true', 'on', 'yes') END),
-         NOT ifnull(k.parsed, 0)) AS output_length_filter,
+         NOT (ifnull(k.parsed, 0) OR ifnull(k.structured, 0))) AS output_length_filter,
   ifnull(max(CASE WHEN s.key = 'length_rule' THEN s.value END), 'range') AS length_rule,
   ifnull(max(CASE WHEN s.key = 'length_factor' THEN s.value END), 3.0) AS length_factor,
   ifnull(max(CASE WHEN s.key = 'length_deviations' THEN s.value END), 2.0) AS length_deviations,

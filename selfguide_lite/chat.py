@@ -6,6 +6,7 @@ from selfguide_lite.core.errors import SelfguideError
 from selfguide_lite.core.lock import exclusive
 from selfguide_lite.core.plain_json import plain_json
 from selfguide_lite.core.text import neutral
+from selfguide_lite.fields import checked
 from selfguide_lite.methods.names import FEW_SHOT, named, usual_form
 from selfguide_lite.own_data import is_held_out, take_in
 from selfguide_lite.prediction import Answer, Predictor, Way, answer_all
@@ -89,6 +90,12 @@ class Chat:
             if fold(output) not in labels:
                 return f"{neutral(output)!r} is not one of the labels: {', '.join(map(neutral, self._model.labels))}"
             output = labels[fold(output)]
+        schema = self._model.task.answer_schema
+        if schema is not None:
+            try:
+                output = checked(schema, output)
+            except ValueError as error:
+                return f"not kept: {neutral(str(error))}"
         try:
             with exclusive(self._store.path):
                 keep = self._keep_example if as_example else self._keep_row

@@ -7,12 +7,15 @@ be in the evaluation set. Knows nothing of models.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 from selfguide_lite.core.errors import SelfguideError, short
 from selfguide_lite.core.progress import Listener
+from selfguide_lite.fields import Schema, checked
 from selfguide_lite.store import OwnInput, Store
 from selfguide_lite.store.own import add_own_inputs, evaluation_file, own_inputs
 from selfguide_lite.tabular import INPUT_COLUMNS, OUTPUT_COLUMNS, Table, read_table
+from selfguide_lite.tabular.base import Row
 from selfguide_lite.task import Task, fold
 from selfguide_lite.task.eval_rows import EvalRow, load_eval
 
@@ -66,14 +69,16 @@ def rows_of(table: Table, task: Task, given: str | None = None, answer: str | No
 
     :param given: column of the inputs; None: `input`, else `text`
     :param answer: column of the answers; None: `output`, else `label`
-    :raises SelfguideError: naming file, row and column; also where an answer is not one of the task's labels
+    :raises SelfguideError: naming file, row and column; also where an answer is not one of the task's labels, or no object of
+        its schema
     """
     of_input = table.column(given, INPUT_COLUMNS, "--input-column")
     of_output = table.column(answer, OUTPUT_COLUMNS, "--output-column")
     labels = {fold(label): label for label in task.labels}
     rows = []
     for row in table.read():
-        text, output = table.text(row, of_input), table.text(row, of_output)
+        text = table.text(row, of_input)
+        output = _object(table, row, of_output, task) if task.answer_schema else table.text(row, of_output)
         if task.labels:
             label = labels.get(fold(output))
             if label is None:
@@ -84,6 +89,15 @@ def rows_of(table: Table, task: Task, given: str | None = None, answer: str | No
             output = label
         rows.append(OwnInput(text, table.place(row), output))
     return _filled(table, rows)
+
+
+def _object(table: Table, row: Row, column: str, task: Task) -> str:
+    """Return the object in a cell: written as JSON, or given as an object by a JSON file."""
+    given = row.values.get(column)
+    try:
+        return checked(cast(Schema, task.answer_schema), given if isinstance(given, dict) else table.text(row, column))
+    except ValueError as error:
+        raise SelfguideError(f"{table.place(row, column)}: {error}") from error
 
 
 def _filled(table: Table, found: list[OwnInput]) -> list[OwnInput]:

@@ -83,6 +83,7 @@ def evaluate_command(
 def _evaluation_json(found: "Measurement") -> dict[str, Any]:
     from dataclasses import asdict
 
+    from selfguide_lite.evaluate.by_field import scores_by_method
     from selfguide_lite.evaluate.evaluation import form_share, recall_of
     from selfguide_lite.methods.names import parts
 
@@ -109,12 +110,22 @@ def _evaluation_json(found: "Measurement") -> dict[str, Any]:
         answer["recall"] = {name: recall_of(found.task, one) for name, one in found.evaluations.items()}
         free = {name: one for name, one in found.evaluations.items() if parts(name)[1] == "free"}
         answer["in_form"] = {name: form_share(found.task, one) for name, one in free.items()}
+    if fields := scores_by_method(found.task, list(found.evaluations.values())):
+        answer["fields"] = {
+            name: {
+                "valid": one.valid,
+                "exact": one.exact,
+                "micro_f1": one.micro,
+                "f1": {field.name: field.count.f1 for field in one.fields},
+            }
+            for name, one in fields.items()
+        }
     return {**answer, "verdict": found.verdict.sentence}
 
 
 def _show(found: "Measurement", examples: int, db: Path) -> None:
     from selfguide_lite.evaluate import changes, confusion
-    from selfguide_lite.experiments.tables import change_lines, confusion_text, methods_text, recalls_text
+    from selfguide_lite.experiments.tables import change_lines, confusion_text, fields_text, methods_text, recalls_text
 
     task = found.task
     click.echo(methods_text(found))
@@ -126,6 +137,8 @@ def _show(found: "Measurement", examples: int, db: Path) -> None:
         click.echo(f"\n{recalls_text(found)}")
         for one in both:
             click.echo(f"\n{one.method}\n{confusion_text(confusion(task, one.predictions), task.labels)}")
+    if task.rules.structured and found.evaluations:
+        click.echo(f"\n{fields_text(found)}")
     if before is not None and after is not None:
         changed = changes(before, after)
         for name, part in (

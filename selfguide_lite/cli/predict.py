@@ -154,7 +154,7 @@ def _print_answer(answer: "Answer", labelled: bool, threshold: float | None, as_
 
     unsure = answer.is_unsure(threshold)
     if as_json:
-        line: dict[str, Any] = {"input": answer.input, "output": None if unsure else answer.output}
+        line: dict[str, Any] = {"input": answer.input, "output": None if unsure else answer.value}
         line |= {"label": None if unsure else answer.label} if labelled else {}
         line |= {"shares": dict(answer.shares)} if answer.shares is not None else {}
         print_json(line | ({"error": answer.error} if answer.error else {}))

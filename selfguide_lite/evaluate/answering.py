@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from selfguide_lite.core.errors import SelfguideError
 from selfguide_lite.core.progress import Listener
+from selfguide_lite.fields import Schema
 from selfguide_lite.llm.base import Engine, Request, ScoreRequest
 from selfguide_lite.llm.shares import shares
 from selfguide_lite.methods.asking import Ask
@@ -31,22 +32,25 @@ class Answering:
     ask: Ask
     listener: Listener
 
-    def freely(self, done: set[int], max_tokens: int) -> int:
-        """Answer greedily in free text what is missing, and return how many prompts did not fit the context.
+    def in_text(self, done: set[int], max_tokens: int, schema: Schema | None = None) -> int:
+        """Answer greedily in text what is missing, and return how many prompts did not fit the context.
 
         :param done: numbers of the rows that are answered
+        :param schema: the text is an object of it
         """
+        room = 0 if schema is None else self.engine.smallest_object(schema)
 
         def requests() -> Iterator[Request]:
             for number, row in enumerate(self.rows):
                 if number not in done:
-                    yield Request(key=str(number), messages=self.ask(self.task, row.input), max_tokens=max_tokens)
+                    messages = self.ask(self.task, row.input)
+                    yield Request(key=str(number), messages=messages, max_tokens=max_tokens, schema=schema)
 
         ready, too_long = len(done), 0
         for completion in self.engine.complete(requests()):
             number = int(completion.key)
             if completion.finish_reason == "error":
-                self._check_too_long(number, completion.error, 0)
+                self._check_too_long(number, completion.error, room)
                 too_long += 1
             text = completion.text.strip()
             self._keep(number, text, completion.finish_reason, None)
@@ -55,7 +59,7 @@ class Answering:
         return too_long
 
     def by_scores(self, done: set[int]) -> int:
-        """Answer what is missing with the label of the largest probability; returns as `freely` does."""
+        """Answer what is missing with the label of the largest probability; returns as `in_text` does."""
         labels = self.task.labels
 
         def requests() -> Iterator[ScoreRequest]:

@@ -15,7 +15,8 @@ class Asked:
 
     :param method: its name in the table `evaluation`, such as `few-shot`; for several forms of answers the family's
     :param ask: makes the prompt for an input; None: the one that annotation and finetuning use
-    :param answers: `free` for greedy text, `scored` for the label with the largest probability
+    :param answers: `free` for greedy text, `constrained` for greedy text that is an object of the task's schema,
+        `scored` for the label with the largest probability
     :param prompt: the name under which this way's mean answer is kept, such as `few-shot` or `bare`
     :param adapter_id: the loaded adapter in the store; None for the plain model
     :param details: what tells this evaluation from another of the same method, such as the number of pairs

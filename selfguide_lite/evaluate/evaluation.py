@@ -16,7 +16,9 @@ from selfguide_lite.evaluate.asked import Asked
 from selfguide_lite.evaluate.statistics import Gain, bootstrap, paired_gain
 from selfguide_lite.llm.base import Engine
 from selfguide_lite.llm.shares import shares
+from selfguide_lite.methods.asking import check_room
 from selfguide_lite.methods.calibration import calibrated, likeliest, wanted_shares
+from selfguide_lite.methods.names import reads_labels
 from selfguide_lite.metrics import macro_f1, recall_by_label
 from selfguide_lite.run_context import RunContext
 from selfguide_lite.store import EvaluationRow, NewEvaluation, Prediction, Prior, Store
@@ -91,7 +93,11 @@ def evaluate(
     tokens = task.settings.output_max_tokens
     if task.rules.labelled:
         tokens = min(tokens, _LABEL_TOKENS)
-    how: dict[str, Any] = {"output_max_tokens": tokens} if asked.answers == "free" else {"answers": asked.answers}
+    labels_alone = reads_labels(asked.answers)
+    how: dict[str, Any] = {} if asked.answers == "free" else {"answers": asked.answers}
+    how |= {} if labels_alone else {"output_max_tokens": tokens}
+    if asked.answers == "constrained":
+        check_room(engine, task, tokens)
     digest = rows_hash(clean)
     evaluation_id = store.add_evaluation(
         task_id,
@@ -112,7 +118,8 @@ def evaluate(
     if len(done) < len(clean):
         listener.start("evaluate", len(clean), len(done))
         job = Answering(store, evaluation_id, task, engine, clean, asked.prompt_maker(context.prompts), listener)
-        too_long = job.freely(done, tokens) if asked.answers == "free" else job.by_scores(done)
+        schema = task.answer_schema if asked.answers == "constrained" else None
+        too_long = job.by_scores(done) if labels_alone else job.in_text(done, tokens, schema)
         if too_long:
             listener.note(f"{too_long} prompts are longer than the model's context: counted as wrong")
     result = _finished(store, evaluation_id, asked.method, metric, len(leaked), digest)

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from selfguide_lite.core.text import neutral
 from selfguide_lite.evaluate.battery import Measurement
+from selfguide_lite.evaluate.by_field import scores_by_method
 from selfguide_lite.evaluate.evaluation import Change, Evaluation, form_share, macro_f1_of, recall_of
 from selfguide_lite.evaluate.statistics import Gain
 from selfguide_lite.evaluate.verdict import MIN_ROWS, Verdict
@@ -13,6 +14,7 @@ from selfguide_lite.experiments.search import Found
 from selfguide_lite.methods.names import FINETUNED, parts
 
 _LONGEST = 100
+_WORST = 2  # fields whose wrong values are shown
 
 
 def percent(share: float) -> str:
@@ -56,6 +58,9 @@ def methods_text(measured: Measurement) -> str:
         head = ["method", one.metric, "95 % interval"]
         if task.rules.labelled:
             head += ["macro-F1", "in form"]
+        by_field = scores_by_method(task, list(measured.evaluations.values()))
+        if by_field:
+            head += ["micro-F1", "exact", "valid"]
         rows = []
         for name, evaluation in measured.evaluations.items():
             row = [name, percent(evaluation.mean), f"{100 * evaluation.low:.1f} to {100 * evaluation.high:.1f}"]
@@ -63,6 +68,9 @@ def methods_text(measured: Measurement) -> str:
                 # Scores give a label by themselves; in free text that must be learnt.
                 form = percent(form_share(task, evaluation)) if parts(name)[1] == "free" else ""
                 row += [f"{100 * macro_f1_of(task, evaluation):.1f}", form]
+            if by_field:
+                scores_ = by_field[name]
+                row += [f"{100 * scores_.micro:.1f}", percent(scores_.exact), percent(scores_.valid)]
             rows.append(row)
         lines += [f"{neutral(task.name)}: {len(one.scores)} evaluation rows", "", text_table(head, rows), ""]
     lines.append(measured.verdict.sentence)
@@ -79,6 +87,22 @@ def recalls_text(measured: Measurement) -> str:
         for name, recalls in found.items()
     ]
     return text_table(["recall by label", *map(neutral, labels)], rows)
+
+
+def fields_text(measured: Measurement) -> str:
+    """Return for every method the F1 of each field, and what goes wrong in the last method's worst fields."""
+    by_field = scores_by_method(measured.task, list(measured.evaluations.values()))
+    names = [one.name for one in next(iter(by_field.values())).fields]
+    rows = [[method, *(f"{100 * one.count.f1:.1f}" for one in scores_.fields)] for method, scores_ in by_field.items()]
+    lines = [text_table(["F1 by field", *map(neutral, names)], rows)]
+    method, last = list(by_field.items())[-1]
+    for one in last.worst[:_WORST]:
+        lines.append(f"\n{neutral(one.name)}, {method}: F1 {100 * one.count.f1:.1f}")
+        lines += [
+            f"  {_short(miss.given) or 'nothing'} where {_short(miss.wanted)} is right: {_short(miss.input)}"
+            for miss in one.misses
+        ]
+    return "\n".join(lines)
 
 
 def untested_advice(verdict: Verdict, task_file: str) -> str | None:

@@ -83,7 +83,7 @@ def _single(field: Field, value: Any) -> Any:
 def _string(field: Field, value: Any) -> str:
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         raise ValueError("must be a text")
-    text = str(value).strip()
+    text = str(value).strip() or str(value)
     if not text:
         raise ValueError("is an empty text; null says that there is none")
     if any(0xD800 <= ord(character) < 0xE000 for character in text):
@@ -151,9 +151,10 @@ def _date(value: Any) -> str:
 
 
 def _one_of(field: Field, value: Any) -> str:
-    text = str(value).strip()
+    text = str(value)
     if text in field.values:
         return text
+    text = text.strip()
     folded = [one for one in field.values if one.casefold() == text.casefold()]
     if len(folded) == 1:
         return folded[0]
@@ -202,6 +203,17 @@ def parsed(schema: Schema, text: str) -> str | None:
         return object_text(schema, values_of(schema, given))
     except ValueError:
         return None
+
+
+def checked(schema: Schema, given: Any) -> str:
+    """Return the object that a mapping, or a text with an object in it, is, in the one form.
+
+    :raises ValueError: `FIELD: what is wrong`, or what is wrong with the whole
+    """
+    found = given if isinstance(given, Mapping) else found_object(given) if isinstance(given, str) else None
+    if found is None:
+        raise ValueError("must be an object with the fields of the schema")
+    return object_text(schema, values_of(schema, found))
 
 
 def fitting_values(schema: Schema, text: str) -> dict[str, Any]:

@@ -103,6 +103,10 @@ class Engine(Protocol):
         """Number of prompt tokens of these messages, chat template included."""
         ...
 
+    def smallest_object(self, schema: Schema) -> int:
+        """Number of tokens that the smallest object of a schema takes at most."""
+        ...
+
     def close(self) -> None:
         """Free the model."""
         ...

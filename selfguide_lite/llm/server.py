@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 from selfguide_lite.core.errors import SelfguideError
 from selfguide_lite.core.messages import Message
 from selfguide_lite.core.model_info import ModelInfo
+from selfguide_lite.fields import Schema, found_object
 from selfguide_lite.llm.base import Completion, FinishReason, Request, ScoreRequest, Scores
 from selfguide_lite.llm.draw import stream
 from selfguide_lite.llm.thinking import without_thinking
@@ -170,6 +171,10 @@ class ServerEngine:
             return len(messages.encode("utf-8", "replace")) // _BYTES_PER_TOKEN + 1
         return sum(len(m.content.encode("utf-8", "replace")) // _BYTES_PER_TOKEN + 8 for m in messages) + 32
 
+    def smallest_object(self, schema: Schema) -> int:
+        """A guess at the number of tokens: the server closes its objects itself."""
+        return sum(len(one.name.encode()) // _BYTES_PER_TOKEN + 4 for one in schema.fields) + 2
+
     def close(self) -> None:
         """Close the connections."""
         self._client.close()
@@ -224,6 +229,11 @@ class ServerEngine:
         try:
             return self._send(request, sample, options)
         except (self._openai.BadRequestError, self._openai.UnprocessableEntityError) as error:
+            if request.schema is not None and any(name in str(error) for name in ("response_format", "json_schema")):
+                raise SelfguideError(
+                    f"{self._url}: this server does not take response_format json_schema ({_line(error)}), which an "
+                    "extraction task needs; use llama.cpp's or vLLM's server, or a model file"
+                ) from error
             if not self._extras or not any(name in str(error) for name in ("top_k", "min_p")):
                 raise
             if request.top_k > 0:
@@ -257,6 +267,13 @@ class ServerEngine:
         error = None if finish != "error" else f"{self._url}: the server ended the answer ({reason or 'no choice'})"
         usage = reply.usage
         prompt, answer = (int(usage.prompt_tokens), int(usage.completion_tokens)) if usage else (0, 0)
+        if request.schema is not None:
+            if finish == "stop" and found_object(text) is None:
+                raise SelfguideError(
+                    f"{self._url}: the server's answer is no object though response_format asks for one; an extraction "
+                    "task needs a server that keeps to a json_schema, such as llama.cpp's or vLLM's"
+                )
+            return Completion(request.key, sample, text.strip(), finish, prompt, answer, float("nan"), error)
         raw = None
         if not isinstance(request.messages, str):
             text = text.strip()

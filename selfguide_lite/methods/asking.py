@@ -2,7 +2,9 @@
 
 from collections.abc import Callable
 
+from selfguide_lite.core.errors import SelfguideError
 from selfguide_lite.core.messages import Message
+from selfguide_lite.llm.base import Engine
 from selfguide_lite.prompts import Prompts
 from selfguide_lite.task import Task
 
@@ -15,3 +17,24 @@ def answer_prompt(prompts: Prompts, style: str) -> Ask:
     :param style: name of an answer style: `few-shot` shows the task's examples, `bare` the instruction alone
     """
     return lambda task, text: prompts.answer(task, text, style)
+
+
+def check_room(engine: Engine, task: Task, max_tokens: int) -> None:
+    """Check that the smallest object of a task's schema fits into an answer, where its answers are objects.
+
+    :param max_tokens: of an answer at most
+    :raises SelfguideError: where it does not, or the model's vocabulary cannot write every object
+    """
+    if task.answer_schema is None:
+        return
+    least = engine.smallest_object(task.answer_schema)
+    if least > max_tokens:
+        raise SelfguideError(
+            f"task {task.name}: the smallest object of its schema takes up to {least:,} tokens, more than the "
+            f"{max_tokens:,} that output_max_tokens allows: raise it, or take fewer or shorter fields"
+        )
+    if least + 1 >= engine.n_ctx:
+        raise SelfguideError(
+            f"task {task.name}: the smallest object of its schema takes up to {least:,} tokens, and the model's "
+            f"context holds {engine.n_ctx:,}: take fewer or shorter fields, or a larger context"
+        )

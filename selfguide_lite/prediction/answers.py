@@ -4,6 +4,7 @@ Which way that is, was found out by evaluation and lies in the store: the finetu
 its free text counts, its labels' probabilities, or these calibrated.
 """
 
+import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
@@ -25,6 +26,7 @@ from selfguide_lite.methods.names import (
     named,
     names_of,
     parts,
+    reads_labels,
     usual_form,
 )
 from selfguide_lite.prompts import Prompts
@@ -69,6 +71,7 @@ class Answer:
     :param label: the answer in it as its kind of task reads it, such as a label; None: there is none
     :param error: why there is no answer
     :param shares: each label's share, where labels are scored
+    :param structured: whether the answer is to be an object
     """
 
     input: str
@@ -76,6 +79,12 @@ class Answer:
     label: str | None = None
     error: str | None = None
     shares: Mapping[str, float] | None = None
+    structured: bool = False
+
+    @property
+    def value(self) -> Any:
+        """What is given to programs: the object where there is one, else the text."""
+        return json.loads(self.label) if self.structured and self.label is not None else self.output
 
     def is_unsure(self, threshold: float | None) -> bool:
         """Whether no label has at least this probability; never where there are no probabilities, or no threshold."""
@@ -182,7 +191,7 @@ def _answers(
     engine: Engine, task: Task, prompts: Prompts, block: list[str], max_tokens: int, way: Way
 ) -> Iterator[tuple[int, Answer]]:
     """Yield each text's place and answer, in the order in which they get ready."""
-    if way.how == "free":
+    if not reads_labels(way.how):
         for completion in engine.complete(
             completion_request(task, prompts, way, str(number), text, {"max_tokens": max_tokens})
             for number, text in enumerate(block)
@@ -204,13 +213,17 @@ def completion_request(
 
     :param sampling: fields of `Request`: at least `max_tokens`
     """
-    return Request(key=key, messages=answer_prompt(prompts, way.style)(task, text), **sampling)
+    schema = task.answer_schema if way.how == "constrained" else None
+    return Request(key=key, messages=answer_prompt(prompts, way.style)(task, text), schema=schema, **sampling)
 
 
 def completion_answer(task: Task, text: str, completion: Completion) -> Answer:
-    """Return the answer that a free text is, with what its kind of task reads in it."""
+    """Return the answer that a text is, with what its kind of task reads in it; an object is in one form."""
     output = completion.text.strip()
-    return Answer(text, output, task.rules.parse(output, task.labels), completion.error)
+    found = task.rules.parse(output, task.labels)
+    if task.rules.structured and found is not None:
+        output = found
+    return Answer(text, output, found, completion.error, structured=task.rules.structured)
 
 
 def score_request(task: Task, prompts: Prompts, way: Way, key: str, text: str) -> ScoreRequest:

@@ -16,6 +16,7 @@ from selfguide_lite.core.errors import SelfguideError, short
 from selfguide_lite.core.files import atomic_write
 from selfguide_lite.core.hashing import file_sha256
 from selfguide_lite.core.plain_json import plain_json
+from selfguide_lite.methods.names import reads_labels
 from selfguide_lite.prediction.answers import Answer
 from selfguide_lite.prediction.predictor import Choice, Predictor
 from selfguide_lite.store.query import harmless
@@ -118,7 +119,7 @@ class Batch:
         :param told: now and then told how many of how many rows are answered, and how many were before
         :raises SelfguideError: where a threshold is asked for and the way of answering gives no probabilities
         """
-        if self._options.threshold is not None and model.way.how == "free":
+        if self._options.threshold is not None and not reads_labels(model.way.how):
             raise SelfguideError(
                 f"{model.way.method} gives no probabilities, so there is nothing to compare with --threshold; choose "
                 "another --method, such as 'finetuned scored'"
@@ -136,7 +137,7 @@ class Batch:
                     told(len(answers), total, resumed)
         told(total, total, resumed)
         unsure = sum(answer.is_unsure(self._options.threshold) for answer in answers)
-        self._write(answers, model.labels if model.way.how != "free" else ())
+        self._write(answers, model.labels if reads_labels(model.way.how) else ())
         self._journal.unlink(missing_ok=True)
         return Done(total, resumed, unsure, sum(answer.error is not None for answer in answers))
 
@@ -180,7 +181,7 @@ class Batch:
             added: dict[str, Any] = {name: None}
             if answer is not None:
                 settled = answer.error is None and not answer.is_unsure(self._options.threshold)
-                added[name] = answer.output if settled else None
+                added[name] = answer.value if settled else None
                 added |= {f"{name}_probabilities": dict(answer.shares)} if answer.shares is not None else {}
                 added |= {f"{name}_error": answer.error} if answer.error is not None else {}
             handle.write(plain_json({**row, **added}) + "\n")
@@ -233,13 +234,13 @@ def _cell(value: Any) -> Any:
 
 
 def _line(answer: Answer) -> str:
-    kept = {"output": answer.output, "label": answer.label, "error": answer.error}
+    kept = {"output": answer.output, "label": answer.label, "error": answer.error, "structured": answer.structured}
     return json.dumps(kept | {"shares": None if answer.shares is None else dict(answer.shares)}) + "\n"
 
 
 def _answer(line: str, text: str) -> Answer:
     kept = json.loads(line)
-    return Answer(text, kept["output"], kept["label"], kept["error"], kept["shares"])
+    return Answer(text, kept["output"], kept["label"], kept["error"], kept["shares"], bool(kept.get("structured")))
 
 
 def lines_with_blanks(lines: Iterator[str], model: Predictor) -> Iterator[Answer | None]:

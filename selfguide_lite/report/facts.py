@@ -11,6 +11,7 @@ from typing import Any, Literal
 from selfguide_lite.core.errors import SelfguideError
 from selfguide_lite.core.progress import FunnelRow, TrainStep
 from selfguide_lite.diagnosis import Loss, losses
+from selfguide_lite.evaluate.by_field import FieldScores, scores_by_method
 from selfguide_lite.evaluate.data_quality import Quality, data_quality
 from selfguide_lite.evaluate.evaluation import (
     Change,
@@ -23,6 +24,7 @@ from selfguide_lite.evaluate.evaluation import (
 from selfguide_lite.evaluate.statistics import Gain
 from selfguide_lite.methods.names import FEW_SHOT, SELF_ICL, ZERO_SHOT, is_finetuned, parts
 from selfguide_lite.store import LengthBound, Store, VerdictRow
+from selfguide_lite.store.fields import FieldSummary, field_summary
 from selfguide_lite.store.versions import Version, versions
 from selfguide_lite.task import Task, fold
 
@@ -111,6 +113,8 @@ class Facts:
     :param min_vote_share: that an answer needs
     :param evaluations: the newest of every method
     :param macro_f1: of these, by method, for classification
+    :param fields: of these, by method, where answers are objects
+    :param field_summary: what the answers hold, by field, the whole object last
     :param gain: over the best prompting
     :param verdict: the sentence that says whether it is better; empty where there is none
     :param before: the prompting that is compared with
@@ -134,6 +138,8 @@ class Facts:
     steps: list[TrainStep]
     evaluations: list[Evaluation]
     macro_f1: dict[str, float]
+    fields: dict[str, FieldScores]
+    field_summary: list[FieldSummary]
     gain: Gain | None
     verdict: str
     before: str
@@ -180,6 +186,8 @@ def collect(store: Store, task_id: int) -> Facts:
         steps=_steps(store, task_id),
         evaluations=evaluations,
         macro_f1={one.method: macro_f1_of(task, one) for one in evaluations} if task.rules.labelled else {},
+        fields=scores_by_method(task, evaluations),
+        field_summary=field_summary(store, task_id),
         gain=_gain(before, after, verdict),
         verdict=verdict.sentence if verdict is not None else "",
         before=before.method if before is not None else "",

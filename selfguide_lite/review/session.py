@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from selfguide_lite.core.errors import SelfguideError, short
+from selfguide_lite.fields import checked
 from selfguide_lite.store import Store
 from selfguide_lite.store.filters import add_noise_term
 from selfguide_lite.store.reviews import (
@@ -139,7 +140,7 @@ class Session:
     def say(self, said: Said) -> int | None:
         """Write a verdict down and return its id; None where another one came since the input was shown.
 
-        :raises SelfguideError: where an edited text is empty or an answer is not a label
+        :raises SelfguideError: where an edited text is empty or an answer is not a label, or no object of the schema
         """
         item = self.shown(said.input_id).item
         text, answer = said.input, said.answer
@@ -153,6 +154,11 @@ class Session:
             if fold(answer) not in self._labels:
                 raise SelfguideError(f"{short(answer)!r} is not one of the labels: {', '.join(self.task.labels)}")
             answer = self._labels[fold(answer)]
+        if answer is not None and self.task.answer_schema is not None:
+            try:
+                answer = checked(self.task.answer_schema, answer)
+            except ValueError as error:
+                raise SelfguideError(f"the answer: {error}") from error
         if said.verdict == "edit":
             answer = answer or item.answer
             if answer is None:

@@ -182,7 +182,7 @@ def _told(answer: Answer, threshold: float) -> dict[str, Any]:
     if answer.error is not None:
         return {"prediction": None, "error": answer.error}
     shares = None if answer.shares is None else dict(answer.shares)
-    told: dict[str, Any] = {"prediction": None if answer.is_unsure(threshold) else answer.output}
+    told: dict[str, Any] = {"prediction": None if answer.is_unsure(threshold) else answer.value}
     return told if shares is None else told | {"probabilities": shares}
 
 

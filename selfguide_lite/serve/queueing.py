@@ -13,6 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 
 from selfguide_lite.core.errors import SelfguideError
+from selfguide_lite.methods.names import reads_labels
 from selfguide_lite.prediction import Answer, Predictor
 from selfguide_lite.prediction.answers import completion_answer, completion_request, score_answer, score_request
 
@@ -130,7 +131,7 @@ class Answerer:
 
     def _call(self, first: _Job, taken: dict[str, _Job]) -> None:
         model = self._model
-        if model.way.how != "free":
+        if reads_labels(model.way.how):
             scores = model.engine.score(
                 score_request(model.task, model.prompts, model.way, key, job.text)
                 for key, job in self._jobs(first, taken)

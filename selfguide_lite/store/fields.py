@@ -3,9 +3,11 @@
 import json
 import re
 import sqlite3
+from dataclasses import dataclass
 
 from selfguide_lite.fields import Field, Schema
 from selfguide_lite.store.filter_views import quoted_name
+from selfguide_lite.store.store_file import StoreFile
 
 _COLUMNS = 'name, type, many, optional, description, "values", verbatim, max_length, max_items'
 
@@ -74,3 +76,30 @@ def read_fields(connection: sqlite3.Connection, task_id: int) -> Schema | None:
             for name, kind, many, optional, text, values, verbatim, longest, most in rows
         )
     )
+
+
+@dataclass(frozen=True, slots=True)
+class FieldSummary:
+    """What the answers hold in one field.
+
+    :param field: None for the whole object
+    :param empty_share: of answers that have nothing there
+    :param different: values that differ
+    :param agreement: mean share of the value that won the vote
+    """
+
+    field: str | None
+    answers: int
+    empty_share: float
+    different: int | None
+    agreement: float | None
+
+
+def field_summary(store: StoreFile, task_id: int) -> list[FieldSummary]:
+    """Return what a task's answers hold, by field, the whole object last; nothing where they are no objects."""
+    rows = store._rows(
+        "SELECT field, answers, empty_share, different, agreement FROM field_summary WHERE task_id = ?"
+        " ORDER BY number IS NULL, number",
+        task_id,
+    )
+    return [FieldSummary(*row) for row in rows]

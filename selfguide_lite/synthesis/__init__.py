@@ -5,6 +5,7 @@ from dataclasses import replace
 from selfguide_lite.core.progress import NullListener
 from selfguide_lite.core.settings import Settings
 from selfguide_lite.llm.base import Engine
+from selfguide_lite.methods.asking import check_room
 from selfguide_lite.run_context import RunContext
 from selfguide_lite.store import Store
 from selfguide_lite.synthesis.annotate import annotate, samples_of
@@ -16,9 +17,9 @@ __all__ = ["annotate", "generate", "is_synthesized", "synthesize"]
 def synthesize(context: RunContext, engine: Engine) -> None:
     """Write a task's inputs and answer them: after every round where `annotate_each_round` is on, else at the end.
 
-    :raises SelfguideError: as `generate` and `annotate`
+    :raises SelfguideError: as `generate` and `annotate`; where an object of the task's schema does not fit
     """
-
+    check_room(engine, context.task, context.settings.output_max_tokens)
     quiet = replace(context, listener=NullListener())
 
     def answer() -> None:

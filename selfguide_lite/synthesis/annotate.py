@@ -191,7 +191,8 @@ def _check_too_long(engine: Engine, prompts: Prompts, task: Task, shown: PoolInp
 
     :raises SelfguideError: with the engine's own words
     """
-    if engine.count_tokens(prompts.annotate(task, shown.text)) < engine.n_ctx - 1:
+    room = 0 if task.answer_schema is None else engine.smallest_object(task.answer_schema)
+    if engine.count_tokens(prompts.annotate(task, shown.text)) + room < engine.n_ctx - 1:
         raise SelfguideError(f"answer to input {shown.id}: {error}")
 
 

@@ -10,6 +10,8 @@ from typing import Any
 
 from selfguide_lite.core.errors import SelfguideError
 from selfguide_lite.core.matching import normalize
+from selfguide_lite.core.plain_json import plain_json
+from selfguide_lite.fields import Schema, checked
 from selfguide_lite.task import Task, fold
 
 _MAX_LINE = 4 * 2**20  # characters
@@ -28,7 +30,7 @@ class EvalRow:
 
 
 def load_eval(path: Path) -> list[EvalRow]:
-    """Read an evaluation set: JSON lines with `input` and `output`, a text or a list of texts.
+    """Read an evaluation set: JSON lines with `input` and `output`, a text or an object, or a list of these.
 
     :raises SelfguideError: naming the file, the line and what is wrong with it
     """
@@ -71,7 +73,11 @@ def _row(line: str, where: str) -> EvalRow:
     answers = data["output"] if isinstance(data["output"], list) else [data["output"]]
     if not answers:
         raise SelfguideError(f"{where}: 'output' is an empty list; give at least one right answer")
-    return EvalRow(_text(data["input"], where, "input"), tuple(_text(answer, where, "output") for answer in answers))
+    return EvalRow(_text(data["input"], where, "input"), tuple(_answer(answer, where) for answer in answers))
+
+
+def _answer(value: object, where: str) -> str:
+    return _text(plain_json(value) if isinstance(value, dict) else value, where, "output")
 
 
 def _text(value: object, where: str, field: str) -> str:
@@ -87,10 +93,10 @@ def _text(value: object, where: str, field: str) -> str:
 
 
 def eval_rows(task: Task, path: Path | None = None) -> list[EvalRow]:
-    """Return a task's evaluation rows, checked against its labels.
+    """Return a task's evaluation rows, checked against its labels or its schema.
 
     :param path: an evaluation set that is not the task's own
-    :raises SelfguideError: where the task has none, it cannot be read, or its answers are not the task's labels
+    :raises SelfguideError: where the task has none, it cannot be read, or its answers are not the task's labels or objects
     """
     source = path or task.eval
     if source is None:
@@ -98,8 +104,18 @@ def eval_rows(task: Task, path: Path | None = None) -> list[EvalRow]:
             f"task {task.name!r} has no evaluation set; name one as `eval:` in its file or with --eval"
         )
     rows = _numbered(source)
+    if task.answer_schema is not None:
+        return [_as_object(row, task.answer_schema, f"{source}: line {number}") for number, row in rows.items()]
     _check_answers(task, rows, source)
     return list(rows.values())
+
+
+def _as_object(row: EvalRow, schema: Schema, where: str) -> EvalRow:
+    """Return a row whose right answers are objects of a task's schema in the one form."""
+    try:
+        return EvalRow(row.input, tuple(checked(schema, text) for text in row.references))
+    except ValueError as error:
+        raise SelfguideError(f"{where}: output: {error}") from error
 
 
 def _check_answers(task: Task, rows: Mapping[int, EvalRow], source: Path) -> None:

@@ -19,7 +19,7 @@ from pydantic import (
 
 from selfguide_lite.core.registry import KINDS
 from selfguide_lite.core.settings import Settings
-from selfguide_lite.fields import Schema, found_object, object_text, read_schema, sized, values_of
+from selfguide_lite.fields import Schema, checked, found_object, read_schema, sized
 from selfguide_lite.kinds import TaskKind, kind_named
 
 
@@ -201,12 +201,8 @@ def _with_texts(schema: Schema, examples: Any) -> Any:
     made = []
     for number, example in enumerate(examples):
         if isinstance(example, Mapping) and isinstance(example.get("output"), Mapping | str):
-            output = example["output"]
-            given = output if isinstance(output, Mapping) else found_object(output)
             try:
-                if given is None:
-                    raise ValueError("must be a mapping with the fields of the schema")
-                text = object_text(schema, values_of(schema, given))
+                text = checked(schema, example["output"])
             except ValueError as error:
                 raise ValueError(_at(f"examples.{number}.output", str(error))) from None
             example = {**example, "output": text}

@@ -69,8 +69,8 @@ def rows_of(table: Table, task: Task, given: str | None = None, answer: str | No
 
     :param given: column of the inputs; None: `input`, else `text`
     :param answer: column of the answers; None: `output`, else `label`
-    :raises SelfguideError: naming file, row and column; also where an answer is not one of the task's labels, or no object of
-        its schema
+    :raises SelfguideError: naming file, row and column; also where an answer is not one of the task's labels, or no
+        object of its schema
     """
     of_input = table.column(given, INPUT_COLUMNS, "--input-column")
     of_output = table.column(answer, OUTPUT_COLUMNS, "--output-column")

@@ -63,6 +63,7 @@ def init_command(path: Path, kind: str, interactive: bool, force: bool) -> None:
 
 def _interview(path: Path) -> str:
     """Ask for a task, show what the model would be asked, and return the task file's text."""
+    from selfguide_lite.core.errors import SelfguideError
     from selfguide_lite.kinds import kind_named
     from selfguide_lite.task import Example, fold
     from selfguide_lite.task.starter import written
@@ -71,6 +72,10 @@ def _interview(path: Path) -> str:
     instruction = click.prompt("Instruction").strip()
     kind = click.prompt("Kind", type=_KIND, default="classification")
     labels: list[str] = []
+    if kind_named(kind).structured:
+        raise SelfguideError(
+            f"a schema is written in a file: `selfguide init --kind {kind} {path}` makes one that runs, to be edited"
+        )
     if kind_named(kind).labelled:
         while len(labels) < 2:
             given = click.prompt("Labels, with commas between them")

@@ -9,6 +9,6 @@ from selfguide_lite.fields.scoring import FieldCount, counts, f1
 from selfguide_lite.fields.values import checked, found_object, object_text, parsed, values_of
 
 __all__ = [
-    "Field", "FieldCount", "Schema", "checked", "counts", "f1", "found_object", "object_text", "parsed", "read_schema", "sized",
-    "values_of",
+    "Field", "FieldCount", "Schema", "checked", "counts", "f1", "found_object", "object_text", "parsed", "read_schema",
+    "sized", "values_of",
 ]  # fmt: skip

@@ -96,7 +96,7 @@ def eval_rows(task: Task, path: Path | None = None) -> list[EvalRow]:
     """Return a task's evaluation rows, checked against its labels or its schema.
 
     :param path: an evaluation set that is not the task's own
-    :raises SelfguideError: where the task has none, it cannot be read, or its answers are not the task's labels or objects
+    :raises SelfguideError: where the task has none, it cannot be read, or its answers are not what the task has
     """
     source = path or task.eval
     if source is None:

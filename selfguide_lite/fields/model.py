@@ -63,7 +63,9 @@ class Schema:
         plain = asdict(Field("", "string"))
         form: dict[str, dict[str, Any]] = {}
         for one in self.fields:
-            given = {key: value for key, value in asdict(one).items() if key != "name" and value != plain[key]}
+            given = {
+                key: value for key, value in asdict(one).items() if key not in ("name", "type") and value != plain[key]
+            }
             kind = f"list of {one.type}" if given.pop("many", False) else one.type
             form[one.name] = {"type": kind, **given} | ({"values": list(one.values)} if one.values else {})
         return form

@@ -18,6 +18,7 @@ from needs import needs
 
 from selfguide_lite.core.errors import SelfguideError
 from selfguide_lite.core.messages import Message
+from selfguide_lite.fields import read_schema, sized
 from selfguide_lite.gguf.random_model import Geometry, RandomWeights, write_random_llama
 from selfguide_lite.llm import EngineOptions, open_engine
 from selfguide_lite.llm.base import Completion, Request, ScoreRequest
@@ -195,3 +196,12 @@ def test_failures_that_pass_are_tried_again(server: str, monkeypatch: pytest.Mon
         thread.join()
     assert len(done) == 4 and all(c.finish_reason != "error" for c in done) and not _Moody.moods
     assert set(_Moody.keys) == {"Bearer the-key"}
+
+
+def test_a_server_without_json_schema_is_named(server: str) -> None:
+    """llama-cpp-python's server knows `json_object` alone; llama.cpp's own and vLLM know `json_schema`."""
+    schema = sized(read_schema({"name": "string"}), [])
+    with ServerEngine(server, options=QUICK) as engine:
+        assert engine.smallest_object(schema) > 4
+        with pytest.raises(SelfguideError, match="does not take response_format json_schema"):
+            list(engine.complete([ask("object", schema=schema)]))

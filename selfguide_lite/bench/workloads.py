@@ -48,7 +48,11 @@ def annotate(count: Callable[[str], int]) -> list[Request]:
 
 
 def _tasks() -> list[tuple[Task, list[str]]]:
-    """The demo tasks with their evaluation inputs."""
+    """The demo tasks with their evaluation inputs; those with a schema have a workload of their own."""
+    return [entry for entry in _all_tasks() if not entry[0].rules.structured]
+
+
+def _all_tasks() -> list[tuple[Task, list[str]]]:
     tasks = [load_task(path) for path in sorted(Path(resource("data/tasks")).glob("*.yaml"))]
     return [(task, [row.input for row in load_eval(task.eval)]) for task in tasks if task.eval is not None]
 

@@ -19,6 +19,7 @@ import psutil
 
 from selfguide_lite.bench import workloads
 from selfguide_lite.bench.local_server import post, wait_for
+from selfguide_lite.bench.objects import objects
 from selfguide_lite.bench.prefixes import common_length, distinct_tokens
 from selfguide_lite.core.machine import cores
 from selfguide_lite.llm.base import Completion, Request
@@ -382,18 +383,10 @@ def _annotate_requests(path: Path) -> list[Request]:
 CONTENDERS: dict[str, Callable[[Path], Result]] = {
     function.__name__: function
     for function in (
-        tune,
-        annotate_loop,
-        annotate_server,
-        annotate_engine,
-        annotate_ceiling,
-        tree,
-        score,
-        generate_loop,
-        generate_engine,
-        growth,
+        tune, annotate_loop, annotate_server, annotate_engine, annotate_ceiling, tree, score, objects, generate_loop,
+        generate_engine, growth,
     )
-}
+}  # fmt: skip
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from selfguide_lite.core.errors import SelfguideError
 from selfguide_lite.llm import model_path
 
 SIZES = ("160m", "1b", "7b")
-ROWS = ("annotate", "tree", "score", "generate", "growth")
+ROWS = ("annotate", "tree", "score", "objects", "generate", "growth")
 # what the engine is built to reach: ratios within one run
 TARGETS = {
     ("annotate", "vs_loop"): 5.5,
@@ -21,6 +21,7 @@ TARGETS = {
     ("annotate", "waste"): 1.1,
     ("tree", "vs_plain"): 5.0,
     ("score", "vs_sample"): 5.0,
+    ("objects", "vs_free"): 1.0,
     ("generate", "vs_loop"): 4.0,
     ("growth", "time"): 11.0,
     ("train", "vs_plain"): 1.0,
@@ -154,6 +155,19 @@ def _score(measure: _Measure, heavy: Path, trained: Path) -> dict[str, float]:
     )
 
 
+def _objects(measure: _Measure, heavy: Path, trained: Path) -> dict[str, float]:
+    found = measure("objects", trained)
+    return _numbers(
+        {
+            "tokens_per_second": found.get("rate"),
+            "free": found.get("free_rate"),
+            "vs_free": _ratio(found.get("rate"), found.get("free_rate")),
+            "forced_share": found.get("forced_share"),
+            "whole": found.get("whole"),
+        }
+    )
+
+
 def _generate(measure: _Measure, heavy: Path, trained: Path) -> dict[str, float]:
     loop, engine = measure("generate_loop", trained), measure("generate_engine", trained)
     return _numbers(
@@ -171,7 +185,14 @@ def _growth(measure: _Measure, heavy: Path, trained: Path) -> dict[str, float]:
     return _numbers({"time": found.get("time"), "memory": found.get("memory")})
 
 
-_MEASURES = {"annotate": _annotate, "tree": _tree, "score": _score, "generate": _generate, "growth": _growth}
+_MEASURES = {
+    "annotate": _annotate,
+    "tree": _tree,
+    "score": _score,
+    "objects": _objects,
+    "generate": _generate,
+    "growth": _growth,
+}
 
 
 def _numbers(values: Mapping[str, float | None]) -> dict[str, float]:

@@ -15,7 +15,7 @@ from selfguide_lite.task.eval_rows import load_eval
 INPUTS, SAMPLES, LENGTH = 8, 10, 40
 PREFIX, OWN = 450, 50
 ROUNDS, PER_ROUND = 40, 10
-TREE_INPUTS, SCORE_INPUTS = 20, 64
+TREE_INPUTS, SCORE_INPUTS, OBJECT_INPUTS = 20, 64, 20
 _WORDS = ("the", "and", "is", "of", "to", "in", "it", "that", "yes", "no", "good", "bad", "one", "two", "hello", "end")
 
 
@@ -79,6 +79,22 @@ def tree(number: int = TREE_INPUTS) -> list[list[Request]]:
             for n, text in enumerate(inputs[:number])
         ]
         for task, inputs in _tasks()
+    ]
+
+
+def objects(number: int = OBJECT_INPUTS) -> list[Request]:
+    """An object to each of some inputs of every demo task with a schema."""
+    prompts = Prompts()
+    return [
+        Request(
+            f"objects/{task.name}/{n}",
+            prompts.annotate(task, text),
+            max_tokens=task.settings.output_max_tokens,
+            schema=task.answer_schema,
+        )
+        for task, inputs in _all_tasks()
+        if task.rules.structured
+        for n, text in enumerate(inputs[:number])
     ]
 
 

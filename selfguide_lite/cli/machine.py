@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from selfguide_lite.bench.run import Report
 
-_WORKLOADS = ("annotate", "tree", "score", "generate", "growth")
+_WORKLOADS = ("annotate", "tree", "score", "objects", "generate", "growth")
 
 _COLOURS = {"green": "green", "yellow": "yellow", "red": "red"}
 _SIGNS = {"green": "ok  ", "yellow": "note", "red": "BAD "}

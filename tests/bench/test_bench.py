@@ -1,6 +1,7 @@
 """The benchmark: every contender of this engine's rows runs on a small workload and tells numbers that make sense."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -63,3 +64,14 @@ def test_tree_and_generate_say_what_bounds_them(monkeypatch: pytest.MonkeyPatch)
     found = contenders.tree(resource("data/tiny_vicuna/tiny-vicuna.gguf"))
     assert found["same_texts"] > 0.9  # the model's weights have 8 bits: sums in another order can change a draw
     assert found["tokens_per_node"] > found["bound"] > 1
+
+
+def test_objects_are_whole_and_partly_forced(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    full = workloads.objects(2)
+    assert len(full) == 4 and all(request.schema is not None for request in full)
+    monkeypatch.setattr(
+        workloads, "objects", lambda: [replace(one, messages="Note: a flat", max_tokens=300) for one in full]
+    )
+    found = contenders.objects(path)
+    assert found["whole"] == 1.0 and 0.2 < found["forced_share"] < 1
+    assert found["rate"] > 0 and found["free_rate"] > 0

@@ -190,6 +190,10 @@ def _settings(task: Task, settings: Settings) -> Iterator[_Found]:
     given = task.settings.model_fields_set
     if not task.rules.labelled and settings.method == "score":
         yield "error", "settings.method", f"score needs labels to choose from; a {task.kind} task takes sample"
+    if settings.direction == "output-first" and not task.rules.structured:
+        yield "error", "settings.direction", f"output-first makes up objects first; a {task.kind} task has no schema"
+    if settings.method == "asked" and settings.direction == "input-first":
+        yield "error", "settings.method", "asked takes the object that an input was written from: set direction too"
     if settings.method == "sample" and settings.samples == 1 and settings.consistency_filter and "samples" in given:
         yield "warning", "settings.samples", "one sample always agrees with itself: the consistency filter does nothing"
     if settings.input_temperature == 0:

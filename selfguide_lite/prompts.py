@@ -119,6 +119,13 @@ class Prompts:
         variables = input_style(style).variables(task, tuple(seeds), tuple(pool), label)
         return self.input_template(task, style).render(variables)
 
+    def new_object(self, task: Task, shown: Sequence[str]) -> tuple[Message, ...]:
+        """Messages that ask for one new object of a task's schema.
+
+        :param shown: objects as text, in the order in which they are to be shown
+        """
+        return self.template("object-chat-turns").render({"instruction": task.question, "shown": list(shown)})
+
     def answer(self, task: Task, text: str, style: str = "few-shot") -> tuple[Message, ...]:
         """Messages that ask for the answer to one input.
 

@@ -25,6 +25,7 @@ _CAME_LATER: Mapping[str, Any] = MappingProxyType(
         "given_weight": 1,
         "field_max_length": None,
         "field_max_items": None,
+        "direction": "input-first",
     }
 )
 
@@ -69,13 +70,17 @@ class Settings(BaseModel):
     """Ask for the input of a given label. Classification only."""
     label_order: Literal["in-turn", "random"] = "in-turn"
     """Which label is asked for: each in its turn, or one at random."""
+    direction: Literal["input-first", "output-first"] = "input-first"
+    """Write an input and then answer it, or make up an object and then write an input that contains it. Output first is
+    for extraction only."""
     # annotate
     annotate_each_round: bool | None = None
     """Answer the inputs after every round, not at the end, so that prompts show only inputs whose answer is the label
     asked for. On for classification with `label_condition` and the method `score`."""
-    method: Literal["score", "sample", "greedy", "mbr"] | None = None
+    method: Literal["score", "sample", "greedy", "mbr", "asked"] | None = None
     """How an input is answered: `score` computes every label's share, `sample` draws answers that vote, `greedy` takes
-    the likeliest answer, `mbr` (minimum Bayes risk) draws answers and takes the one most like the others by ROUGE-L."""
+    the likeliest answer, `mbr` (minimum Bayes risk) draws answers and takes the one most like the others by ROUGE-L,
+    `asked` takes the object that the input was written from."""
     samples: Annotated[int, Field(ge=1, le=1000)] = 10
     """Answers drawn for an input by the methods `sample` and `mbr`."""
     output_temperature: Temperature = 0.2

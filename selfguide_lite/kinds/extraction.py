@@ -70,6 +70,7 @@ examples:
         return self.parse(answer, labels) is not None
 
     def defaults(self, settings: Settings) -> dict[str, Any]:
-        """Return the usual defaults; several answers are drawn, since their fields vote."""
-        drawn = settings if settings.method is not None else settings.model_copy(update={"method": "sample"})
+        """Return the usual defaults; several answers are drawn, since their fields vote, where no object was first."""
+        usual = "sample" if settings.direction == "input-first" else "asked"
+        drawn = settings if settings.method is not None else settings.model_copy(update={"method": usual})
         return super().defaults(drawn) | {"output_length_filter": False}

@@ -9,7 +9,7 @@ from typing import Any, Literal
 from selfguide_lite.core.settings import Settings
 from selfguide_lite.prompts import PromptTemplate
 
-Method = Literal["sample", "score", "greedy", "mbr"]
+Method = Literal["sample", "score", "greedy", "mbr", "asked"]
 _ONE_SIDED_5_PERCENT = 1.645  # standard deviations
 
 

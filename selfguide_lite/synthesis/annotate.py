@@ -1,8 +1,8 @@
 """The second stage: the model answers every input that passed the filters, by ordinary few-shot prompting.
 
 Method `sample` draws several answers, as the paper does; `mbr` draws several, and the one most like the others wins;
-`greedy` takes the likeliest one; `score` computes the exact share of each label in one pass. Which answer wins is
-decided by the store's views.
+`greedy` takes the likeliest one; `score` computes the exact share of each label in one pass; `asked` takes the object
+that an input was written from. Which answer wins is decided by the store's views.
 """
 
 import hashlib
@@ -16,6 +16,7 @@ from selfguide_lite.prompts import Prompts
 from selfguide_lite.run_context import RunContext
 from selfguide_lite.store import Method, NewOutput, PoolInput
 from selfguide_lite.synthesis.consensus import consensus_weights
+from selfguide_lite.synthesis.objects import writes_output_first
 from selfguide_lite.synthesis.runs import recorded_run
 from selfguide_lite.task import Task
 
@@ -30,6 +31,11 @@ def annotate(context: RunContext, engine: Engine) -> None:
     store, task_id, settings, listener = context.store, context.task_id, context.settings, context.listener
     task = context.task
     method = settings.method or "sample"
+    if method == "asked" and not writes_output_first(task, settings):
+        raise SelfguideError(
+            f"task {task.name}: method asked takes the object that an input was written from: it goes with --set "
+            "direction=output-first"
+        )
     if method == "score" and not task.rules.labelled:
         raise SelfguideError(
             f"task {task.name}: only labels can be scored, and a {task.kind} task has none; use --set method=sample"
@@ -45,6 +51,8 @@ def annotate(context: RunContext, engine: Engine) -> None:
     with recorded_run(context, "annotate", engine, template) as run:
         if method == "score":
             answers = _scored(context, waiting, engine, run.id)
+        elif method == "asked":
+            answers = _asked(context, waiting, engine, run.id)
         else:
             answers = _sampled(context, waiting, engine, run.id)
         for tokens, outputs in answers:
@@ -57,7 +65,7 @@ def annotate(context: RunContext, engine: Engine) -> None:
 
 def samples_of(settings: Settings) -> int:
     """Return how many answers an input gets: one where the likeliest is taken."""
-    return 1 if settings.method == "greedy" else settings.samples
+    return 1 if settings.method in ("greedy", "asked") else settings.samples
 
 
 def answer_key(text: str) -> str:
@@ -88,7 +96,7 @@ def _sampled(
                 key=key,
                 messages=prompts.annotate(task, shown.text),
                 n=samples_of(settings),
-                temperature=0.0 if settings.method == "greedy" else settings.output_temperature,
+                temperature=0.0 if method in ("greedy", "asked") else settings.output_temperature,
                 top_k=settings.output_top_k,
                 max_tokens=settings.output_max_tokens,
                 seed=context.seed,
@@ -131,6 +139,19 @@ def _sampled(
                     for answer, text, weight in zip(answers, texts, weights, strict=True)
                 ],
             )
+
+
+def _asked(
+    context: RunContext, waiting: Sequence[PoolInput], engine: Engine, run_id: int
+) -> Iterator[tuple[int, list[NewOutput]]]:
+    """Yield for each input the object that it was written from; a person's own inputs are answered greedily."""
+    made = {one.id: one.label for one in context.store.agreeing_pool(context.task_id)}
+    for shown in waiting:
+        if (text := made.get(shown.id)) is not None:
+            yield 0, [NewOutput(input_id=shown.id, run_id=run_id, sample=0, text=text, method="asked")]
+    own = [shown for shown in waiting if made.get(shown.id) is None]
+    if own:
+        yield from _sampled(context, own, engine, run_id)
 
 
 def _scored(

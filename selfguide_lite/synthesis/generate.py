@@ -20,6 +20,7 @@ from selfguide_lite.prompt_styles import ShownInput, input_style
 from selfguide_lite.prompts import Prompts
 from selfguide_lite.run_context import RunContext
 from selfguide_lite.store import LabelledInput, NewInput, PoolInput, Store
+from selfguide_lite.synthesis.objects import draw_objects, writes_output_first
 from selfguide_lite.synthesis.runs import recorded_run
 from selfguide_lite.task import Task
 
@@ -63,6 +64,7 @@ def generate(context: RunContext, engine: Engine, after_round: Callable[[], None
         return
     listener.start("generate", total, ready)
     budget = prompt_budget(engine.n_ctx, settings)
+    output_first = writes_output_first(task, settings)
     draws = PromptSampler(task, context.prompts, settings, context.seed, engine.count_tokens, budget)
     said = 0.0
     template = context.prompts.input_template(task, settings.input_style)
@@ -86,7 +88,10 @@ def generate(context: RunContext, engine: Engine, after_round: Callable[[], None
                 for shown in everything
                 if (shown.round is None or shown.round < round_) and not (after_round and shown.agrees is False)
             ]
-            drawn = {input_key(round_, number): draws.prompt(round_, number, pool) for number in todo}
+            asked = draw_objects(context, engine, round_, todo, pool) if output_first else {}
+            drawn = {
+                input_key(round_, number): draws.prompt(round_, number, pool, asked.get(number)) for number in todo
+            }
             requests = (_request(key, prompt, context, longest) for key, prompt in drawn.items())
             for completion in engine.complete(requests):
                 prompt = drawn[completion.key]
@@ -144,10 +149,11 @@ class PromptSampler:
     count_tokens: Callable[[Sequence[Message]], int]
     budget: int
 
-    def prompt(self, round_: int, number: int, pool: Sequence[LabelledInput]) -> InputPrompt:
+    def prompt(self, round_: int, number: int, pool: Sequence[LabelledInput], asked: str | None = None) -> InputPrompt:
         """Draw one prompt.
 
         :param pool: the inputs that had passed the filters when the round began, in order
+        :param asked: the object that the input is to contain, where objects are made up first
         :raises SelfguideError: where the prompt without any pool input is over budget, saying by how much
         """
         task, settings = self.task, self.settings
@@ -155,14 +161,14 @@ class PromptSampler:
         rng = random.Random(f"{self.seed}/{task.name}/{round_}/{first}")
         seed_inputs = list(range(len(task.examples)))
         rng.shuffle(seed_inputs)
-        label = self._label(round_, number, rng if number == first else None)
+        label = asked or self._label(round_, number, rng if number == first else None)
         style = input_style(settings.input_style)
         most = min(settings.max_pool_inputs, len(pool))
         count = rng.randint(1, most) if most and style.shows_few else most
-        seeds = [_seed_input(task, at) for at in seed_inputs]
+        seeds = [_seed_input(task, at, asked is not None) for at in seed_inputs]
         while True:
             pool_inputs = tuple(rng.sample(pool, count) if style.shows_few else _labels_in_turn(rng, pool, count))
-            shown = [_pool_input(task, one) for one in pool_inputs]
+            shown = [_pool_input(task, one, asked is not None) for one in pool_inputs]
             messages = self.prompts.new_input(task, seeds, shown, label, settings.input_style)
             length = self.count_tokens(messages)
             if length <= self.budget:
@@ -188,13 +194,17 @@ class PromptSampler:
         return (rng or random.Random(f"{self.seed}/{task.name}/{round_}/{number}")).choice(task.labels)
 
 
-def _seed_input(task: Task, at: int) -> ShownInput:
+def _seed_input(task: Task, at: int, with_object: bool) -> ShownInput:
     example = task.examples[at]
+    if with_object:
+        return ShownInput(example.input, example.output)
     label = task.rules.parse(example.output, task.labels) if task.rules.labelled else None
     return ShownInput(example.input, label, task.label_meanings.get(label or ""))
 
 
-def _pool_input(task: Task, shown: LabelledInput) -> ShownInput:
+def _pool_input(task: Task, shown: LabelledInput, with_object: bool) -> ShownInput:
+    if with_object:
+        return ShownInput(shown.text, shown.label or shown.answer)
     label = (shown.answer or shown.label) if task.rules.labelled else None
     return ShownInput(shown.text, label, task.label_meanings.get(label or ""))
 

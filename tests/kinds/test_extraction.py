@@ -14,7 +14,7 @@ from selfguide_lite.own_data import rows_of
 from selfguide_lite.run_context import RunContext
 from selfguide_lite.store import NewInput, NewOutput, Store
 from selfguide_lite.store.fields import field_summary
-from selfguide_lite.synthesis import synthesize
+from selfguide_lite.synthesis import annotate, is_synthesized, synthesize
 from selfguide_lite.tabular import read_table
 from selfguide_lite.task import Task, load_task
 from selfguide_lite.task_change import bring_in, look
@@ -132,7 +132,41 @@ def test_own_rows_are_objects(tmp_path: Path, task: Task) -> None:
 
 
 @pytest.mark.slow
-def test_a_run_writes_objects_measures_and_predicts(tmp_path: Path, task: Task) -> None:
+def test_output_first_makes_up_objects_and_keeps_them_as_answers(tmp_path: Path, task: Task) -> None:
+    first = task.model_copy(update={"settings": task.settings.changed({"direction": "output-first"})})
+    options = EngineOptions(tune=False, tuning={"threads": 1})
+    with (
+        open_engine(resource("data/tiny_vicuna/tiny-vicuna.gguf"), options) as engine,
+        Store.open(tmp_path / "first.db") as store,
+    ):
+        task_id = store.add_task(first)
+        context = RunContext(store, task_id, first.settings)
+        synthesize(context, engine)
+        assert is_synthesized(store, task_id, context.settings)
+        rows = store.connection.execute(
+            "SELECT i.label, o.text, o.method, (SELECT count(*) FROM output WHERE input_id = i.id)"
+            " FROM input AS i JOIN output AS o ON o.input_id = i.id"
+        ).fetchall()
+        assert rows and all(
+            asked == text and row == ("asked", 1) for asked, text, *found in rows for row in [(*found,)]
+        )
+        assert all(first.rules.parse(asked, ()) == asked for asked, *_ in rows)
+        assert store.connection.execute("SELECT count(*) FROM filter_output_schema").fetchone() == (0,)
+        wrong = task.settings.changed({"method": "asked"})
+        with pytest.raises(SelfguideError, match="method asked takes the object"):
+            annotate(RunContext(store, task_id, wrong), engine)
+        free = Task.model_validate({"name": "g", "kind": "generation", "instruction": "x",
+                                    "examples": [{"input": "a", "output": "b"}]})  # fmt: skip
+        given = free.settings.changed({"direction": "output-first"})
+        with pytest.raises(SelfguideError, match="output-first needs a schema"):
+            synthesize(RunContext(store, store.add_task(free), given), engine)
+
+
+@pytest.mark.slow
+def test_a_run_writes_objects_measures_and_predicts(tmp_path: Path) -> None:
+    # What a random city is, is not in the text: without verbatim some answers stay.
+    (tmp_path / "task.yaml").write_text(TASK.replace("verbatim: true, ", ""), encoding="utf-8")
+    task = load_task(tmp_path / "task.yaml")
     values = {"price": 1, "city": "Ulm", "extras": [], "pets": "no"}
     rows = [{"input": f"{n} rooms in Ulm", "output": {**values, "rooms": n}} for n in range(1, 4)]
     (tmp_path / "e.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))

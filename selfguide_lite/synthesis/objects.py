@@ -1,0 +1,70 @@
+"""Output first (arXiv 2303.04132): an object is made up, then a text is asked for that contains it.
+
+What an object is drawn from depends on the seed, the task, the round and what was there when the round began, so a run
+that was stopped draws the same ones again.
+"""
+
+import random
+from collections.abc import Iterator, Sequence
+
+from selfguide_lite.core.errors import SelfguideError
+from selfguide_lite.core.settings import Settings
+from selfguide_lite.llm.base import Engine, Request
+from selfguide_lite.run_context import RunContext
+from selfguide_lite.store import LabelledInput
+from selfguide_lite.task import Task
+
+
+def writes_output_first(task: Task, settings: Settings) -> bool:
+    """Tell whether objects are made up before the texts that contain them.
+
+    :raises SelfguideError: where that is asked for and the task's answers are no objects
+    """
+    if settings.direction == "input-first":
+        return False
+    if task.answer_schema is None:
+        raise SelfguideError(
+            f"task {task.name}: direction output-first needs a schema, and a {task.kind} task has none; leave it out"
+        )
+    return True
+
+
+def draw_objects(
+    context: RunContext, engine: Engine, round_: int, numbers: Sequence[int], pool: Sequence[LabelledInput]
+) -> dict[int, str]:
+    """Return an object for each prompt of a round, by the prompt's number, in the form of the examples.
+
+    :param numbers: of the prompts that are still to be answered
+    :param pool: the inputs that had passed the filters when the round began; some of their objects are shown
+    :raises SelfguideError: where the engine fails
+    """
+    task, settings = context.task, context.settings
+    made = [one.label for one in pool if one.label is not None]
+
+    def requests() -> Iterator[Request]:
+        for number in numbers:
+            first = number - number % settings.prompts_per_draw
+            rng = random.Random(f"{context.seed}/{task.name}/{round_}/{first}/object")
+            shown = [example.output for example in task.examples]
+            rng.shuffle(shown)
+            earlier = rng.sample(made, min(settings.max_pool_inputs, len(made)))
+            yield Request(
+                key=f"object/{round_}/{number}",
+                messages=context.prompts.new_object(task, [*earlier, *shown]),
+                temperature=settings.input_temperature,
+                top_k=settings.input_top_k,
+                max_tokens=settings.output_max_tokens,
+                seed=context.seed,
+                schema=task.answer_schema,
+            )
+
+    found: dict[int, str] = {}
+    for completion in engine.complete(requests()):
+        number = int(completion.key.rpartition("/")[2])
+        text = task.rules.parse(completion.text, task.labels)
+        if completion.finish_reason == "error" or text is None:
+            raise SelfguideError(
+                f"object of round {round_}, prompt {number}: {completion.error or 'it does not fit the schema'}"
+            )
+        found[number] = text
+    return found

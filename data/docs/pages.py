@@ -37,6 +37,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
         "patience_rounds",
         "label_condition",
         "label_order",
+        "direction",
     ),
     "Answering": (
         "annotate_each_round",
@@ -45,6 +46,8 @@ GROUPS: dict[str, tuple[str, ...]] = {
         "output_temperature",
         "output_top_k",
         "output_max_tokens",
+        "field_max_length",
+        "field_max_items",
     ),
     "Filters": ("noise_list", *FILTER_SETTINGS),
     "Finetuning": (
@@ -177,9 +180,17 @@ def kinds_table() -> str:
 
     kinds = [(name, kind_named(name)) for name in KINDS.names()]
     return markdown_table(
-        ("kind", "answer", "metric", "labelled", "parsed", "balanced"),
+        ("kind", "answer", "metric", "labelled", "parsed", "balanced", "structured"),
         [
-            (f"`{name}`", kind.summary, kind.metric, word(kind.labelled), word(kind.parsed), word(kind.balanced))
+            (
+                f"`{name}`",
+                kind.summary,
+                kind.metric,
+                word(kind.labelled),
+                word(kind.parsed),
+                word(kind.balanced),
+                word(kind.structured),
+            )
             for name, kind in kinds
         ],
     )

@@ -224,7 +224,7 @@ def _measure_answers(
                 key=key,
                 messages=messages,
                 n=samples_of(settings),
-                temperature=settings.output_temperature if settings.method == "sample" else 0.0,
+                temperature=0.0 if settings.method in ("greedy", "asked") else settings.output_temperature,
                 schema=task.answer_schema,
                 top_k=settings.output_top_k,
                 max_tokens=settings.output_max_tokens,

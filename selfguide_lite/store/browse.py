@@ -23,9 +23,11 @@ from selfguide_lite.store.store import Store
 
 TABLES: dict[str, str] = {
     "task": "The task as it was begun: instruction, kind, settings of its file.",
-    "kind": "What the kinds of task mean to the views: whether there are labels, answers found in texts, a balance.",
+    "kind": "What the kinds of task mean to the views: whether there are labels, answers found in texts, a balance,"
+    " objects.",
     "example": "The seed examples, in their order.",
     "label": "The labels of a task, where its kind has them.",
+    "field": "The fields of a task's schema, where its kind has objects for answers, in their order.",
     "noise_term": "Texts that contain one of these terms are rejected. Rows can be added and deleted.",
     "setting": "The filters' thresholds and switches. Values can be changed; the views follow at once.",
     "model": "The models that made something, with the SHA-256 of their files.",
@@ -58,6 +60,12 @@ QUERIES: dict[str, dict[str, str]] = {
         "title": "What did the samples vote?",
         "description": "The answers to one input with their shares.",
         "sql": "SELECT place, answer, n, round(share, 3) AS share FROM vote WHERE input_id = :input_id ORDER BY place",
+    },
+    "weak_fields": {
+        "title": "Which fields are weak?",
+        "description": "For each field of a schema: answers, how many are empty, and how much the samples agree.",
+        "sql": "SELECT field, answers, empty, different, round(agreement, 3) AS mean_agreement FROM field_summary"
+        " WHERE field IS NOT NULL ORDER BY agreement",
     },
     "weak_labels": {
         "title": "Which labels are weak?",

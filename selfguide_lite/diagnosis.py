@@ -18,6 +18,8 @@ ADVICE = {
     "echo": "more examples, or a higher --set input_temperature",
     "duplicate": "a higher --set input_temperature, or more examples",
     "label": "clearer labels, --set method=score, or a larger model",
+    "schema": "a server that keeps to a json_schema, or a model file, whose answers always fit the schema",
+    "ungrounded": "`verbatim` only for fields that the input spells as the answer does, or a larger model",
     "label_named": "examples that name the labels too, or --set label_named_filter=false",
     "share": "a lower --set min_vote_share, or a larger model",
     "disagreement": (

@@ -228,12 +228,15 @@ class ServerEngine:
             options["extra_body"] = {"top_k": request.top_k, "min_p": 0.0}
         try:
             return self._send(request, sample, options)
-        except (self._openai.BadRequestError, self._openai.UnprocessableEntityError) as error:
+        except self._openai.APIStatusError as error:
+            # llama-cpp-python's server answers with status 500 what it does not know
             if request.schema is not None and any(name in str(error) for name in ("response_format", "json_schema")):
                 raise SelfguideError(
                     f"{self._url}: this server does not take response_format json_schema ({_line(error)}), which an "
                     "extraction task needs; use llama.cpp's or vLLM's server, or a model file"
                 ) from error
+            if not isinstance(error, self._openai.BadRequestError | self._openai.UnprocessableEntityError):
+                raise
             if not self._extras or not any(name in str(error) for name in ("top_k", "min_p")):
                 raise
             if request.top_k > 0:

@@ -19,25 +19,23 @@ class Kind(TaskKind):
     structured = True
     starter = """\
 instruction: >-
-  Read what the guest writes to the hotel and note what the booking needs.
+  Note what the guest of the hotel books.
 
 # Each field with its type: string, integer, number, boolean, date, enum (with values), or a list of one of these. An
 # optional field may be null. verbatim: its value must occur in the input.
 schema:
-  guest: {type: string, verbatim: true, description: the guest's name}
-  nights: {type: integer, optional: true}
-  arrival: {type: date, optional: true}
+  guest: {type: string, verbatim: true}
   room: {type: enum, values: [single, double, suite], optional: true}
-  wishes: {type: list of string, description: what else they ask for}
+  arrival: date, optional
 
 # About three, as different from one another as the inputs you expect: their lengths set what is kept.
 examples:
-  - input: Hello, this is Maria Lund. I would like a double room from 3 March 2027 for four nights, with a baby bed.
-    output: {guest: Maria Lund, nights: 4, arrival: 2027-03-03, room: double, wishes: [baby bed]}
-  - input: We arrive on 12 May 2027. A quiet room and parking would be lovely. Best wishes, Tom Brandt
-    output: {guest: Tom Brandt, nights: null, arrival: 2027-05-12, room: null, wishes: [quiet room, parking]}
-  - input: Ines Castro here - two nights in the suite please, dates to follow.
-    output: {guest: Ines Castro, nights: 2, arrival: null, room: suite, wishes: []}
+  - input: I am Ann Lund. A double room from 3 May 2027, please, with a bed for a child.
+    output: {guest: Ann Lund, room: double, arrival: 2027-05-03}
+  - input: We need a quiet room and tea. Tom Brand
+    output: {guest: Tom Brand, room: null, arrival: null}
+  - input: Ines Cole here, a single, on 12 May 2027.
+    output: {guest: Ines Cole, room: single, arrival: 2027-05-12}
 """
 
     def __init__(self, schema: Schema | None = None):

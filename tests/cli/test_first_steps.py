@@ -40,7 +40,7 @@ def checked(tmp_path: Path, text: str) -> list[str]:
     return [f"{f.line}:{f.column} {f.level} {f.field}: {f.message}" for f in check_file(path)[1]]
 
 
-@pytest.mark.parametrize("kind", ["classification", "generation"])
+@pytest.mark.parametrize("kind", ["classification", "extraction", "generation"])
 def test_init_writes_a_task_without_a_warning(kind: str, tmp_path: Path) -> None:
     path = tmp_path / "my-task.yaml"
     done = call("init", path, "--kind", kind)

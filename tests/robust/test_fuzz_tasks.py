@@ -56,9 +56,15 @@ SETTINGS = st.dictionaries(st.sampled_from(sorted(Settings.model_fields)) | st.t
 EXAMPLES = st.lists(
     st.dictionaries(st.sampled_from(["input", "output"]) | st.text(max_size=5), VALUES, max_size=3), max_size=4
 )
+TYPES = st.sampled_from(["string", "number, optional", "list of date", "enum", "boolean"])
+OPTIONS = st.sampled_from(["type", "optional", "values", "verbatim", "max_length", "max_items", "description"])
 PLAUSIBLE = {
     "name": st.text(max_size=20),
-    "kind": st.sampled_from(["classification", "generation"]),
+    "kind": st.sampled_from(["classification", "extraction", "generation"]),
+    "schema": st.dictionaries(
+        st.text(max_size=5), TYPES | st.dictionaries(OPTIONS, TYPES | VALUES, max_size=4), max_size=3
+    )
+    | st.fixed_dictionaries({"type": st.just("object"), "properties": st.dictionaries(st.text(max_size=5), VALUES)}),
     "instruction": st.text(max_size=40),
     "labels": st.lists(st.text(max_size=8) | st.sampled_from(["happy", "upset"]), max_size=4),
     "examples": EXAMPLES,

@@ -27,15 +27,16 @@ schema:
   guest: {type: string, verbatim: true}
   room: {type: enum, values: [single, double, suite], optional: true}
   arrival: date, optional
+  wishes: list of string
 
 # About three, as different from one another as the inputs you expect: their lengths set what is kept.
 examples:
   - input: I am Ann Lund. A double room from 3 May 2027, please, with a bed for a child.
-    output: {guest: Ann Lund, room: double, arrival: 2027-05-03}
+    output: {guest: Ann Lund, room: double, arrival: 2027-05-03, wishes: [bed for a child]}
   - input: We need a quiet room and tea. Tom Brand
-    output: {guest: Tom Brand, room: null, arrival: null}
+    output: {guest: Tom Brand, room: null, arrival: null, wishes: [quiet room, tea]}
   - input: Ines Cole here, a single, on 12 May 2027.
-    output: {guest: Ines Cole, room: single, arrival: 2027-05-12}
+    output: {guest: Ines Cole, room: single, arrival: 2027-05-12, wishes: []}
 """
 
     def __init__(self, schema: Schema | None = None):

@@ -108,7 +108,8 @@ def dry_run(
     per_greedy = _measure_answers(task, greedy, engine, prompts, seed, texts) if eval_rows else 0.0
     # As evaluate/battery.py asks: free text few-shot and finetuned, and where there are labels, scores of these two and
     # zero-shot; in generation free text of all three. What calibration asks besides is little.
-    free, scored = (2, 3) if task.rules.labelled else (3, 0)
+    # Objects are asked for zero-shot, few-shot freely and under the schema, and finetuned.
+    free, scored = (2, 3) if task.rules.labelled else (4, 0) if task.rules.structured else (3, 0)
     per_row = free * per_greedy + scored * (per_answer if settings.method == "score" else per_greedy)
     asked = (free + scored) * eval_rows
     samples = len(task.labels) if settings.method == "score" else samples_of(settings)

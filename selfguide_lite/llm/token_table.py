@@ -16,7 +16,7 @@ from selfguide_lite.llm.text_automaton import CLOSED, FIRST, PLAIN, TEXT_STEPS, 
 
 Flags = npt.NDArray[np.bool_]
 _PLAIN_ASCII = re.compile(rb"[ !#-\[\]-~]+")
-_CONTINUING = range(0x80, 0xC0)  # bytes that go on with a character
+_NOT_ASCII = (*range(0x80, 0xC0), *range(0xC2, 0xF5))  # bytes of which UTF-8 makes all other characters
 _NEVER = 2**30
 
 
@@ -50,6 +50,7 @@ class TextTable:
 class TokenTable:
     """The tokens of a vocabulary that write text.
 
+    :ivar has_bytes: whether it has a token for every single byte, so that it can write every character
     :raises SelfguideError: where it has no tokens for single characters, so that it cannot write every object
     """
 
@@ -67,7 +68,7 @@ class TokenTable:
                 f"this model's vocabulary has no token for {missing[0]!r} alone, so it cannot be held to a schema; "
                 "take another model, or ask for free text"
             )
-        self._bytes = single.issuperset(_CONTINUING)
+        self.has_bytes = single.issuperset(_NOT_ASCII)
         self._tables: dict[int, TextTable] = {}
 
     def text_table(self, mode: int) -> TextTable:
@@ -89,7 +90,7 @@ class TokenTable:
                 after, count, read = _followed(mode, piece)
                 if after == CLOSED:
                     crossings.append(Crossing(token, count, piece[read:]))
-                elif after != WRONG and (self._bytes or after == PLAIN or piece.isascii()):
+                elif after != WRONG and (self.has_bytes or after == PLAIN or piece.isascii()):
                     characters[token] = count
         stays = characters < _NEVER
         return TextTable(characters, tuple(crossings), int(characters[stays].max(initial=0)), stays)

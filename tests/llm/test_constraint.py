@@ -14,6 +14,7 @@ from selfguide_lite.gguf.random_model import RandomWeights, VocabularyKind, writ
 from selfguide_lite.llm.base import Request
 from selfguide_lite.llm.constraint import Constraint
 from selfguide_lite.llm.llama import LlamaEngine, Tuning
+from selfguide_lite.llm.token_table import TokenTable
 
 SCHEMA = sized(
     read_schema(
@@ -175,3 +176,15 @@ def test_a_vocabulary_without_single_characters_is_refused(
     monkeypatch.setattr(engine, "_constraints", {})
     with pytest.raises(SelfguideError, match=r"no token for '\{' alone"):
         engine.smallest_object(SCHEMA)
+
+
+def test_a_vocabulary_without_single_bytes_takes_plain_names_alone(
+    engine: LlamaEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table = TokenTable(engine._model.vocabulary)
+    assert table.has_bytes
+    monkeypatch.setattr(table, "has_bytes", False)
+    Constraint(SCHEMA, table, engine.chat.continued)
+    other = sized(read_schema({"größe": "integer"}), [])
+    with pytest.raises(SelfguideError, match="cannot be held to 'größe'"):
+        Constraint(other, table, engine.chat.continued)

@@ -1,4 +1,4 @@
-"""Answers inputs with a LoRA in PEFT's form, greedily. It needs no other file of this package: an export carries a copy.
+"""Answers inputs with a LoRA in PEFT's form, greedily. It needs no other file of this package: exports have a copy.
 
     python answer.py 'an input'
     python answer.py --jsonl < inputs.jsonl    # a JSON string a line; answers likewise

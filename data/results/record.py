@@ -24,6 +24,7 @@ from selfguide_lite.task import NOISE_TERMS, Task, last_label
 from selfguide_lite.task.natural_instructions import import_natural_instructions
 
 _KINDS = ("classification", "generation")
+_OTHER_KINDS = "object-"  # templates of kinds that no record is of
 
 
 def defaults_sha256() -> str:
@@ -33,6 +34,8 @@ def defaults_sha256() -> str:
         defaults = kind_named(kind).resolve(Settings()).model_dump(mode="json")
         digest.update(json.dumps(as_recorded(defaults), sort_keys=True).encode())
     for path in sorted(resource("prompts").glob("*.j2")):
+        if path.name.startswith(_OTHER_KINDS):
+            continue
         digest.update(path.name.encode() + path.read_bytes())
     digest.update(json.dumps(NOISE_TERMS).encode())
     return digest.hexdigest()

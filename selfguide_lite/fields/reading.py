@@ -100,7 +100,7 @@ def _field(name: str, kind: str, given: Mapping[str, Any]) -> Field:
     values = _values(name, found, given["values"])
     if verbatim and found in ("boolean", "date"):
         raise ValueError(
-            f"{name}: verbatim is for texts and numbers; a {found} is seldom written in the input as it is"
+            f"{name}: verbatim is for texts and numbers; a {found} is rarely written in the input as it is"
         )
     if given["max_length"] is not None and found != "string":
         raise ValueError(f"{name}: max_length is for strings")

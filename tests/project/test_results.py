@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from data.results.plan import DEFAULT, VARIANTS, planned
+from data.results.plan import ANSWERS, DEFAULT, VARIANTS, planned
 from data.results.record import defaults_sha256
 from data.results.table import differences, headline, page, pooled, records
 from selfguide_lite.core.resources import resource
@@ -77,4 +77,4 @@ def test_every_planned_run_has_a_name_of_its_own(tmp_path: Any) -> None:
         (tmp_path / "ni" / f"task{number:03d}_x.json").touch()
     runs = list(planned(tmp_path))
     assert len({one.key for one in runs}) == len(runs)
-    assert {one.variant for one in runs} == set(VARIANTS)
+    assert {one.variant for one in runs} == {*VARIANTS, *ANSWERS}

@@ -106,7 +106,7 @@ def test_texts_put_in_later_are_labelled_and_judged_as_before(old: Path) -> None
 def test_a_kind_that_is_not_installed_is_named(old: Path) -> None:
     with Store.open(old) as store:
         pairs = store.connection.execute("SELECT count(*) FROM dataset").fetchone()
-        store.connection.execute("INSERT INTO kind VALUES ('ordinal', 1, 1, 0)")
+        store.connection.execute("INSERT INTO kind(name, labelled, parsed, balanced) VALUES ('ordinal', 1, 1, 0)")
         store.connection.execute("UPDATE task SET kind = 'ordinal'")
         with pytest.raises(SelfguideError, match=r"'moods' is of the kind 'ordinal', which is not installed here; "):
             store.task(1)

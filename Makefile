@@ -17,7 +17,7 @@ PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-r
 export PYTHONUNBUFFERED := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-fast coverage test-lowest test-gemma proof mutation long lint bench results picture docs tiny-model fuzz clean
+.PHONY: help setup demo test test-fast coverage test-lowest test-gemma proof mutation long lint bench results picture docs constraints tiny-model fuzz clean
 
 help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -71,6 +71,9 @@ picture: setup  ## the README's picture, of a real run (data/docs/run.svg)
 docs: setup  ## the generated parts of the README and of docs/: results, commands, settings, tables, views, models
 	$(BIN)/python -m data.results --page-only
 	$(BIN)/cog -r README.md CONTRIBUTING.md docs/*.md
+
+constraints: setup  ## constraints.txt from pyproject.toml, with hashes, and the licences; needs uv on the path
+	$(BIN)/python -m data.constraints
 
 tiny-model: setup  ## train the tiny test model again from nothing (more than an hour on two cores)
 	$(BIN)/python -m data.tiny_vicuna

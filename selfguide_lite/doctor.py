@@ -25,12 +25,8 @@ from selfguide_lite.core.text import size
 from selfguide_lite.core.version import __version__
 
 Status = Literal["green", "yellow", "red"]
-_NO_AMX = "-mno-amx-tile -mno-amx-int8 -mno-amx-bf16"
-_REBUILD = (
-    "this build of llama.cpp crashes on this machine; build it without AMX: "
-    f'CMAKE_ARGS=\'-DCMAKE_C_FLAGS="{_NO_AMX}" -DCMAKE_CXX_FLAGS="{_NO_AMX}"\' '
-    "pip install --force-reinstall --no-cache-dir --no-binary llama-cpp-python llama-cpp-python"
-)
+_SETUP = "run `selfguide setup`"
+_REBUILD = f"this build of llama.cpp crashes on this machine: {_SETUP}, which builds it for this machine"
 _CHILD_SECONDS = 180
 _TEST_MODEL = "tiny-vicuna"  # as its file names itself
 _MINIMUM_SQLITE = (3, 35, 0)  # materialized common table expressions
@@ -66,7 +62,7 @@ def examine(model: Path | None = None) -> Iterator[Check]:
 
         path = model_path(model)
     except (SelfguideError, ImportError) as error:
-        yield Check("model", "red", str(error), "`selfguide models pull smollm2-135m`, or name a GGUF file with -m")
+        yield Check("model", "red", str(error), f"{_SETUP}, or name a GGUF file with -m")
     yield from _llama(path)
     yield from _finetunable(path)
     yield from _memory(path)
@@ -98,11 +94,11 @@ def _sqlite() -> Check:
 def _llama(path: Path | None) -> Iterator[Check]:
     version = _version("llama-cpp-python")
     if version is None:
-        yield Check("llama.cpp", "red", "llama-cpp-python is not installed", "pip install llama-cpp-python")
+        yield Check("llama.cpp", "red", "llama-cpp-python is not installed", _SETUP)
         return
     told, ended = _child("llama", *([str(path)] if path else []))
     if "system" not in told:
-        yield Check("llama.cpp", "red", f"llama-cpp-python {version} cannot be imported ({ended})", "install it again")
+        yield Check("llama.cpp", "red", f"llama-cpp-python {version} cannot be imported ({ended})", _SETUP)
         return
     yield Check("llama.cpp", "green", f"llama-cpp-python {version}")
     amx = "AMX_INT8 = 1" in told["system"]
@@ -110,7 +106,7 @@ def _llama(path: Path | None) -> Iterator[Check]:
         "CPU features",
         "yellow" if amx else "green",
         ", ".join(re.findall(r"(\w+) = 1", told["system"])) or "none beyond the basic ones",
-        "this build uses AMX, which crashes in some versions; if the decode below is red, build without it"
+        "this build uses AMX, which crashes in some versions; if the decode below is red, `selfguide setup` builds without it"
         if amx
         else "",
     )
@@ -146,8 +142,7 @@ def _cards(offload: bool) -> Check:
             "GPU",
             "yellow",
             f"{'; '.join(found)}, but this llama.cpp was built without CUDA",
-            "run `make setup` again, or: CMAKE_ARGS=-DGGML_CUDA=on pip install --force-reinstall --no-cache-dir "
-            "llama-cpp-python",
+            f"install the CUDA toolkit and {_SETUP}",
         )
     return Check("GPU", "green", f"{'; '.join(found)}, used" if found else "none: everything runs on the processor")
 
@@ -199,7 +194,7 @@ def _training() -> Iterator[Check]:
             "finetuning",
             "yellow",
             f"{', '.join(missing)} not installed: data can be made, nothing can be trained",
-            "pip install 'selfguide-lite[train]', or `make setup` for the CPU's set",
+            _SETUP,
         )
         return
     told, ended = _child("torch")

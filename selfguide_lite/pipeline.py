@@ -23,6 +23,7 @@ from selfguide_lite.gguf.check import check_model
 from selfguide_lite.gguf.reader import GgufFile
 from selfguide_lite.gguf.trainable import why_not_trainable
 from selfguide_lite.llm import model_path, open_engine
+from selfguide_lite.llm.build_check import require_build
 from selfguide_lite.llm.templates import template_note
 from selfguide_lite.own_data import OwnData
 from selfguide_lite.run_context import RunContext
@@ -105,44 +106,52 @@ def run(
     engine_options = options.engine
     local = None if engine_options.server is not None and options.model is None else model_path(options.model)
     if local is not None:
+        require_build()
+        if options.train:
+            _check_trainer(wanted.trainer)
         _look_at(local, listener, train=options.train, n_ctx=engine_options.n_ctx)
-    with _plainly(), exclusive(db):
-        if local is not None and options.train:
-            try:
-                trainer_named(wanted.trainer).check()
-            except SelfguideError as error:
-                listener.note(f"only the dataset can be made here: {error}")
-        with Store.open(db) as store:
-            task_id = bring_in_told(store, task, listener.note, agree, renamed)
-            own.take_in(store, task_id, rows, listener)
-            context = RunContext(store, task_id, wanted, options.prompts, options.seed, listener)
-            if is_synthesized(store, task_id, wanted):
-                listener.done("generate", f"{len(store.requests_done(task_id))} inputs were in the store")
-                listener.done("annotate", "their answers were in the store")
-            else:
-                with open_engine(local, engine_options) as engine:
-                    synthesize(context, engine)
-            funnel = tuple(store.funnel(task_id))
-            listener.funnel(funnel)
-            pairs = len(store.pairs(task_id))
-            if not pairs:
-                raise SelfguideError(diagnosis.no_pairs(task.name, funnel))
-            for line in (*label_notes(store, task_id, task), *balance_notes(store, task_id)):
-                listener.note(line)
-            if local is None:
-                listener.note("the dataset is ready; name the same model's GGUF file with -m to finetune it")
-                return RunResult(task.name, db, pairs, funnel)
-            if not options.train:
-                listener.note("the dataset is ready; without --no-train the same command finetunes on it")
-                return RunResult(task.name, db, pairs, funnel)
-            chosen = training_pairs(store, task_id)
-            adapter = finetune(context, local, chosen)
-            # A server only writes the data.
-            measured_on = rows if options.measure else []
-            trained = [pair.input for pair in chosen]
-            with open_engine(local, replace(engine_options, server=None)) if measured_on else nullcontext() as engine:
-                measured = measure(context, engine, measured_on, adapter, trained)
-            return RunResult(task.name, db, pairs, funnel, Path(adapter.path), measured)
+    with _plainly(), exclusive(db), Store.open(db) as store:
+        task_id = bring_in_told(store, task, listener.note, agree, renamed)
+        own.take_in(store, task_id, rows, listener)
+        context = RunContext(store, task_id, wanted, options.prompts, options.seed, listener)
+        if is_synthesized(store, task_id, wanted):
+            listener.done("generate", f"{len(store.requests_done(task_id))} inputs were in the store")
+            listener.done("annotate", "their answers were in the store")
+        else:
+            with open_engine(local, engine_options) as engine:
+                synthesize(context, engine)
+        funnel = tuple(store.funnel(task_id))
+        listener.funnel(funnel)
+        pairs = len(store.pairs(task_id))
+        if not pairs:
+            raise SelfguideError(diagnosis.no_pairs(task.name, funnel))
+        for line in (*label_notes(store, task_id, task), *balance_notes(store, task_id)):
+            listener.note(line)
+        if local is None:
+            listener.note("the dataset is ready; name the same model's GGUF file with -m to finetune it")
+            return RunResult(task.name, db, pairs, funnel)
+        if not options.train:
+            listener.note("the dataset is ready; without --no-train the same command finetunes on it")
+            return RunResult(task.name, db, pairs, funnel)
+        chosen = training_pairs(store, task_id)
+        adapter = finetune(context, local, chosen)
+        # A server only writes the data.
+        measured_on = rows if options.measure else []
+        trained = [pair.input for pair in chosen]
+        with open_engine(local, replace(engine_options, server=None)) if measured_on else nullcontext() as engine:
+            measured = measure(context, engine, measured_on, adapter, trained)
+        return RunResult(task.name, db, pairs, funnel, Path(adapter.path), measured)
+
+
+def _check_trainer(name: str) -> None:
+    """Refuse at once where something is missing that training needs.
+
+    :raises SelfguideError: with what is missing
+    """
+    try:
+        trainer_named(name).check()
+    except SelfguideError as error:
+        raise SelfguideError(f"{error}; with --no-train the data alone are made") from error
 
 
 def _look_at(model: Path, listener: Listener, *, train: bool, n_ctx: int | None) -> None:

@@ -12,6 +12,7 @@ from selfguide_lite.core.version import __version__
 
 # command: module below this package; the function is named after the command, with `_command` at its end
 COMMANDS: dict[str, str] = {
+    "setup": "machine",
     "init": "first_steps",
     "check": "first_steps",
     "import-ni": "first_steps",

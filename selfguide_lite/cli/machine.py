@@ -1,6 +1,7 @@
-"""Commands about this machine: is it fit for the job, how fast is it."""
+"""Commands about this machine: what it lacks, is it fit for the job, how fast is it."""
 
 import math
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,11 +13,79 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from selfguide_lite.bench.run import Report
+    from selfguide_lite.setup.machine import Device
+    from selfguide_lite.setup.plan import Plan
 
 _WORKLOADS = ("annotate", "tree", "score", "objects", "generate", "growth")
 
 _COLOURS = {"green": "green", "yellow": "yellow", "red": "red"}
 _SIGNS = {"green": "ok  ", "yellow": "note", "red": "BAD "}
+
+
+@click.command("setup")
+@click.option(
+    "--device",
+    type=click.Choice(["auto", "cpu", "cuda"]),
+    default="auto",
+    show_default=True,
+    help="What is computed on: auto takes an NVIDIA card where there is one.",
+)
+@click.option("--no-train", is_flag=True, help="Leave out torch and the packages for finetuning.")
+@click.option(
+    "--torch-index", envvar="TORCH_INDEX", default="", metavar="URL", help="One more package index for torch's builds."
+)
+@click.option(
+    "--jobs", envvar="JOBS", type=click.IntRange(0), default=0, metavar="N", help="Compilers at once; 0: one a core."
+)
+@click.option("--dry-run", is_flag=True, help="Print what would be done; install nothing.")
+def setup_command(device: "Device", no_train: bool, torch_index: str, jobs: int, dry_run: bool) -> None:
+    """Install what a plain install leaves out: llama.cpp built for this machine, what finetuning needs, the model.
+
+    Works in the environment that this command is installed in, whether made by venv, pipx or uv, with pip in it or
+    without. What is there already is not done again. A llama.cpp that was built before is taken from the cache.
+
+    \b
+    Examples:
+      selfguide setup
+      selfguide setup --dry-run
+      selfguide setup --device cpu
+      selfguide setup --no-train
+    """
+    from selfguide_lite.core.errors import SelfguideError
+    from selfguide_lite.core.text import neutral
+    from selfguide_lite.setup.carry_out import carry_out, plan_here
+    from selfguide_lite.setup.machine import look
+    from selfguide_lite.setup.plan import Wanted
+
+    def say(line: str) -> None:
+        click.echo(f"setup: {neutral(line)}")
+
+    plan = plan_here(look(device), Wanted(train=not no_train, torch_index=torch_index, jobs=jobs))
+    if plan.refusal:
+        raise SelfguideError(plan.refusal)
+    for note in plan.notes:
+        say(note)
+    if not plan.steps:
+        say("everything is there")
+    elif dry_run:
+        _show_steps(plan, say)
+    else:
+        carry_out(plan, say)
+        say("done")
+
+
+def _show_steps(plan: "Plan", say: Callable[[str], None]) -> None:
+    """Print the steps of a set-up with their commands."""
+    from selfguide_lite.core.text import neutral
+
+    for step in plan.steps:
+        say(step.what)
+        for path, pins in step.files.items():
+            click.echo(neutral(f"  {path}: {' '.join(f'{pin.name}=={pin.version}' for pin in pins)}"))
+        for command in step.commands:
+            click.echo(f"  {neutral(str(command))}")
+        for place, command in enumerate(step.either):
+            click.echo(f"  {'else ' if place else ''}{neutral(str(command))}")
 
 
 @click.command("doctor")

@@ -201,6 +201,7 @@ def generate_command(task_file: Path, db: Path | None, options: "RunOptions", qu
     """
     from selfguide_lite.core.lock import exclusive
     from selfguide_lite.llm import model_path, open_engine
+    from selfguide_lite.llm.build_check import require_build
     from selfguide_lite.own_data import OwnData
     from selfguide_lite.report.progress import listener_for
     from selfguide_lite.run_context import RunContext
@@ -212,7 +213,8 @@ def generate_command(task_file: Path, db: Path | None, options: "RunOptions", qu
     place = find_db(db, task)
     own, rows = OwnData.of(task), eval_rows(task) if task.eval is not None else []
     if options.engine.server is None:
-        model_path(options.model)  # where there is none, that is said before anything is made
+        model_path(options.model)  # what is missing is said before anything is made
+        require_build()
     with stoppable(place), exclusive(place), Store.open(place) as store:
         task_id = store.add_task(task)
         with (

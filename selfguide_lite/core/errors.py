@@ -11,6 +11,7 @@ def short(text: str, longest: int = 80) -> str:
     return cut if cut.isprintable() else repr(cut)[1:-1]
 
 
+LLAMA_MISSING = "llama.cpp is not installed: run `selfguide setup`, which builds it for this machine"
 _DATABASE = {
     "locked": "another program is writing to the database: close it and try again",
     "disk is full": "the disk is full: make room; the same command goes on where this one stopped",
@@ -26,7 +27,7 @@ _NO_ROOM = ("no space left", "file too large", "disk quota exceeded", "inline_co
 
 
 def in_plain_words(error: Exception) -> str | None:
-    """Return one line for a failure of the disk, the database or the memory; None for any other error."""
+    """Return one line for a failure of the disk, the database, the memory or the set-up; None for any other error."""
     import errno
     import sqlite3
 
@@ -39,6 +40,8 @@ def in_plain_words(error: Exception) -> str | None:
         return f"{named}{error.strerror or error}{_MAKE_ROOM if full else ''}"
     if isinstance(error, UnicodeEncodeError):
         return f"{short(error.object[max(0, error.start - 20) : error.end + 20])}: holds bytes that are not UTF-8 text"
+    if isinstance(error, ModuleNotFoundError) and error.name == "llama_cpp":
+        return LLAMA_MISSING
     if isinstance(error, MemoryError):
         return "out of memory: take a smaller model, a shorter context or fewer sequences at once"
     if any(sign in str(error).lower() for sign in _NO_ROOM):

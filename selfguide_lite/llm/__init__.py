@@ -47,7 +47,7 @@ def open_engine(
 
     :param model: the GGUF file, not used where a server answers; None: `$SELFGUIDE_MODEL`, else the default model
     :param adapter: a GGUF LoRA adapter
-    :raises SelfguideError: where the model or the server cannot be used
+    :raises SelfguideError: where the model, the server or the installed llama.cpp cannot be used
     """
     options = options or EngineOptions()
     if options.server is not None:
@@ -57,9 +57,12 @@ def open_engine(
             raise SelfguideError("an adapter cannot be used with --server; start the server with it instead")
         return ServerEngine(options.server, model=options.server_model, n_ctx=options.n_ctx)
     from selfguide_lite.gguf.check import check_model
-    from selfguide_lite.llm.tuning import open_tuned
+    from selfguide_lite.llm.build_check import require_build
 
     path = model_path(model)
+    require_build()
+    from selfguide_lite.llm.tuning import open_tuned
+
     check_model(path)
     if adapter is not None and adapter.is_file():
         from selfguide_lite.gguf.adapter import check_adapter

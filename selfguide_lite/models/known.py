@@ -177,7 +177,7 @@ def default_model() -> Path:
     path = known.path
     if path is None:
         raise SelfguideError(
-            f"the default model, {known.title}, is not here: get it ({known.size}) with `{known.pull_command}`, "
-            "or name another GGUF file with -m"
+            f"the default model, {known.title}, is not here: run `selfguide setup`, or get it ({known.size}) with "
+            f"`{known.pull_command}`, or name another GGUF file with -m"
         )
     return path

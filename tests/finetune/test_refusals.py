@@ -63,7 +63,7 @@ def refusal(done: "subprocess.CompletedProcess[str]") -> str:
 def test_without_the_packages(tmp_path: Path, hidden: str) -> None:
     line = refusal(train_elsewhere(tmp_path, HIDDEN=hidden))
     assert all(name in line for name in hidden.split())
-    assert "pip install 'selfguide-lite[train]'" in line
+    assert "`selfguide setup`" in line
 
 
 def test_with_too_little_memory(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from wheels import build_wheel
 
 pytestmark = pytest.mark.slow
 
@@ -29,11 +30,7 @@ def do(*command: object, cwd: Path, **environment: str) -> str:
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    pytest.importorskip("hatchling", reason="building a wheel needs hatchling")
-    out = tmp_path_factory.mktemp("dist")
-    do(sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", out, cwd=ROOT)
-    (made,) = out.glob("*.whl")
-    return made
+    return build_wheel(tmp_path_factory.mktemp("dist"))
 
 
 def test_wheel_holds_what_a_run_needs_and_no_more(wheel: Path) -> None:
@@ -41,6 +38,7 @@ def test_wheel_holds_what_a_run_needs_and_no_more(wheel: Path) -> None:
     inner = {name.removeprefix("selfguide_lite/") for name in names if name.startswith("selfguide_lite/")}
     assert {
         "py.typed",
+        "constraints.txt",
         "data/settings/paper.yaml",
         "prompts/annotate.j2",
         "report/report.html.j2",

@@ -242,8 +242,7 @@ def check_installed() -> None:
     missing = [name for name in needed if importlib.util.find_spec(name) is None]
     if missing:
         raise SelfguideError(
-            f"finetuning needs {', '.join(missing)}, which this installation lacks: run `make setup`, "
-            "or on a machine with an NVIDIA card pip install 'selfguide-lite[train]'"
+            f"finetuning needs {', '.join(missing)}, which this installation lacks: run `selfguide setup`"
         )
 
 

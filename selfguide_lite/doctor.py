@@ -106,7 +106,7 @@ def _llama(path: Path | None) -> Iterator[Check]:
         "CPU features",
         "yellow" if amx else "green",
         ", ".join(re.findall(r"(\w+) = 1", told["system"])) or "none beyond the basic ones",
-        "this build uses AMX, which crashes in some versions; if the decode below is red, `selfguide setup` builds without it"
+        "this build uses AMX, which crashes in some versions; if the decode below is red, `selfguide setup` helps"
         if amx
         else "",
     )

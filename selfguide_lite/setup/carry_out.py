@@ -5,6 +5,7 @@ import hashlib
 import os
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -15,7 +16,6 @@ from selfguide_lite.core.cache import cache_dir
 from selfguide_lite.core.errors import SelfguideError, short
 from selfguide_lite.core.files import atomic_write
 from selfguide_lite.core.resources import child_environment
-from selfguide_lite.core.tools import tools_dir, tools_python
 from selfguide_lite.setup.lock import of_sets
 from selfguide_lite.setup.machine import Installed, Machine, look_at_installed, nvcc_folder
 from selfguide_lite.setup.plan import Command, Places, Plan, Step, Wanted, make_plan
@@ -33,7 +33,12 @@ def plan_here(machine: Machine, wanted: Wanted) -> Plan:
 
 def places() -> Places:
     """Return where a set-up puts what it makes: all of it lies in the cache folder."""
-    return Places(cache_dir() / "setup", tools_dir(), nvcc_folder())
+    return Places(cache_dir() / "setup", _tools_dir(), nvcc_folder())
+
+
+def _tools_dir() -> Path:
+    """Return the folder of the environment with pip and what builds llama.cpp; it need not be there."""
+    return cache_dir() / "setup" / f"tools-{sys.version_info.major}.{sys.version_info.minor}"
 
 
 def _installed() -> Installed:
@@ -44,7 +49,9 @@ def _installed() -> Installed:
 
 def _tools_ready() -> bool:
     with suppress(OSError):
-        return (tools_dir() / _STAMP).read_text(encoding="utf-8") == _tools_mark() and tools_python().exists()
+        return (_tools_dir() / _STAMP).read_text(encoding="utf-8") == _tools_mark() and (
+            _tools_dir() / "bin" / "python"
+        ).exists()
     return False
 
 
@@ -72,7 +79,7 @@ def carry_out(plan: Plan, say: Callable[[str], None]) -> None:
             if not done or (step.either and not any(_run(command, log, say) for command in step.either)):
                 raise SelfguideError(_failed(step, log))
             if step.name == "tools":
-                (tools_dir() / _STAMP).write_text(_tools_mark(), encoding="utf-8")
+                (_tools_dir() / _STAMP).write_text(_tools_mark(), encoding="utf-8")
 
 
 def _run(command: Command, log: Path, say: Callable[[str], None]) -> bool:

@@ -113,6 +113,7 @@ def run(
     with _plainly(), exclusive(db), Store.open(db) as store:
         task_id = bring_in_told(store, task, listener.note, agree, renamed)
         own.take_in(store, task_id, rows, listener)
+        wanted = task.rules.resolve(options.chosen(task, store.chosen_settings(task_id)))
         context = RunContext(store, task_id, wanted, options.prompts, options.seed, listener)
         if is_synthesized(store, task_id, wanted):
             listener.done("generate", f"{len(store.requests_done(task_id))} inputs were in the store")

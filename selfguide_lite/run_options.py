@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from selfguide_lite.core.progress import Listener, NullListener
+from selfguide_lite.core.renamed import with_current_names
+from selfguide_lite.core.settings import Settings
 from selfguide_lite.llm.options import EngineOptions
 from selfguide_lite.prompts import Prompts
 from selfguide_lite.task import Task
@@ -40,3 +42,10 @@ class RunOptions:
         :raises pydantic.ValidationError: where there is no such setting, or a value does not fit
         """
         return task.model_copy(update={"settings": task.settings.changed(self.settings)})
+
+    def chosen(self, task: Task, stored: Mapping[str, Any]) -> Settings:
+        """Return a task's settings with those chosen in its database over them, and the job's over these.
+
+        :param stored: as `Store.chosen_settings` gives them
+        """
+        return task.settings.changed({**stored, **with_current_names(self.settings)})

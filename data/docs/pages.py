@@ -1,14 +1,12 @@
 """The generated parts of docs/: tables made from the code, which cog writes into the pages (`make docs`)."""
 
-import json
 import re
 import tempfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
 
 from selfguide_lite.core.registry import ANSWER_STYLES, ARCHITECTURES, INPUT_STYLES, KINDS, TARGETS, TRAINERS
-from selfguide_lite.core.settings import Settings
+from selfguide_lite.core.setting_words import allowed, meaning, stages
 from selfguide_lite.diagnosis import ADVICE
 from selfguide_lite.experiments.tables import markdown_table
 from selfguide_lite.export.targets import target_named
@@ -20,59 +18,11 @@ from selfguide_lite.kinds import kind_named
 from selfguide_lite.models.known import DEFAULT, KNOWN
 from selfguide_lite.prompt_styles import input_style
 from selfguide_lite.prompt_styles.answers import answer_style
-from selfguide_lite.store import FILTER_SETTINGS, Store, filter_views
+from selfguide_lite.setting_list import default_of
+from selfguide_lite.store import Store, filter_views
 from selfguide_lite.store.browse import TABLES, description
 
-GROUPS: dict[str, tuple[str, ...]] = {
-    "Writing inputs": (
-        "input_style",
-        "rounds",
-        "prompts_per_round",
-        "prompts_per_draw",
-        "input_temperature",
-        "input_top_k",
-        "input_max_tokens",
-        "max_pool_inputs",
-        "prompt_budget",
-        "patience_rounds",
-        "label_condition",
-        "label_order",
-        "direction",
-    ),
-    "Answering": (
-        "annotate_each_round",
-        "method",
-        "samples",
-        "output_temperature",
-        "output_top_k",
-        "output_max_tokens",
-        "field_max_length",
-        "field_max_items",
-    ),
-    "Filters": ("noise_list", *FILTER_SETTINGS),
-    "Finetuning": (
-        "answer_style",
-        "trainer",
-        "epochs",
-        "min_steps",
-        "max_steps",
-        "average_weights",
-        "weight_decay",
-        "learning_rate",
-        "batch_size",
-        "gradient_accumulation_steps",
-        "max_seq_length",
-        "lora_rank",
-        "lora_alpha",
-        "lora_dropout",
-    ),
-}
-_STAGES = {
-    "Writing inputs": "`generate`",
-    "Answering": "`annotate`",
-    "Filters": "",
-    "Finetuning": "`train`",
-}
+GROUPS = {"generate": "Writing inputs", "annotate": "Answering", "filters": "Filters", "train": "Finetuning"}
 # Where a setting is read beside the stage that its group names.
 _READ = {
     "annotate_each_round": "`run`, `compare`, `search`",
@@ -82,14 +32,6 @@ _READ = {
     "noise_list": "the rows of `noise_term`, made when a run begins",
     "answer_style": "`train`, `evaluate`, `predict`",
 }
-_DEFAULTS = {"learning_rate": "by the model's size", "added_filters_off": "none"}
-_MARKS = {
-    "minimum": "at least {}",
-    "exclusiveMinimum": "more than {}",
-    "maximum": "at most {}",
-    "exclusiveMaximum": "less than {}",
-}
-_MOST = 1_000_000  # what stands for "no limit" in the model
 # Layers, width, feed-forward, width of the attention, width of keys, vocabulary, and whether the output is tied.
 _SHAPES = {
     "SmolLM2 135M": Shape(134_515_008, 30, 576, 1536, 576, 192, 49_152, True),
@@ -101,64 +43,25 @@ _SHAPES = {
 
 def settings_tables() -> str:
     """Return every setting in Markdown, by group: type and range, default, what reads it, meaning."""
-    properties: Mapping[str, Any] = Settings.model_json_schema()["properties"]
     parts: list[str] = []
-    for group, names in GROUPS.items():
+    for stage, names in stages().items():
         rows = [
             (
                 f"`{name}`",
-                _entries(name) or _type(properties[name]),
-                _default(name),
-                _READ.get(name) or _STAGES[group] or _views_reading(name),
-                _meaning(name),
+                allowed(name),
+                default_of(name),
+                _READ.get(name) or (_views_reading(name) if stage == "filters" else f"`{stage}`"),
+                meaning(name),
             )
             for name in names
         ]
         parts += [
-            f"## {group}",
+            f"## {GROUPS[stage]}",
             "",
             markdown_table(("setting", "type and range", "default", "read by", "meaning"), rows),
             "",
         ]
     return "\n".join(parts).strip()
-
-
-def _meaning(name: str) -> str:
-    found = Settings.model_fields[name].description
-    if not found:
-        raise ValueError(f"{name}: a text under the field must say what it means")
-    return " ".join(found.split())
-
-
-def _entries(name: str) -> str:
-    """Name what a setting can choose where that is a file each."""
-    found = {"input_style": INPUT_STYLES, "answer_style": ANSWER_STYLES, "trainer": TRAINERS}.get(name)
-    return ", ".join(f"`{one}`" for one in found.names()) if found else ""
-
-
-def _type(given: Mapping[str, Any]) -> str:
-    kinds = [one for one in given.get("anyOf", [given]) if one.get("type") != "null"]
-    empty = ", or `null`" if any(one.get("type") == "null" for one in given.get("anyOf", ())) else ""
-    (kind,) = kinds
-    if "enum" in kind:
-        return ", ".join(f"`{value}`" for value in kind["enum"]) + empty
-    words = {"boolean": "switch", "integer": "whole number", "number": "number", "string": "text"}[kind["type"]]
-    limits = [
-        text.format(f"{kind[key]:g}" if kind[key] < _MOST else f"{kind[key]:,}")
-        for key, text in _MARKS.items()
-        if key in kind and kind[key] != _MOST
-    ]
-    return ", ".join([words, *limits]) + empty
-
-
-def _default(name: str) -> str:
-    if name in _DEFAULTS:
-        return _DEFAULTS[name]
-    settings = {kind: kind_named(kind).resolve(Settings()) for kind in KINDS.names()}
-    values = {kind: json.dumps(getattr(chosen, name)).strip('"') for kind, chosen in settings.items()}
-    if len(set(values.values())) == 1:
-        return f"`{next(iter(values.values()))}`"
-    return ", ".join(f"{kind}: `{value}`" for kind, value in values.items())
 
 
 def _views_reading(name: str) -> str:

@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from selfguide_lite.cli.suggesting import SuggestingGroup
 from selfguide_lite.core.errors import SelfguideError, in_plain_words
 from selfguide_lite.core.text import neutral
 from selfguide_lite.core.version import __version__
@@ -35,6 +36,8 @@ COMMANDS: dict[str, str] = {
     "sql": "store",
     "dataset": "store",
     "show": "store",
+    "settings": "settings",
+    "set": "settings",
     "filter": "filters",
     "review": "review",
     "browse": "store",
@@ -44,7 +47,7 @@ COMMANDS: dict[str, str] = {
 }
 
 
-class _Lazy(click.Group):
+class _Lazy(SuggestingGroup):
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(COMMANDS)
 

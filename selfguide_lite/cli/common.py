@@ -3,7 +3,7 @@
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
@@ -104,7 +104,8 @@ def settings_options(command: Command) -> Command:
             "assignments",
             multiple=True,
             metavar="KEY=VALUE",
-            help="Change one setting, such as --set rounds=10; may be given several times.",
+            help="Change one setting, such as --set rounds=10; may be given several times. "
+            "`selfguide settings` lists them all.",
         ),
         click.option(
             "--settings",
@@ -126,6 +127,7 @@ def given_settings(settings_file: Path | None, assignments: Sequence[str]) -> di
     :raises SelfguideError: where the file is wrong, naming it and the setting
     :raises click.BadParameter: where an assignment is wrong
     """
+    from selfguide_lite.core.refusals import setting_problem
     from selfguide_lite.core.renamed import renamed_notes, with_current_names
     from selfguide_lite.core.settings import Settings
     from selfguide_lite.core.yaml_file import parse_yaml, read_yaml
@@ -140,7 +142,7 @@ def given_settings(settings_file: Path | None, assignments: Sequence[str]) -> di
             place, (line, _) = document.repeated[0]
             raise SelfguideError(f"{settings_file}: line {line}: {short('.'.join(place))} is given twice; remove one")
         given.update({str(key): value for key, value in document.data.items()})
-        if problem := _problem(given):
+        if problem := setting_problem(given):
             raise SelfguideError(f"{settings_file}: {problem}")
         say_renamed(renamed_notes(given))
         given = with_current_names(given)
@@ -154,35 +156,11 @@ def given_settings(settings_file: Path | None, assignments: Sequence[str]) -> di
         except SelfguideError as error:
             raise click.BadParameter(str(error), param_hint="--set") from error
         written[key.strip()] = value
-        if problem := _problem(written):
+        if problem := setting_problem(written):
             raise click.BadParameter(problem, param_hint="--set")
     say_renamed(renamed_notes(written))
     given |= with_current_names(written)
     return Settings.model_validate(given).model_dump(exclude_unset=True)
-
-
-def _problem(given: Mapping[str, Any]) -> str | None:
-    """Return what is wrong with settings, in one line, or None."""
-    from difflib import get_close_matches
-
-    from pydantic import ValidationError
-
-    from selfguide_lite.core.settings import Settings
-
-    try:
-        Settings.model_validate(dict(given))
-    except ValidationError as error:
-        first = error.errors()[0]
-        if not first["loc"]:
-            return first["msg"].removeprefix("Value error, ")
-        name = str(first["loc"][0])
-        if first["type"] != "extra_forbidden":
-            return f"{short(name)}: {first['msg'].removeprefix('Value error, ')}"
-        near = get_close_matches(name, Settings.model_fields, n=1)
-        return f"{short(name)}: no such setting" + (
-            f"; did you mean {near[0]}?" if near else f"; there are {', '.join(Settings.model_fields)}"
-        )
-    return None
 
 
 def given_task(task_file: Path) -> "Task":

@@ -6,7 +6,8 @@ from typing import Any
 import click
 
 from selfguide_lite.cli.common import db_option, find_db, json_option, print_json, task_option
-from selfguide_lite.cli.renamed import say_renamed
+from selfguide_lite.cli.settings import set_command
+from selfguide_lite.cli.suggesting import SuggestingGroup
 from selfguide_lite.cli.tables import opened_task, print_table, whole_pipe
 from selfguide_lite.core.text import neutral
 
@@ -15,7 +16,7 @@ _stage_option = click.option(
 )
 
 
-@click.group("filter")
+@click.group("filter", cls=SuggestingGroup)
 def filter_command() -> None:
     """List the filters, change their settings, and add filters of your own in SQL."""
 
@@ -98,30 +99,7 @@ def filter_drop_command(name: str, stage: Any, db: Path | None) -> None:
     click.echo(f"Filter {name} was dropped.")
 
 
-@filter_command.command("set")
-@click.argument("key")
-@click.argument("value")
-@db_option
-@task_option
-def filter_set_command(key: str, value: str, db: Path | None, task_name: str | None) -> None:
-    """Change a threshold or switch; the dataset follows at once. `filter list` shows them all.
-
-    \b
-    Examples:
-      selfguide filter set min_vote_share 0.5
-      selfguide filter set near_duplicate_threshold 0.8
-      selfguide filter set input_length_filter false
-    """
-    from selfguide_lite.core.renamed import current_name, renamed_notes
-    from selfguide_lite.store.filters import set_filter
-
-    say_renamed(renamed_notes([key]))
-    key = current_name(key)
-    with opened_task(db, task_name, write=True) as (store, task_id):
-        before = len(store.pairs(task_id))
-        now = set_filter(store, task_id, key, value)
-        shown = "none" if now is None else str(now).lower()
-        click.echo(f"{key} is {shown}: {before:,} pairs before, {len(store.pairs(task_id)):,} now.")
+filter_command.add_command(set_command, "set")
 
 
 @filter_command.command("noise")

@@ -5,9 +5,10 @@ from pathlib import Path
 import click
 
 from selfguide_lite.cli.common import db_option, find_db, json_option, print_json, task_option
+from selfguide_lite.cli.suggesting import SuggestingGroup
 
 
-@click.group("models", invoke_without_command=True)
+@click.group("models", cls=SuggestingGroup, invoke_without_command=True)
 @json_option
 @click.pass_context
 def models_command(context: click.Context, as_json: bool) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from selfguide_lite.cli.common import db_option, find_db, given_task, json_option, print_json, task_option
+from selfguide_lite.cli.suggesting import SuggestingGroup
 from selfguide_lite.core.errors import SelfguideError
 from selfguide_lite.core.text import neutral
 
@@ -45,7 +46,7 @@ def _source_options(command: Command) -> Command:
     return command
 
 
-@click.group("add")
+@click.group("add", cls=SuggestingGroup)
 def add_command() -> None:
     """Add inputs or answered rows of your own to a task."""
 

@@ -222,7 +222,8 @@ def generate_command(task_file: Path, db: Path | None, options: "RunOptions", qu
             open_engine(options.model, options.engine) as engine,
         ):
             own.take_in(store, task_id, rows, listener)
-            generate(RunContext(store, task_id, task.settings, options.prompts, options.seed, listener), engine)
+            settings = options.chosen(task, store.chosen_settings(task_id))
+            generate(RunContext(store, task_id, settings, options.prompts, options.seed, listener), engine)
 
 
 @click.command("annotate", cls=JobCommand)

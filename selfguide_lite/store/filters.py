@@ -10,18 +10,13 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Literal
-
-from pydantic import ValidationError
+from typing import Literal
 
 from selfguide_lite.core.errors import SelfguideError
-from selfguide_lite.core.renamed import current_name
-from selfguide_lite.core.settings import Settings
 from selfguide_lite.store.connection import clear_errors
 from selfguide_lite.store.filter_views import STAGES, problem_of, quoted_name, shipped_filters, user_filters, view_files
 from selfguide_lite.store.store import Store
 from selfguide_lite.store.stored_values import clean_term
-from selfguide_lite.store.tasks import FILTER_SETTINGS
 from selfguide_lite.store.view_building import refresh_views
 
 Stage = Literal["input", "output", "answer"]
@@ -140,7 +135,7 @@ def drop_filter(store: Store, name: str, stage: Stage | None = None) -> None:
     if not found:
         if any(name in shipped_filters(each) for each in STAGES):
             raise SelfguideError(
-                f"filter {name!r}: is shipped and stays; `selfguide filter set` changes its settings, see `filter list`"
+                f"filter {name!r}: is shipped and stays; `selfguide set` changes its settings, see `filter list`"
             )
         there = ", ".join(filter_.name for filter_ in own) or "none"
         raise SelfguideError(f"filter {name!r}: no such filter of yours; there are: {there}")
@@ -150,27 +145,6 @@ def drop_filter(store: Store, name: str, stage: Stage | None = None) -> None:
     with _changing(store, name) as connection:
         connection.execute(f'DROP VIEW "{quoted_name(found[0].view)}"')
         refresh_views(connection)
-
-
-def set_filter(store: Store, task_id: int, key: str, text: str) -> Any:
-    """Change a threshold or switch of the filters, checked, and return the value as it is stored.
-
-    :param key: of the setting; an old name of it does too
-    :param text: the value as it is typed: a number, true or false, or none
-    :raises SelfguideError: where there is no such setting or the value does not fit
-    """
-    key = current_name(key)
-    if key not in FILTER_SETTINGS:
-        raise SelfguideError(f"{key}: no filter setting; there are: {', '.join(FILTER_SETTINGS)}")
-    try:
-        word = text.strip().lower()
-        nothing = word in ("none", "null", "") or (word == "off" and key == "near_duplicate_threshold")
-        given = None if nothing else word
-        value = getattr(store.task(task_id).rules.resolve(Settings.model_validate({key: given})), key)
-    except ValidationError as error:
-        raise SelfguideError(f"{key}: {text!r} does not fit: {error.errors()[0]['msg']}") from error
-    store.set_setting(task_id, key, value)
-    return value
 
 
 def add_noise_term(store: Store, task_id: int, term: str) -> None:

@@ -75,7 +75,7 @@ def _authorize(action: int, first: str | None, second: str | None, database: str
 def _problem(error: Exception) -> str:
     message = str(error)
     if "readonly" in message:
-        return f"{message}: this command only reads; `selfguide filter` and `sqlite3` can change a database"
+        return f"{message}: this command only reads; `selfguide set` changes a setting, `sqlite3` the rest"
     if "not authorized" in message or "authorization denied" in message:
         return f"{message}: this command reads this one database; it attaches no other and sets nothing"
     if "one statement at a time" in message:

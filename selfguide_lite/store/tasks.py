@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from selfguide_lite.core.errors import SelfguideError
+from selfguide_lite.core.refusals import setting_problem
 from selfguide_lite.core.registry import KINDS
 from selfguide_lite.core.renamed import current_name
 from selfguide_lite.core.settings import Settings
@@ -56,7 +57,7 @@ class TaskStore(StoreFile):
 
         :raises SelfguideError: where its kind, instruction, examples or labels are not those it was begun with
         """
-        settings = task.settings.model_dump(mode="json", exclude_unset=True)
+        given = task.settings.model_dump(mode="json", exclude_unset=True)
         terms = list(effective_noise_terms(task))
         row = self._rows("SELECT id, settings, noise_terms FROM task WHERE name = ?", task.name)
         with self._writing() as connection:
@@ -64,6 +65,8 @@ class TaskStore(StoreFile):
             if row:
                 task_id = int(row[0][0])
                 stored = self.task(task_id)
+                chosen = self.chosen_settings(task_id)
+                given = {key: value for key, value in given.items() if key not in chosen or chosen[key] != value}
                 self._check_unchanged(stored, task)
                 settings_before, terms_before = json.loads(row[0][1]), json.loads(row[0][2])
                 if task.noise_terms is None and _still_default(task, settings_before, terms_before):
@@ -72,7 +75,7 @@ class TaskStore(StoreFile):
                 self._carry_noise_terms(task_id, terms_before, terms)
                 connection.execute(
                     "UPDATE task SET settings = ?, noise_terms = ?, eval = ifnull(?, eval) WHERE id = ?",
-                    (json.dumps(settings), json.dumps(terms), _absolute(task.eval), task_id),
+                    (json.dumps(given), json.dumps(terms), _absolute(task.eval), task_id),
                 )
                 return task_id
             cursor = connection.execute(
@@ -81,7 +84,7 @@ class TaskStore(StoreFile):
                     task.name,
                     task.kind,
                     task.instruction,
-                    json.dumps(settings),
+                    json.dumps(given),
                     json.dumps(terms),
                     _absolute(task.eval),
                 ),
@@ -163,9 +166,9 @@ class TaskStore(StoreFile):
                 self.connection.execute("INSERT OR IGNORE INTO noise_term VALUES (?, ?)", (task_id, clean_term(term)))
 
     def task(self, task_id: int) -> Task:
-        """Return a task as it was begun, with the settings of its file.
+        """Return a task as it was begun, with the settings of its file and those chosen in the database over them.
 
-        :raises SelfguideError: where there is no such task, or its kind is not installed here
+        :raises SelfguideError: where there is no such task, its kind is not installed here, or a setting does not fit
         """
         rows = self._rows("SELECT name, kind, instruction, settings, noise_terms FROM task WHERE id = ?", task_id)
         if not rows:
@@ -188,7 +191,7 @@ class TaskStore(StoreFile):
             label_shares={text: share for text, _, share in details if share is not None},
             examples=tuple(Example(input=given, output=answer) for given, answer in examples),
             noise_terms=tuple(json.loads(terms)),
-            settings=Settings.model_validate_json(settings),
+            settings=Settings.model_validate_json(settings).changed(self.chosen_settings(task_id)),
         )
 
     def labels(self, task_id: int) -> tuple[str, ...]:
@@ -224,8 +227,24 @@ class TaskStore(StoreFile):
             row = cursor.fetchone()
         return {column[0]: value for column, value in zip(cursor.description, row, strict=True)} if row else {}
 
+    def chosen_settings(self, task_id: int) -> dict[str, Any]:
+        """Return the settings of stages, not of filters, that were chosen in the database: they go over a task file's.
+
+        :raises SelfguideError: where one does not fit, such as after an edit by hand
+        """
+        rows = self._rows("SELECT key, value FROM setting WHERE task_id = ?", task_id)
+        found = {key: value for key, value in rows if key in Settings.model_fields and key not in FILTER_SETTINGS}
+        if problem := setting_problem(found):
+            raise SelfguideError(f"{self.path}: table setting: {problem}; `selfguide set` changes it")
+        return Settings.model_validate(found).model_dump(exclude_unset=True)
+
+    def forget_setting(self, task_id: int, key: str) -> None:
+        """Take away what was chosen for a setting in the database."""
+        with self._writing() as connection:
+            connection.execute("DELETE FROM setting WHERE task_id = ? AND key = ?", (task_id, key))
+
     def set_setting(self, task_id: int, key: str, value: Any) -> None:
-        """Change one of the filters' settings, by its name or an old name of it: the views follow at once."""
+        """Change a setting, by its name or an old name of it; where it is a filter's, the views follow at once."""
         key = current_name(key)
         with self._writing() as connection:
             connection.execute("INSERT OR REPLACE INTO setting VALUES (?, ?, ?)", (task_id, key, value))

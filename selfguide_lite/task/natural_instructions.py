@@ -17,6 +17,7 @@ from pydantic import ValidationError
 from selfguide_lite.core.errors import SelfguideError
 from selfguide_lite.core.matching import normalize
 from selfguide_lite.core.plain_json import escaped, plain_json
+from selfguide_lite.core.refusals import in_own_words
 from selfguide_lite.kinds import kind_named
 from selfguide_lite.task import Example, Task, fold
 from selfguide_lite.task.eval_rows import EvalRow
@@ -86,8 +87,8 @@ def read_natural_instructions(path: Path, *, examples: int = 3, kind: str | None
     except ValidationError as error:
         problem = error.errors()[0]
         place = ".".join(str(part) for part in problem["loc"])
-        message = problem["msg"].removeprefix("Value error, ")
-        raise SelfguideError(f"{path}: as a {found} task: {place}{': ' if place else ''}{message}") from error
+        message = f"{place}{': ' if place else ''}{in_own_words(problem)}"
+        raise SelfguideError(f"{path}: as a {found} task: {message}") from error
     return Imported(task, rows, notes)
 
 

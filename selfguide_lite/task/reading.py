@@ -11,6 +11,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from selfguide_lite.core.errors import SelfguideError, short
+from selfguide_lite.core.refusals import in_own_words
 from selfguide_lite.core.renamed import RENAMED_SETTINGS, renamed_notes
 from selfguide_lite.core.settings import Settings
 from selfguide_lite.core.yaml_file import MAX_BYTES, Places, read_yaml
@@ -120,15 +121,13 @@ def _causes(error: ValidationError) -> list[dict[str, Any]]:
 
 def _problem(details: dict[str, Any], places: Places) -> Problem:
     location = tuple(str(part) for part in details["loc"])
-    message = details["msg"].removeprefix("Value error, ")
+    message = in_own_words(details, location[1] if location[:1] == ("settings",) and len(location) == 2 else None)
     if not location and ": " in message:
         field, message = message.split(": ", 1)
         location = tuple(field.split("."))
     location = _as_written(location, places)
     parent = location[:-1]
-    if details["type"] == "missing":
-        message = "is missing"
-    elif details["type"] == "extra_forbidden":
+    if details["type"] == "extra_forbidden":
         models: dict[tuple[str, ...], type[BaseModel]] = {
             (): Task,
             ("settings",): Settings,
@@ -139,10 +138,6 @@ def _problem(details: dict[str, Any], places: Places) -> Problem:
         known = [field.alias or name for name, field in fields.items()]
         close = difflib.get_close_matches(location[-1], known, n=1)
         message = f"no such field; did you mean {close[0]}?" if close else f"no such field; known: {', '.join(known)}"
-    elif details["type"] == "string_type":
-        message = "must be a text" + ("" if details["input"] is not None else ', but it is empty here; quote it: ""')
-    elif message[:1].isupper():
-        message = message[0].lower() + message[1:]
     line, column = next(places[location[:n]] for n in range(len(location), -1, -1) if location[:n] in places)
     return Problem(line, column, _field(location), message)
 

@@ -12,7 +12,7 @@ from selfguide_lite.core.settings import Settings
 from selfguide_lite.finetuning import training_pairs, weighted
 from selfguide_lite.own_data import take_in
 from selfguide_lite.store import NewInput, NewOutput, OwnInput, Store
-from selfguide_lite.store.filters import set_filter
+from selfguide_lite.store.choices import change_setting
 from selfguide_lite.store.own import add_own_inputs, own_inputs
 from selfguide_lite.task import Example, Task
 from selfguide_lite.task.eval_rows import EvalRow
@@ -70,7 +70,7 @@ def test_added_inputs_pass_the_same_filters_and_each_can_be_switched_off_for_the
     }
     assert [shown.text for shown in store.pool(1)] == ["The soup was cold today."]
     assert store.pool(1)[0].round is None
-    set_filter(store, 1, "added_filters_off", "length, noise")
+    change_setting(store, 1, "added_filters_off", "length, noise")
     assert {text for text, reason in reasons(store).items() if reason is None} == {long.strip(), noisy}
     assert reasons(store)[long + "So it does."] == "length"  # what a model wrote is judged as before
     assert len(store.pool(1)) == 3
@@ -92,7 +92,7 @@ def test_given_rows_are_in_the_dataset_as_they_are(store: Store) -> None:
     assert store.unanswered(1, "score", 1) == []
     assert set(reasons(store).values()) == {None}
     assert store._value("SELECT count(*) FROM vote") == 0
-    set_filter(store, 1, "given_weight", "0")
+    change_setting(store, 1, "given_weight", "0")
     assert store.pairs(1) == [] and set(reasons(store).values()) == {"given"}
 
 
@@ -136,7 +136,7 @@ def test_evaluation_rows_are_refused_by_number_and_contradictions_reported(store
 
 
 def test_balance_trims_self_made_pairs_only(store: Store) -> None:
-    set_filter(store, 1, "near_duplicate_threshold", "none")
+    change_setting(store, 1, "near_duplicate_threshold", "none")
     things = ("lamp", "soup", "boat", "coat", "tea", "violin", "bread", "chair", "spoon", "clock")
     wrote(store, {f"What about the {thing} now?": "happy" for thing in things})
     wrote(store, {f"What about no {thing} now?": "upset" for thing in things[:2]}, 20)
@@ -178,15 +178,15 @@ def test_no_given_row_is_ever_lost_to_balance(
 
 
 def test_given_rows_are_repeated_by_their_weight_and_never_held_back(store: Store) -> None:
-    set_filter(store, 1, "calibrate", "true")
-    set_filter(store, 1, "balance", "false")
-    set_filter(store, 1, "near_duplicate_threshold", "none")
+    change_setting(store, 1, "calibrate", "true")
+    change_setting(store, 1, "balance", "false")
+    change_setting(store, 1, "near_duplicate_threshold", "none")
     wrote(store, {f"Written number {n} comes here.": TASK.labels[n % 2] for n in range(300)})
     add_own_inputs(store, 1, gave(*((f"Given number {n} here.", "upset") for n in range(30))), "b.csv")
     trained = training_pairs(store, 1)
     assert sum(pair.by_hand == "given" for pair in trained) == 30
     assert sum(pair.by_hand is None for pair in trained) == 270
-    set_filter(store, 1, "given_weight", "3")
+    change_setting(store, 1, "given_weight", "3")
     shown = Counter(pair.input for pair in weighted(trained, store.settings(1)))
     assert {shown[pair.input] for pair in trained if pair.by_hand} == {3}
     assert {shown[pair.input] for pair in trained if not pair.by_hand} == {1}

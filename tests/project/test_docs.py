@@ -24,9 +24,9 @@ from click.testing import CliRunner
 from stories import NOTES, SHOP, told
 
 import selfguide_lite
-from data.docs.pages import GROUPS
 from selfguide_lite.cli import main
 from selfguide_lite.cli.common import given_settings
+from selfguide_lite.core.setting_words import stages
 from selfguide_lite.core.settings import Settings
 from selfguide_lite.store import Store, filter_views
 from selfguide_lite.task import Task
@@ -329,7 +329,7 @@ def test_sql_recipes_run(filled: Path, tmp_path: Path) -> None:
 
 
 def test_every_setting_is_described() -> None:
-    names = [name for group in GROUPS.values() for name in group]
+    names = [name for group in stages().values() for name in group]
     assert sorted(names) == sorted(Settings.model_fields)
     assert [name for name, field in Settings.model_fields.items() if not field.description] == []
     page = text_of(ROOT / "docs/settings.md")

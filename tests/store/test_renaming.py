@@ -17,8 +17,9 @@ from selfguide_lite.core.settings import Settings
 from selfguide_lite.finetune.options import TrainOptions
 from selfguide_lite.prompts import PromptTemplate
 from selfguide_lite.store import Store
+from selfguide_lite.store.choices import change_setting
 from selfguide_lite.store.connection import connect
-from selfguide_lite.store.filters import list_filters, set_filter
+from selfguide_lite.store.filters import list_filters
 from selfguide_lite.store.lineage import life
 from selfguide_lite.store.migrations import FORMAT
 from selfguide_lite.store.rows import NewEvaluation
@@ -95,7 +96,7 @@ def test_views_of_a_user_say_the_new_names_and_still_reject(tmp_path: Path) -> N
         assert problems == {
             "crowded": None, "first_pool": None, "narrow": None, "asked": None, "broken": "no such table: main.nowhere",
         }  # fmt: skip
-        set_filter(store, 1, "min_vote_share", "0.95")
+        change_setting(store, 1, "min_vote_share", "0.95")
         rejected = {row.name: row.rejects for row in list_filters(store, 1) if row.own}
         assert rejected["narrow"] == 7 and rejected["asked"] == 0
         store.set_setting(1, "min_share", 2)  # the old name: confidence 0.9 is under half of it

@@ -28,8 +28,8 @@ def test_later_settings_win(tmp_path: Path) -> None:
     ("text", "says"),
     [
         ("round: 7", "did you mean rounds"),
-        ("rounds: many", "rounds: Input should be a valid integer"),
-        ("rounds: -1", "rounds: Input should be greater than or equal to 0"),
+        ("rounds: many", "rounds: 'many' is not allowed; allowed: whole number, at least 0"),
+        ("rounds: -1", "rounds: '-1' is not allowed; allowed: whole number, at least 0"),
         ("- 1", "mapping"),
         ("a: [", "not valid YAML"),
         ("", "mapping"),

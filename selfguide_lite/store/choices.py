@@ -1,0 +1,45 @@
+"""Changes a task's settings in its database: the filters' at once, the other stages' from the next run on."""
+
+from typing import Any
+
+from selfguide_lite.core.errors import SelfguideError, short
+from selfguide_lite.core.refusals import no_such_setting, setting_problem
+from selfguide_lite.core.renamed import current_name
+from selfguide_lite.core.settings import Settings
+from selfguide_lite.store.store import Store
+from selfguide_lite.store.tasks import FILTER_SETTINGS
+
+_NOTHING = ("none", "null", "")
+_DEFAULT = "default"
+
+
+def change_setting(store: Store, task_id: int, key: str, text: str) -> Any:
+    """Change a setting, checked, and return the value that is in force.
+
+    :param key: of the setting; an old name of it does too
+    :param text: the value as it is typed: a number, true or false, a word, or none; `default` for what the task file
+        says, or the default of the task's kind
+    :raises SelfguideError: where there is no such setting, the value does not fit, or it cannot be changed any more
+    """
+    key = current_name(key)
+    if key not in Settings.model_fields:
+        raise SelfguideError(f"{short(key)}: {no_such_setting(key)}")
+    if key == "noise_list":
+        raise SelfguideError(
+            "noise_list: names the terms that a run begins with; `selfguide filter noise` changes those of a database"
+        )
+    task, word = store.task(task_id), text.strip().lower()
+    if word == _DEFAULT:
+        store.forget_setting(task_id, key)
+        task = store.task(task_id)
+        value = getattr(task.rules.resolve(task.settings), key)
+        if key in FILTER_SETTINGS:
+            store.set_setting(task_id, key, value)
+        return value
+    nothing = word in _NOTHING or (word == "off" and key == "near_duplicate_threshold")
+    given = {key: None if nothing else word}
+    if problem := setting_problem(given):
+        raise SelfguideError(problem)
+    value = getattr(task.rules.resolve(Settings.model_validate(given)), key)
+    store.set_setting(task_id, key, value)
+    return value

@@ -74,6 +74,14 @@ def check_file(
     return (None if any(finding.level == "error" for finding in findings) else task), findings
 
 
+def task_warnings(task: Task, prompts: Prompts) -> list[str]:
+    """Return a line for each thing in a task that will work badly, as `check_file` finds them; for a run's beginning.
+
+    Files of a user's own rows are left out: the run reads them itself, and says what is refused.
+    """
+    return [f"{level}: {field or 'task'}: {message}" for level, field, message in _look(task, prompts, None, own=False)]
+
+
 def _place(places: Places, field: str) -> tuple[int, int]:
     parts = tuple(field.split(".")) if field else ()
     return next(places[parts[:n]] for n in range(len(parts), -1, -1) if parts[:n] in places)
@@ -82,7 +90,7 @@ def _place(places: Places, field: str) -> tuple[int, int]:
 _Found = tuple[Literal["error", "warning"], str, str]
 
 
-def _look(task: Task, prompts: Prompts, counter: TokenCounter | None) -> Iterator[_Found]:
+def _look(task: Task, prompts: Prompts, counter: TokenCounter | None, *, own: bool = True) -> Iterator[_Found]:
     settings = task.rules.resolve(task.settings)
     yield from _examples(task)
     yield from _lengths(task, settings)
@@ -90,7 +98,8 @@ def _look(task: Task, prompts: Prompts, counter: TokenCounter | None) -> Iterato
     yield from _noise(task, settings)
     yield from _settings(task, settings)
     yield from _evaluation(task)
-    yield from _own_data(task)
+    if own:
+        yield from _own_data(task)
     if counter is not None:
         yield from _prompts(task, settings, prompts, counter)
 
@@ -265,6 +274,16 @@ def _prompts(task: Task, settings: Settings, prompts: Prompts, counter: TokenCou
             f"a training text of {tokens + answer} tokens is over the setting max_seq_length "
             f"({settings.max_seq_length})",
         )
+    for column, most in (("input", settings.input_max_tokens), ("output", settings.output_max_tokens)):
+        for i, example in enumerate(task.examples):
+            count = counter.count_tokens(example.input if column == "input" else example.output)
+            if count > most and not (column == "output" and task.rules.labelled):
+                yield (
+                    "warning",
+                    f"examples.{i}.{column}",
+                    f"its {count} tokens are over the setting {column}_max_tokens ({most}): texts like this one will "
+                    "be cut",
+                )
     # The very prompt of a first round: no input made so far is shown.
     messages = PromptSampler(task, prompts, settings, 0, lambda _: 0, 0).prompt(0, 0, []).messages
     tokens = counter.count_tokens(messages)

@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from selfguide_lite import diagnosis
+from selfguide_lite.check import task_warnings
 from selfguide_lite.core.errors import SelfguideError, in_plain_words
-from selfguide_lite.core.lock import exclusive
+from selfguide_lite.core.lock import check_folder, exclusive
 from selfguide_lite.core.progress import FunnelRow, Listener
 from selfguide_lite.core.renamed import renamed_notes
 from selfguide_lite.evaluate import Gain, Measurement, measure
@@ -25,8 +26,10 @@ from selfguide_lite.gguf.trainable import why_not_trainable
 from selfguide_lite.llm import model_path, open_engine
 from selfguide_lite.llm.build_check import require_build
 from selfguide_lite.llm.templates import template_note
+from selfguide_lite.models.described import describe_model
 from selfguide_lite.own_data import OwnData
 from selfguide_lite.run_context import RunContext
+from selfguide_lite.run_files import nothing_left_of_a_false_start
 from selfguide_lite.run_options import RunOptions
 from selfguide_lite.store import Store
 from selfguide_lite.synthesis import is_synthesized, synthesize
@@ -96,6 +99,7 @@ def run(
     """
     options = options or RunOptions()
     db, listener = Path(db), options.listener
+    check_folder(db)
     for line in renamed_notes(options.settings):
         listener.note(line)
     task = options.set_for(task)
@@ -107,10 +111,17 @@ def run(
     local = None if engine_options.server is not None and options.model is None else model_path(options.model)
     if local is not None:
         require_build()
+        check_model(local)
+        listener.note(describe_model(local, options.model))
+    if engine_options.server is not None:
+        listener.note(f"model: {engine_options.server_model or 'the first one'} of the server {engine_options.server}")
+    if local is not None:
         if options.train:
             _check_trainer(wanted.trainer)
         _look_at(local, listener, train=options.train, n_ctx=engine_options.n_ctx)
-    with _plainly(), exclusive(db), Store.open(db) as store:
+    for line in task_warnings(task, options.prompts):
+        listener.note(line)
+    with _plainly(), exclusive(db), nothing_left_of_a_false_start(db), Store.open(db) as store:
         task_id = bring_in_told(store, task, listener.note, agree, renamed)
         own.take_in(store, task_id, rows, listener)
         wanted = task.rules.resolve(options.chosen(task, store.chosen_settings(task_id)))
@@ -158,9 +169,8 @@ def _check_trainer(name: str) -> None:
 def _look_at(model: Path, listener: Listener, *, train: bool, n_ctx: int | None) -> None:
     """Say whether a model can be finetuned.
 
-    :raises SelfguideError: where it cannot and is to be, or is no model
+    :raises SelfguideError: where it cannot and is to be
     """
-    check_model(model)
     with GgufFile(model, tensors=False) as gguf:
         template = template_note(gguf.metadata.get("tokenizer.chat_template"), gguf.architecture)
     if template is not None:

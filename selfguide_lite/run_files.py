@@ -1,13 +1,16 @@
-"""Which adapter and which model of a run are meant, where a caller names neither."""
+"""The files of a run: which adapter and model are meant where none is named; none is left of a false start."""
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from selfguide_lite.core.errors import SelfguideError
 from selfguide_lite.core.hashing import file_sha256
-from selfguide_lite.core.paths import training_folders
+from selfguide_lite.core.paths import files_dir, training_folders
 from selfguide_lite.llm import model_path
 from selfguide_lite.store import Adapter, Store
+from selfguide_lite.store.summaries import row_counts
 
 _MARKER = "selfguide.json"  # what a finished training leaves in its folder
 
@@ -71,35 +74,16 @@ def base_file(
     return model_path(given)
 
 
-def training_of(store: Store, task_id: int, adapter: Adapter) -> Path | None:
-    """Return the folder of the training that made an adapter, with its LoRA in PEFT's form; None where it is gone."""
-    for folder in training_folders(store.path, store.task(task_id).name):
-        if training_run(folder) == adapter.run_id and (folder / "adapter_model.safetensors").is_file():
-            return folder
-    return None
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
 
+from selfguide_lite.core.errors import SelfguideError
+from selfguide_lite.core.hashing import file_sha256
+from selfguide_lite.core.paths import files_dir, training_folders
+from selfguide_lite.llm import model_path
+from selfguide_lite.store import Adapter, Store
+from selfguide_lite.store.summaries import row_counts
 
-def training_run(folder: Path) -> int | None:
-    """Return the run in the database of a training that was finished in a folder; None for any other."""
-    return _of_marker(folder, "run_id")
-
-
-def trained_pairs(folder: Path) -> int | None:
-    """Return how many pairs a training that was finished in a folder learnt; None for any other."""
-    return _of_marker(folder, "examples")
-
-
-def _of_marker(folder: Path, name: str) -> int | None:
-    try:
-        found = json.loads((folder / _MARKER).read_text(encoding="utf-8"))[name]
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
-    return found if isinstance(found, int) else None
-
-
-def _number(given: Path | str | int) -> int | None:
-    """Return the number that stands for an adapter; None where a file is meant."""
-    if isinstance(given, int):
-        return given
-    text = str(given)
-    return int(text) if text.isascii() and text.isdigit() and len(text) < 10 and not Path(text).is_file() else None
+_MARKER = "selfguide.json"  # what a finished training leaves in its folder

@@ -17,6 +17,7 @@ from selfguide_lite.cli.common import (
     stoppable,
     task_option,
 )
+from selfguide_lite.cli.next_steps import next_steps
 from selfguide_lite.cli.run_options import JobCommand, job_options
 from selfguide_lite.core.errors import SelfguideError
 from selfguide_lite.core.text import neutral
@@ -104,8 +105,19 @@ def run_command(
         result = run(task, place, job, agree=lambda _: agreed, renamed=names)
     if not quiet:
         click.echo(_summary(result, task_file), err=as_json)
+        click.echo(_after_run(result, task_file, options.model), err=as_json)
     if as_json:
         print_json(result.as_json())
+
+
+def _after_run(result: "RunResult", task_file: Path, model: Path | str | None) -> str:
+    """Name the commands that make sense after a run: with a finetuned model to use, or with a dataset alone."""
+    if result.adapter is None:
+        again = ("run", str(task_file), *(() if model is None else ("-m", str(model))))
+        return next_steps(("report",), ("dataset", "-o", "pairs.jsonl"), again, db=result.db)
+    first = [("predict", "..."), ("report",)]
+    measured = result.measurement is not None and result.measurement.verdict.tested
+    return next_steps(*first, ("export",) if measured else ("evaluate", str(task_file)), db=result.db)
 
 
 def _agreed(place: Path, task: "Task", renamed: Mapping[str, str], yes: bool) -> bool:
@@ -205,6 +217,7 @@ def generate_command(task_file: Path, db: Path | None, options: "RunOptions", qu
     from selfguide_lite.own_data import OwnData
     from selfguide_lite.report.progress import listener_for
     from selfguide_lite.run_context import RunContext
+    from selfguide_lite.run_files import nothing_left_of_a_false_start
     from selfguide_lite.store import Store
     from selfguide_lite.synthesis import generate
     from selfguide_lite.task.eval_rows import eval_rows
@@ -215,7 +228,7 @@ def generate_command(task_file: Path, db: Path | None, options: "RunOptions", qu
     if options.engine.server is None:
         model_path(options.model)  # what is missing is said before anything is made
         require_build()
-    with stoppable(place), exclusive(place), Store.open(place) as store:
+    with stoppable(place), exclusive(place), nothing_left_of_a_false_start(place), Store.open(place) as store:
         task_id = store.add_task(task)
         with (
             listener_for(quiet, ("generate",)) as listener,
@@ -224,6 +237,8 @@ def generate_command(task_file: Path, db: Path | None, options: "RunOptions", qu
             own.take_in(store, task_id, rows, listener)
             settings = options.chosen(task, store.chosen_settings(task_id))
             generate(RunContext(store, task_id, settings, options.prompts, options.seed, listener), engine)
+    if not quiet:
+        click.echo(next_steps(("annotate",), ("status",), db=place), err=True)
 
 
 @click.command("annotate", cls=JobCommand)
@@ -255,3 +270,5 @@ def annotate_command(db: Path | None, task_name: str | None, options: "RunOption
             open_engine(options.model, options.engine) as engine,
         ):
             annotate(RunContext(store, task_id, task.settings, options.prompts, options.seed, listener), engine)
+    if not quiet:
+        click.echo(next_steps(("status",), ("report",), ("train",), db=place), err=True)

@@ -81,14 +81,14 @@ _STAGES = {
 
 
 def _show_funnel(rows: Sequence["FunnelRow"]) -> None:
-    for stage in dict.fromkeys(row.stage for row in rows):
-        counts = [row for row in rows if row.stage == stage]
-        total = sum(row.n for row in counts)
-        click.echo(f"\n{stage}: {total:,} {_STAGES.get(stage, '')}")
-        counts.sort(key=lambda row: (row.reason != "kept", -row.n))
+    from selfguide_lite.report.funnel import funnel_stages, outcome
+
+    for stage in funnel_stages(rows):
+        click.echo(f"\n{stage.name}: {stage.entered:,} {_STAGES.get(stage.name, '')}")
+        counts = [("kept", stage.kept), *stage.dropped, *([("unanswered", stage.waiting)] if stage.waiting else [])]
         print_table(
-            ["reason", "n", "share"],
-            [(row.reason, f"{row.n:,}", f"{row.n / total:.1%}" if total else "") for row in counts],
+            ["outcome", "n", "of those"],
+            [(outcome(reason), f"{n:,}", f"{n / stage.entered:.1%}" if stage.entered else "") for reason, n in counts],
             "  ",
         )
 

@@ -20,6 +20,7 @@ from selfguide_lite.cli.common import (
     stoppable,
     task_option,
 )
+from selfguide_lite.cli.next_steps import next_steps
 from selfguide_lite.cli.renamed import TrainCommand
 
 if TYPE_CHECKING:
@@ -160,3 +161,4 @@ def train_command(
         )
     elif not quiet:
         click.echo(f"adapter   {adapter.path}")
+        click.echo(next_steps(("predict", "..."), ("report",), ("export",), db=place))

@@ -10,6 +10,15 @@ from selfguide_lite.core.errors import SelfguideError
 from selfguide_lite.core.paths import files_dir
 
 
+def check_folder(db: Path) -> None:
+    """Refuse a database in a folder that is not there: it may be a slip, and no folder is made for one.
+
+    :raises SelfguideError: naming the folder
+    """
+    if not db.parent.is_dir():
+        raise SelfguideError(f"{db.parent}: no such folder; make it, or choose another place with -d")
+
+
 @contextmanager
 def exclusive(db: Path) -> Iterator[None]:
     """Hold a database against other runs. Readers are not disturbed.
@@ -18,11 +27,13 @@ def exclusive(db: Path) -> Iterator[None]:
     the process number in it is only there to be read.
 
     :param db: the database; need not exist yet
-    :raises SelfguideError: where another process holds it, with its number, or the folder cannot be written
+    :raises SelfguideError: where another process holds it, with its number, or the folder is missing or cannot be
+        written
     """
     folder = files_dir(db)
+    check_folder(db)
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(exist_ok=True)
         descriptor = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     except OSError as error:
         raise SelfguideError(f"{folder}: cannot write here: {error.strerror}; choose another place with -d") from error

@@ -10,6 +10,7 @@ from selfguide_lite.core.errors import SelfguideError
 from selfguide_lite.core.text import neutral
 from selfguide_lite.methods.names import is_finetuned
 from selfguide_lite.report.facts import Facts, Lengths
+from selfguide_lite.report.funnel import funnel_stages, outcome, parts
 
 # Middle tones with enough contrast on white and on near-black.
 KEPT, DROPPED, SEED, PLAIN = "#1f8a7d", "#cf6a12", "#3b7ddd", "#7d8590"
@@ -132,54 +133,51 @@ def _scores(go: Any, facts: Facts) -> Chart | None:
 
 
 def _funnel(go: Any, facts: Facts) -> Chart | None:
-    rows = [row for row in facts.funnel if row.n]
-    if not rows:
+    stages = [stage for stage in funnel_stages(facts.funnel) if stage.entered]
+    if not stages:
         return None
-    stages = list(dict.fromkeys(row.stage for row in rows))
-    totals = {stage: sum(row.n for row in rows if row.stage == stage) for stage in stages}
-    ordered = sorted(rows, key=lambda row: (stages.index(row.stage), row.reason != "kept", -row.n))
+    names = [stage.name for stage in stages]
+    shares = {
+        "kept": [stage.kept for stage in stages],
+        "dropped": [sum(n for _, n in stage.dropped) for stage in stages],
+        "unanswered": [stage.waiting for stage in stages],
+    }
+    why = [[f"{label_text(outcome(reason))} {n:,}" for reason, n in stage.dropped] for stage in stages]
     traces = [
         go.Bar(
             name=name,
-            x=[
-                100
-                * sum(row.n for row in rows if row.stage == stage and (row.reason == "kept") is kept)
-                / totals[stage]
-                for stage in stages
-            ],
-            y=stages,
+            x=[100 * n / stage.entered for n, stage in zip(counts, stages, strict=True)],
+            y=names,
             orientation="h",
             marker={"color": colour},
-            hovertext=[
-                "<br>".join(
-                    f"{label_text(row.reason)}: {row.n:,}"
-                    for row in ordered
-                    if row.stage == stage and (row.reason == "kept") is kept
-                )
-                for stage in stages
-            ],
+            hovertext=["<br>".join(lost) for lost in why]
+            if name == "dropped"
+            else [f"{name} {n:,} of {stage.entered:,}" for n, stage in zip(counts, stages, strict=True)],
             hoverinfo="text",
         )
-        for name, kept, colour in (("kept", True, KEPT), ("dropped", False, DROPPED))
+        for (name, counts), colour in zip(shares.items(), (KEPT, DROPPED, PLAIN), strict=True)
+        if any(counts)
     ]
-    told = []
-    for stage in stages:
-        lost = ", ".join(f"{row.reason} {row.n:,}" for row in ordered if row.stage == stage and row.reason != "kept")
-        kept = sum(row.n for row in rows if row.stage == stage and row.reason == "kept")
-        told.append(f"{stage}: {kept:,} of {totals[stage]:,} kept" + (f" (dropped: {lost})" if lost else ""))
+    told = "; ".join(f"{stage.name}: {', '.join(parts(stage))}" for stage in stages)
+    rows = [
+        (stage.name, outcome(reason), f"{n:,}", _percent(n / stage.entered))
+        for stage in stages
+        for reason, n in (("kept", stage.kept), *stage.dropped, ("unanswered", stage.waiting))
+        if n
+    ]
     return Chart(
         "funnel",
         "From prompts sent to pairs kept",
-        f"{'; '.join(told)}.",
+        f"{told}.",
         _figure(
             go,
             traces,
-            ("share of the stage, %", ""),
+            ("share of what entered the stage, %", ""),
             110 + 45 * len(stages),
             {"barmode": "stack", "xaxis": {"range": [0, 100]}, "yaxis": {"autorange": "reversed"}},
         ),
-        ("stage", "reason", "texts", "share"),
-        tuple((row.stage, row.reason, f"{row.n:,}", _percent(row.n / totals[row.stage])) for row in ordered),
+        ("stage", "what became of them", "texts", "share of what entered"),
+        tuple(rows),
     )
 
 

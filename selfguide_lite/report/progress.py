@@ -17,11 +17,13 @@ from rich.text import Text
 
 from selfguide_lite.core.progress import FunnelRow, Listener, NullListener, Stage, TrainStep
 from selfguide_lite.core.text import duration, neutral
+from selfguide_lite.report.funnel import funnel_stages, parts
 from selfguide_lite.report.state import JobState, StageState
 
 RUN_STAGES: tuple[Stage, ...] = ("generate", "annotate", "train", "export", "evaluate")
 _NAME_WIDTH = 9
 _INDENT = 2 + _NAME_WIDTH + 1
+_FUNNEL_BAR = 10
 _NARROW = 60  # below this many columns details go on lines of their own
 _WIDEST = 100  # a wider terminal gets no wider lines: they would be hard to read
 _SPARKS = "▁▂▃▄▅▆▇█"
@@ -103,7 +105,7 @@ class LiveDisplay(JobState):
             for state in self.stages.values():
                 lines += _stage_lines(state, self.clock(), console, width, ascii_only)
             if self.rows:
-                lines += [Text(""), *_funnel_lines(self.rows, width)]
+                lines += [Text(""), *_funnel_lines(self.rows, width, ascii_only)]
         yield from console.render(Group(*lines), options.update(width=width, no_wrap=True, overflow="ellipsis"))
 
 
@@ -145,8 +147,8 @@ class PlainLines(JobState):
         self._write(f"{stage}: done: {summary}{took}" if summary else f"{stage}: done{took}")
         if self.rows != self._told:
             self._told = self.rows
-            for name, counts in _by_stage(self.rows):
-                self._write(f"  {name}: {', '.join(f'{reason} {n}' for reason, n in counts)}")
+            for stage in funnel_stages(self.rows):
+                self._write(f"  {stage.name}: {', '.join(parts(stage))}")
 
     def note(self, message: str) -> None:
         self._write(message)
@@ -186,25 +188,18 @@ def sparkline(values: Sequence[float], width: int, ascii_only: bool = False) -> 
 
 def funnel_text(rows: Sequence[FunnelRow], width: int = _WIDEST) -> Group:
     """Return the funnel as a small block of text, kept first, then the reasons from the most frequent one."""
-    return Group(*_funnel_lines(rows, width))
+    return Group(*_funnel_lines(rows, width, ascii_only=False))
 
 
-def _by_stage(rows: Sequence[FunnelRow]) -> list[tuple[str, list[tuple[str, int]]]]:
-    ordered = sorted(rows, key=lambda row: (row.reason != "kept", -row.n, row.reason))
-    stages = list(dict.fromkeys(row.stage for row in rows))
-    return [(name, [(row.reason, row.n) for row in ordered if row.stage == name]) for name in stages]
-
-
-def _funnel_lines(rows: Sequence[FunnelRow], width: int) -> list[RenderableType]:
+def _funnel_lines(rows: Sequence[FunnelRow], width: int, ascii_only: bool) -> list[RenderableType]:
+    """A line a stage: its name, how much was kept of what entered as a bar and in numbers, why the rest was dropped."""
     lines: list[RenderableType] = []
-    for name, counts in _by_stage(rows):
-        line = Text(f"  {_fit(neutral(name), _NAME_WIDTH)} ")
-        parts = [
-            Text(f"{neutral(reason).replace('_', ' ')} {n:,}", style="green" if reason == "kept" else "dim")
-            for reason, n in counts
-            if n or reason == "kept"
-        ]
-        lines += _wrapped(line, parts, width)
+    for stage in funnel_stages(rows):
+        line = Text(f"  {_fit(neutral(stage.name), _NAME_WIDTH)} ")
+        line.append_text(_bar(stage.share, _FUNNEL_BAR, ascii_only))
+        kept, *others = parts(stage)
+        told = [Text(kept, style="green"), *(Text(neutral(part), style="dim") for part in others)]
+        lines += _wrapped(line.append(" "), told, width)
     return lines
 
 

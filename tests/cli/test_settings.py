@@ -50,9 +50,9 @@ def test_any_setting_is_changed_in_a_database_and_a_run_goes_by_it(tmp_path: Pat
 
     assert now("rounds")[1] != "database" and now("min_vote_share") == ("0.3", "default")
     assert "rounds is 20, from the next run on" in call("set", "rounds", "20", "-d", db).output
-    done = call("set", "min_vote_share", "1", "-d", db)
+    done = call("set", "min_vote_share", "0.75", "-d", db)
     assert done.exit_code == 0 and "pairs before, " in done.output
-    assert now("rounds") == ("20", "database") and now("min_vote_share") == ("1.0", "database")
+    assert now("rounds") == ("20", "database") and now("min_vote_share") == ("0.75", "database")
     assert "min_vote_share is 0.5" in call("filter", "set", "min_vote_share", "0.5", "-d", db).output  # the alias
     with Store.open(db) as store:
         stored = store.chosen_settings(1)

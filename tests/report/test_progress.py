@@ -71,13 +71,13 @@ def test_stages_done_running_and_ahead() -> None:
     assert re.search(r"● annotate .* 18/36 +\d+:\d\d left", shown)
     assert "○ train" in shown and "○ evaluate" in shown
     assert "“A river.”" in shown
-    assert re.search(r"input +kept 40 +duplicate 4", shown)
+    assert re.search(r"input +━+─? 40 of 44 kept +dropped: 4 duplicate", shown)
 
 
 def test_the_result_is_never_cut() -> None:
     told = "exact match 61.0 % before, 88.3 % after, gain 27.3 points, 95 % interval 22.1 to 32.5"
     shown = drawn(40, after=lambda display: display.done("evaluate", told))
-    assert " ".join(shown.replace("✓ evaluate", "").split()).endswith("duplicate 4")
+    assert " ".join(shown.replace("✓ evaluate", "").split()).endswith("dropped: 4 duplicate")
     assert told.split()[-1] in shown
 
 
@@ -153,7 +153,7 @@ def test_plain_lines_are_few_and_told_in_order() -> None:
     assert lines[0] == "generate: 1000 to do, 100 of them in the store already"
     assert 9 <= len(lines) <= 25
     assert re.fullmatch(r"generate: \d+/1000, kept 50%, 6\d tok/s, about \d+:\d\d left", lines[3])
-    assert lines[-2:] == ["generate: done: 500 inputs (7:30)", "  input: kept 500, noise 500"]
+    assert lines[-2:] == ["generate: done: 500 inputs (7:30)", "  input: 500 of 1,000 kept, dropped: 500 noise"]
 
 
 def test_a_pipe_gets_plain_lines_and_quiet_nothing() -> None:

@@ -79,7 +79,13 @@ def selfguide(db: Path) -> Run:
 
 def test_status_shows_the_way_from_prompts_to_pairs(selfguide: Run) -> None:
     shown = selfguide("status").output
-    for line in ("input: 7 prompts answered", "duplicate  1  14.3%", "label   1  16.7%", "unanswered  1", "good"):
+    for line in (
+        "input: 7 prompts answered",
+        "duplicate  1  14.3%",
+        "dropped: label         1  16.7%",
+        "unanswered  1",
+        "good",
+    ):
         assert line in shown, shown
     told = json.loads(selfguide("status", "--json").output)
     assert {"stage": "dataset", "reason": "kept", "n": 2} in told["funnel"]

@@ -141,3 +141,17 @@ class Page:
 
         told = self._browser.call("Page.captureScreenshot", self._session, format="png")
         path.write_bytes(base64.b64decode(told["data"]))
+
+    def view(self, width: int, height: int, scheme: str) -> None:
+        """Show the page at a size in pixels, in a colour scheme: `light` or `dark`."""
+        size: dict[str, Any] = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
+        self._browser.call("Emulation.setDeviceMetricsOverride", self._session, **size)
+        features = [{"name": "prefers-color-scheme", "value": scheme}]
+        self._browser.call("Emulation.setEmulatedMedia", self._session, features=features)
+
+    def pdf(self) -> bytes:
+        """Return what the page is on paper."""
+        import base64
+
+        told = self._browser.call("Page.printToPDF", self._session, printBackground=True, preferCSSPageSize=True)
+        return base64.b64decode(told["data"])

@@ -273,9 +273,13 @@ def _indented(text: str) -> str:
 
 @click.command("browse")
 @db_option
-@click.option("--port", type=click.IntRange(0, 65535), default=8001, show_default=True, help="0 takes a free one.")
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    help="Listen on this port; 0 takes a free one.  [default: 8001, or a free one where that is taken]",
+)
 @click.option("--open", "open_browser", is_flag=True, help="Open a web browser too.")
-def browse_command(db: Path | None, port: int, open_browser: bool) -> None:
+def browse_command(db: Path | None, port: int | None, open_browser: bool) -> None:
     """Look at the database in a web browser, with Datasette, on this machine only, at an address with a random token.
 
     \b

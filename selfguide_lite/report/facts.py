@@ -274,7 +274,7 @@ def _twins(store: Store, task_id: int) -> list[Twin]:
 
 def _samples(store: Store, task_id: int) -> list[Sample]:
     """Return inputs evenly from the first to the last, or all where there are few."""
-    rows = store.input_outcomes(task_id)
+    rows = sorted(store.input_outcomes(task_id), key=lambda row: row[0])
     step = max(1, math.ceil(len(rows) / SAMPLES))
     made = []
     for number, text, reason, detail, answer, share, pair in rows[::step]:

@@ -3,16 +3,19 @@
 import base64
 import hashlib
 import json
+from collections import Counter
 from pathlib import Path
 
 from selfguide_lite.core.files import atomic_write
 from selfguide_lite.core.text import neutral
 from selfguide_lite.core.version import __version__
 from selfguide_lite.report.charts import charts
-from selfguide_lite.report.facts import SAMPLES, Facts, collect
+from selfguide_lite.report.facts import SAMPLES, Facts, Sample, collect
 from selfguide_lite.store import Store
 
 _FOLDER = Path(__file__).parent
+_OPEN = ("pair", "no answer")  # no filter dropped them
+_SHOWN = 5
 
 
 def write_report(store: Store, task_id: int, out: Path) -> None:
@@ -38,6 +41,7 @@ def report_html(facts: Facts) -> str:
     environment.filters["shown"] = lambda text: neutral(str(text), keep_lines=True)
     environment.filters["percent"] = lambda share: f"{share:.1%}"
     environment.filters["settings"] = lambda values: json.dumps(values, ensure_ascii=False, sort_keys=True)
+    environment.filters["outcome"] = lambda verdict: verdict if verdict in _OPEN else f"dropped: {verdict}"
     template = environment.from_string((_FOLDER / "report.html.j2").read_text(encoding="utf-8"))
     scripts = [get_plotlyjs(), (_FOLDER / "report.js").read_text(encoding="utf-8")]
     # Only these very scripts may run: a text that got through as one would be refused by the browser.
@@ -54,6 +58,8 @@ def report_html(facts: Facts) -> str:
         limit=SAMPLES,
         reasons=sorted({sample.verdict for sample in facts.samples}),
         confused=_confusion_table(facts),
+        good=_surest_pairs(facts),
+        bad=_one_of_each_reason(facts),
     )
 
 
@@ -67,3 +73,26 @@ def _confusion_table(facts: Facts) -> list[tuple[str, list[int]]]:
         return []
     columns = [*facts.task.labels, None]
     return [(right, [facts.confusion.get((right, given), 0) for given in columns]) for right in facts.task.labels]
+
+
+def _surest_pairs(facts: Facts) -> list[Sample]:
+    """Return a few pairs of the dataset, of each answer in turn the one with the largest share of the votes."""
+    pairs = sorted((one for one in facts.samples if one.verdict == "pair"), key=lambda one: -(one.share or 0.0))
+    turns: Counter[str | None] = Counter()
+    placed = []
+    for one in pairs:
+        placed.append((turns[one.answer], one))
+        turns[one.answer] += 1
+    return [one for _, one in sorted(placed, key=lambda pair: pair[0])][:_SHOWN]
+
+
+def _one_of_each_reason(facts: Facts) -> list[Sample]:
+    """Return a few dropped inputs, of each reason in turn, the most frequent reasons first."""
+    dropped = [one for one in facts.samples if one.verdict not in _OPEN]
+    frequent = Counter(one.verdict for one in dropped)
+    turns: Counter[str] = Counter()
+    placed = []
+    for one in dropped:
+        placed.append((turns[one.verdict], -frequent[one.verdict], one))
+        turns[one.verdict] += 1
+    return [one for *_, one in sorted(placed, key=lambda row: row[:2])][:_SHOWN]

@@ -21,6 +21,7 @@ from selfguide_lite.core.listening import listening
 from selfguide_lite.store.filter_views import user_filters, view_files
 from selfguide_lite.store.store import Store
 
+USUAL_PORT = 8001
 TABLES: dict[str, str] = {
     "task": "The task as it was begun: instruction, kind, settings of its file.",
     "kind": "What the kinds of task mean to the views: whether there are labels, answers found in texts, a balance,"
@@ -135,12 +136,13 @@ def description(sql: str) -> str:
     return " ".join(lines)
 
 
-def serve(path: Path, port: int, open_browser: bool, ready: Callable[[str], None]) -> int:
+def serve(path: Path, port: int | None, open_browser: bool, ready: Callable[[str], None]) -> int:
     """Serve a run's database with Datasette on 127.0.0.1 until interrupted, and return its exit status.
 
-    :param port: 0 takes a free one
+    :param port: 0 takes a free one; None: the usual one, or a free one where another program has that
     :param ready: told the address, with its token
-    :raises SelfguideError: where Datasette is missing or the file is no database of ours
+    :raises SelfguideError: where Datasette is missing, the file is no database of ours, or the port that was named is
+        taken
     """
     if importlib.util.find_spec("datasette") is None:
         raise SelfguideError(
@@ -148,9 +150,7 @@ def serve(path: Path, port: int, open_browser: bool, ready: Callable[[str], None
         )
     with Store.open(path, create=False) as store:
         described = metadata(store.connection, path.stem)
-    if not port:
-        with listening("127.0.0.1", 0) as found:
-            port = int(found.getsockname()[1])
+    port = _free_port(port)
     token = secrets.token_urlsafe(24)
     url = f"http://127.0.0.1:{port}/?token={token}"
     with tempfile.TemporaryDirectory() as folder:
@@ -159,6 +159,7 @@ def serve(path: Path, port: int, open_browser: bool, ready: Callable[[str], None
         command = [sys.executable, "-m", "datasette", "serve", str(path), "--host", "127.0.0.1", "--port", str(port)]
         command += ["--metadata", str(file), "--setting", "sql_time_limit_ms", "20000"]
         command += ["--plugins-dir", str(Path(__file__).parent / "datasette_plugins")]
+        command += ["--template-dir", str(Path(__file__).parent / "datasette_templates")]
         ready(url)
         if open_browser:
             threading.Thread(target=_open_when_there, args=(url, port), daemon=True).start()
@@ -166,6 +167,17 @@ def serve(path: Path, port: int, open_browser: bool, ready: Callable[[str], None
             return subprocess.run(command, check=False, env={**os.environ, "SELFGUIDE_BROWSE_TOKEN": token}).returncode
         except KeyboardInterrupt:
             return 0
+
+
+def _free_port(given: int | None) -> int:
+    """Return a port that nothing listens on: the one that was named, or one of our choice."""
+    try:
+        with listening("127.0.0.1", USUAL_PORT if given is None else given) as found:
+            return int(found.getsockname()[1])
+    except SelfguideError as error:
+        if given is not None:
+            raise SelfguideError(f"{error}; name another with --port, or leave it out") from error
+        return _free_port(0)
 
 
 def _open_when_there(url: str, port: int) -> None:

@@ -95,7 +95,7 @@ def test_a_wrong_setting_is_refused_with_what_is_allowed(arguments: tuple[str, .
         (("setings",), "did you mean settings?"),
         (("filter", "lsit"), "did you mean list?"),
         (("models", "pul"), "did you mean pull?"),
-        (("qqqq",), "`selfguide --help` lists them"),
+        (("qqqq",), "--help` lists them"),
     ],
 )
 def test_a_mistyped_command_is_told_the_nearest(typed: tuple[str, ...], says: str) -> None:

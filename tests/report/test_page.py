@@ -1,5 +1,7 @@
 """The HTML report: whole, offline, with every text neutral; also in a real browser where there is one."""
 
+import importlib.util
+import json
 import re
 import shutil
 import subprocess
@@ -8,6 +10,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
+from chromium import Chromium
 from click.testing import CliRunner
 from stories import HOSTILE, NOTES, SHOP, told
 
@@ -19,6 +22,8 @@ from selfguide_lite.store import NewEvaluation, Prediction, Store
 from selfguide_lite.task import Task
 
 BROWSER = shutil.which("chromium") or shutil.which("chromium-browser")
+_AXE = importlib.util.find_spec("axe_core_python")
+AXE = None if _AXE is None or _AXE.origin is None else Path(_AXE.origin).with_name("axe.min.js")
 VOID = {"meta", "br", "input", "link", "img"}
 
 
@@ -63,7 +68,8 @@ def test_page_is_whole_and_asks_for_nothing(page: Path) -> None:
     tags = [tag for tag, _ in parsed.elements]
     assert tags.count("script") == 3 and "img" not in tags and "link" not in tags and "iframe" not in tags
     for tag, attributes in parsed.elements:
-        assert not {"src", "href", "action"} & set(attributes), tag
+        assert not {"src", "action"} & set(attributes), tag
+        assert (attributes.get("href") or "#").startswith("#"), tag
         assert not any(name.startswith("on") for name in attributes), tag
     policy = next(
         a["content"] for tag, a in parsed.elements if tag == "meta" and "Policy" in (a.get("http-equiv") or "")
@@ -126,6 +132,63 @@ def test_in_a_browser_charts_are_drawn_and_nothing_runs_that_should_not(page: Pa
     assert not re.search("Refused to|Content Security Policy|Uncaught", done.stderr), done.stderr
     found = re.search(r"(\d+) of (\d+) rows", parsed.text)
     assert found and found[1] == found[2] != "0"  # the search's script has run
+
+
+def test_the_summary_comes_first_with_ten_texts_and_the_rows_in_order(page: Path) -> None:
+    source = page.read_text(encoding="utf-8")
+    headings = re.findall(r'<h2 id="([a-z-]+)">', source)
+    assert headings == ["summary", "before-after", "data", "finetune", "rows", "task", "made"]
+    contents = re.findall(r'<li><a href="#([a-z-]+)">', source.split("</nav>")[0])
+    assert contents == headings
+    summary = source[source.index('id="summary"') : source.index('id="before-after"')]
+    for part in ('id="verdict"', "gain, points", 'id="figure-funnel"', "Good: pairs of the dataset", "Bad: dropped"):
+        assert part in summary, part
+    texts = summary[summary.index("Good: ") :]
+    kept, dropped = texts.count('data-name="verdict">pair<'), texts.count('data-name="verdict">dropped: ')
+    assert 1 <= kept <= 5 and 1 <= dropped <= 5
+    ids = [int(number) for number in re.findall(r'data-name="id">(\d+)<', source)]
+    assert ids == sorted(ids) and len(ids) > 10
+
+
+@pytest.mark.slow
+@pytest.mark.browser
+@pytest.mark.skipif(BROWSER is None or AXE is None, reason="chromium or axe-core-python is not installed")
+def test_in_a_browser_it_fits_a_telephone_and_two_sheets_and_everybody_can_use_it(
+    tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """Contents that stay in view, rows by page, 380 pixels, two pages of paper, axe-core in light and dark."""
+    assert AXE is not None
+    out = tmp_path / "report.html"
+    with told(tmp_path / "shop.db", SHOP) as store:
+        write_report(store, 1, out)
+    with Chromium(tmp_path_factory.mktemp("profile")) as browser:
+        page = browser.page(out.as_uri())
+        page.until("document.querySelectorAll('.main-svg').length >= 6")
+        for width, scheme in ((1280, "light"), (380, "dark")):
+            page.view(width, 800, scheme)
+            page.until(f"innerWidth === {width}")
+            assert page.run("document.documentElement.scrollWidth") <= width
+            assert page.run("document.documentElement.scrollHeight") < 12_000
+            page.run("document.getElementById('rows').scrollIntoView()")
+            box = page.run("JSON.stringify(document.querySelector('nav').getBoundingClientRect())")
+            assert json.loads(box)["top"] == 0 and json.loads(box)["height"] < 80
+            page.run(AXE.read_text(encoding="utf-8") + "; 1")
+            found = json.loads(page.run("axe.run().then((said) => JSON.stringify(said.violations))"))
+            serious = [
+                (one["id"], one["nodes"][0]["html"]) for one in found if one["impact"] in ("serious", "critical")
+            ]
+            assert not serious
+        visible = "Array.from(document.querySelectorAll('#samples tbody tr')).filter((row) => !row.hidden)"
+        ids = f"{visible}.map((row) => Number(row.cells[0].textContent))"
+        first = page.run(ids)
+        assert len(first) == 10 and first == sorted(first)
+        page.run("document.getElementById('later').click()")
+        assert min(page.run(ids)) > max(first)
+        page.run("search.value = document.querySelector('#samples tbody td:nth-child(2)').textContent")
+        page.run("search.dispatchEvent(new Event('input'))")
+        assert 1 <= len(page.run(ids)) <= 10
+        assert len(re.findall(rb"/Type\s*/Page\b", page.pdf())) == 2
+        assert not browser.problems()
 
 
 def test_report_before_training_has_no_empty_parts(tmp_path: Path) -> None:

@@ -15,10 +15,11 @@ import pytest
 from click.testing import CliRunner, Result
 
 from selfguide_lite.cli import main
+from selfguide_lite.core.listening import listening
 from selfguide_lite.core.model_info import ModelInfo
 from selfguide_lite.core.settings import Settings
 from selfguide_lite.prompts import Prompts
-from selfguide_lite.store import NewInput, NewOutput, Store
+from selfguide_lite.store import NewInput, NewOutput, Store, browse
 from selfguide_lite.task import Example, Task
 
 MOOD = Task(
@@ -357,6 +358,11 @@ def test_browse_serves_descriptions_and_queries_on_this_machine_only(db: Path) -
             next(line for line in served.stdout if "running on" in line)
             cookie = f"selfguide_token={token}"
             assert "The training pairs." in fetch(f"{address}/mood/dataset", cookie)
+            for page in ("/", "/mood"):  # the first things first, the internals folded away
+                shown = fetch(f"{address}{page}", cookie)
+                places = [shown.index(f'href="/mood/{name}"') for name in ("dataset", "input_verdict", "funnel")]
+                assert places == sorted(places) and "input_band" not in shown.split("<details id")[0]
+            assert shown.index("<details id") < shown.index("input_band") and "<details open" not in shown
             votes = json.loads(fetch(f"{address}/mood/what_the_samples_voted.json?input_id=1&_shape=array", cookie))
             assert [(row["answer"], row["n"]) for row in votes] == [("good", 2), ("bad", 1)]
             for name in (
@@ -369,6 +375,18 @@ def test_browse_serves_descriptions_and_queries_on_this_machine_only(db: Path) -
                 assert json.loads(fetch(f"{address}/mood/{name}", cookie))["rows"], name
         finally:
             os.killpg(served.pid, signal.SIGTERM)
+
+
+def test_browse_on_a_port_that_is_taken(db: Path) -> None:
+    """A port that was named is refused in one line; without one a free one is found."""
+    with listening("127.0.0.1", 0) as taken:
+        port = taken.getsockname()[1]
+        done = CliRunner().invoke(main, ["browse", "--port", str(port), "-d", str(db)])
+        assert done.exit_code == 1 and done.output.count("\n") == 1 and f"port {port}: cannot listen" in done.output
+        assert "--port" in done.output
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(browse, "USUAL_PORT", port)
+            assert browse._free_port(None) not in (0, port)
 
 
 def fetch(address: str, cookie: str) -> str:

@@ -29,6 +29,7 @@ _SETUP = "run `selfguide setup`"
 _REBUILD = f"this build of llama.cpp crashes on this machine: {_SETUP}, which builds it for this machine"
 _CHILD_SECONDS = 180
 _TEST_MODEL = "tiny-vicuna"  # as its file names itself
+_ROW_TOKENS = 512  # of a training row, for the estimate of memory
 _MINIMUM_SQLITE = (3, 35, 0)  # materialized common table expressions
 _EXTRAS = {"plotly": "report", "datasette": "browse", "openai": "server", "pyarrow": "parquet"}
 
@@ -66,10 +67,12 @@ def examine(model: Path | None = None) -> Iterator[Check]:
     yield from _llama(path)
     yield from _finetunable(path)
     yield from _memory(path)
-    yield _disk()
+    yield _disk(path)
+    yield _compiler()
     yield from _training()
     yield from _extras()
     yield from _caches()
+    yield _terminal()
 
 
 def _python() -> Check:
@@ -131,20 +134,23 @@ def _llama(path: Path | None) -> Iterator[Check]:
 
 
 def _cards(offload: bool) -> Check:
-    """Tell whether llama.cpp uses the NVIDIA cards that there are."""
-    found: list[str] = []
-    if shutil.which("nvidia-smi"):
-        ask = ["nvidia-smi", "--query-gpu=name,memory.total", "--format=csv,noheader"]
-        done = subprocess.run(ask, capture_output=True, text=True, timeout=30, check=False)
-        found = [line.strip() for line in done.stdout.splitlines() if line.strip()] if done.returncode == 0 else []
-    if found and not offload:
-        return Check(
-            "GPU",
-            "yellow",
-            f"{'; '.join(found)}, but this llama.cpp was built without CUDA",
-            f"install the CUDA toolkit and {_SETUP}",
-        )
-    return Check("GPU", "green", f"{'; '.join(found)}, used" if found else "none: everything runs on the processor")
+    """Tell whether llama.cpp uses the NVIDIA cards that there are, with the driver and the toolkit."""
+    from selfguide_lite.core.machine import nvidia
+
+    found = nvidia()
+    if found.driver is None:
+        if found.present:
+            advice = "install NVIDIA's driver, with nvidia-smi; without it everything runs on the processor"
+            return Check("GPU", "yellow", "an NVIDIA card without a working driver", advice)
+        return Check("GPU", "green", "none: everything runs on the processor")
+    toolkit = f"CUDA toolkit {found.toolkit}" if found.toolkit else "no CUDA toolkit"
+    value = f"{'; '.join(found.cards)}, driver {found.driver}, {toolkit}"
+    if offload:
+        return Check("GPU", "green", f"{value}, used")
+    advice = _SETUP
+    if not found.toolkit:
+        advice = f"install the CUDA toolkit (nvcc), then {advice}"
+    return Check("GPU", "yellow", f"{value}, but this llama.cpp was built without CUDA", advice)
 
 
 def _finetunable(path: Path | None) -> Iterator[Check]:
@@ -165,9 +171,10 @@ def _finetunable(path: Path | None) -> Iterator[Check]:
 
 
 def _memory(path: Path | None) -> Iterator[Check]:
-    import psutil
+    """Tell whether the free memory is enough to write data with the model, and to finetune it."""
+    from selfguide_lite.finetune.memory import free_memory
 
-    free = psutil.virtual_memory().available
+    free = free_memory(cuda=False)
     if path is None:
         yield Check("memory", "green", f"{size(free)} free")
         return
@@ -175,16 +182,83 @@ def _memory(path: Path | None) -> Iterator[Check]:
     value = f"{size(free)} free, {path.name} needs about {size(need)}"
     if need > free:
         yield Check("memory", "red", value, "take a smaller quantization (Q4_K_M, Q4_0) or a smaller model")
-    else:
+        return
+    training = _training_need(path)
+    if training is None:
         yield Check("memory", "green", value)
+    elif training > free:
+        yield Check(
+            "memory",
+            "yellow",
+            f"{value}, and about {size(training)} to be finetuned on the processor",
+            "close other programs, or lower --set batch_size and --set max_seq_length; or `selfguide run --no-train`",
+        )
+    else:
+        yield Check("memory", "green", f"{value}, and about {size(training)} to be finetuned on the processor")
 
 
-def _disk() -> Check:
-    free = shutil.disk_usage(".").free
-    value = f"{size(free)} free here"
-    if free < 2**30:
-        return Check("disk", "yellow", value, "a run with a 7B model needs about 1 GiB for its checkpoints")
+def _training_need(path: Path) -> int | None:
+    """Return the bytes that a training with the default settings needs on a processor, rows of 512 tokens at most."""
+    from selfguide_lite.core.settings import Settings
+    from selfguide_lite.finetune import TrainOptions
+    from selfguide_lite.finetune.memory import training_memory
+    from selfguide_lite.finetune.training import shape_of
+    from selfguide_lite.gguf.reader import GgufFile
+
+    try:
+        with GgufFile(path) as gguf:
+            shape = shape_of(gguf)
+    except SelfguideError:  # it cannot be finetuned, which another check says
+        return None
+    options = TrainOptions.from_settings(Settings())
+    return training_memory(options, shape, _ROW_TOKENS, bits=16, gradient_checkpointing=False, cuda=False).total
+
+
+def _disk(path: Path | None) -> Check:
+    """Tell whether the disk has room for what a run with the model writes: here, and in the cache folder."""
+    from selfguide_lite.core.cache import cache_dir
+
+    here = shutil.disk_usage(".").free
+    value = f"{size(here)} free here"
+    need = 2**28
+    if path is not None:
+        need += 3 * path.stat().st_size  # checkpoints and adapter here; in the cache a copy in a faster type, and one
+        try:  # to train from
+            cached = shutil.disk_usage(cache_dir()).free
+            value, here = f"{value}, {size(cached)} in the cache folder", min(here, cached)
+        except (SelfguideError, OSError):  # the cache has a check of its own
+            pass
+        value += f", a run with {path.name} takes up to {size(need)}"
+    if here < need:
+        advice = "make room, choose another place with -d, or set SELFGUIDE_CACHE to a folder on another disk"
+        return Check("disk", "yellow", value, advice)
     return Check("disk", "green", value)
+
+
+def _compiler() -> Check:
+    """Tell whether llama.cpp could be built here, and torch compile what it likes to."""
+    from selfguide_lite.core.machine import compiler
+
+    found = compiler()
+    if found is None:
+        return Check(
+            "compiler",
+            "yellow",
+            "none found (cc, gcc, clang)",
+            "only needed to build llama.cpp and to train on a GPU: apt install build-essential, or your system's way",
+        )
+    return Check("compiler", "green", found)
+
+
+def _terminal() -> Check:
+    """Tell whether colours and signs beyond ASCII can be shown."""
+    encoding = (sys.stdout.encoding or "ascii").lower()
+    colours = "NO_COLOR" not in os.environ and os.environ.get("TERM", "dumb") != "dumb"
+    value = f"{encoding}, {'colours' if colours else 'no colours'}"
+    if not encoding.startswith("utf"):
+        advice = "texts are shown with ? in place of signs it lacks; set LANG=C.UTF-8 or PYTHONIOENCODING=utf-8"
+        return Check("terminal", "yellow", value, advice)
+    return Check("terminal", "green", value)
 
 
 def _training() -> Iterator[Check]:

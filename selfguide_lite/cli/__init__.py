@@ -1,6 +1,7 @@
 """The command `selfguide`. A command's module is imported only when the command is asked for, so start-up is quick."""
 
 import importlib
+import io
 import sys
 from typing import Any
 
@@ -59,6 +60,10 @@ class _Lazy(SuggestingGroup):
         return command
 
     def invoke(self, ctx: click.Context) -> Any:
+        for stream in (sys.stdout, sys.stderr):
+            # A terminal without Unicode shows ? in place of a sign that it lacks: no text may end a command.
+            if isinstance(stream, io.TextIOWrapper) and not stream.encoding.lower().startswith("utf"):
+                stream.reconfigure(errors="replace")
         try:
             return super().invoke(ctx)
         except SelfguideError as error:

@@ -95,6 +95,7 @@ def set_command(key: str, value: str, db: Path | None, task_name: str | None) ->
       selfguide set rounds default
     """
     from selfguide_lite.core.renamed import current_name, renamed_notes
+    from selfguide_lite.core.settings import Settings
     from selfguide_lite.setting_list import shown
     from selfguide_lite.store import FILTER_SETTINGS
     from selfguide_lite.store.choices import change_setting
@@ -105,7 +106,7 @@ def set_command(key: str, value: str, db: Path | None, task_name: str | None) ->
         before = len(store.pairs(task_id))
         now = change_setting(store, task_id, key, value)
         told = f"{key} is {'none' if now is None else shown(now)}"
-        if key in FILTER_SETTINGS:
+        if key in FILTER_SETTINGS or key not in Settings.model_fields:
             click.echo(f"{told}: {before:,} pairs before, {len(store.pairs(task_id)):,} now.")
         else:
             click.echo(f"{told}, from the next run on.")

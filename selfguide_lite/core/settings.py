@@ -26,6 +26,7 @@ _CAME_LATER: Mapping[str, Any] = MappingProxyType(
         "field_max_length": None,
         "field_max_items": None,
         "direction": "input-first",
+        "min_votes": 1,
     }
 )
 
@@ -123,6 +124,8 @@ class Settings(BaseModel):
     """Let the samples vote, and require `min_vote_share`. Off: the first answer counts."""
     min_vote_share: Share = 0.3
     """Smallest share of the votes that the winning answer needs, calibrated where `calibrate` is on."""
+    min_votes: Count = 1
+    """Samples that must have given the winning answer. Method `sample`: the others give one vote for an answer."""
     calibrate: bool | None = None
     """Divide every label's share by its mean over the kept inputs. On where the method is `score`."""
     calibrate_min_inputs: Annotated[int, Field(ge=0, le=_MOST)] = 20

@@ -22,7 +22,7 @@ from selfguide_lite.llm.base import Completion, FinishReason, Request, ScoreRequ
 from selfguide_lite.llm.draw import stream
 from selfguide_lite.llm.thinking import without_thinking
 
-KEY_VARIABLES = ("SELFGUIDE_API_KEY", "OPENAI_API_KEY")
+KEY_VARIABLE = "SELFGUIDE_API_KEY"
 _NO_CONTEXT_NAMED = 4096
 _BYTES_PER_TOKEN = 3  # a cautious guess, for servers do not tell
 
@@ -66,7 +66,10 @@ def _number(variable: str, default: float, least: float) -> float:
 
 
 class ServerEngine:
-    """A model on an OpenAI-compatible server. An API key is read from the environment only.
+    """A model on an OpenAI-compatible server. An API key is read from `SELFGUIDE_API_KEY` only.
+
+    The key and the prompts go to the server that was named and nowhere else: a redirect is not followed. A message never
+    holds the key, even where the server says it.
 
     :param url: base URL, such as `http://localhost:8000/v1`
     :param model: its name there; None: the first one the server offers
@@ -85,15 +88,17 @@ class ServerEngine:
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise SelfguideError(f"--server: {url!r} is no base URL; give one such as http://localhost:8000/v1")
         if parts.username or parts.password or parts.query:
-            raise SelfguideError(
-                f"--server: keep keys out of the URL; set {KEY_VARIABLES[0]} in the environment instead"
-            )
+            raise SelfguideError(f"--server: keep keys out of the URL; set {KEY_VARIABLE} in the environment instead")
         self._openai = openai
         self._options = options or ServerOptions.from_environment()
         self._url = url.rstrip("/")
-        key = next((os.environ[name] for name in KEY_VARIABLES if os.environ.get(name)), "none")
+        self._key = os.environ.get(KEY_VARIABLE, "")
         self._client = openai.OpenAI(
-            base_url=self._url, api_key=key, timeout=self._options.timeout, max_retries=self._options.retries
+            base_url=self._url,
+            api_key=self._key or "none",
+            timeout=self._options.timeout,
+            max_retries=self._options.retries,
+            http_client=openai.DefaultHttpxClient(follow_redirects=False),
         )
         self._extras = True  # the server takes top_k and min_p
         name, context = self._find(model)
@@ -204,11 +209,11 @@ class ServerEngine:
             return self._ask(request, sample)
         except (openai.BadRequestError, openai.UnprocessableEntityError) as error:
             # what is wrong with this request is no reason to give up the others
-            return Completion(request.key, sample, "", "error", 0, 0, float("nan"), f"{self._url}: {_line(error)}")
+            return Completion(request.key, sample, "", "error", 0, 0, float("nan"), f"{self._url}: {self._line(error)}")
         except openai.OpenAIError as error:
             raise self._failure(error) from error
         except ValueError as error:  # a body that is no JSON at all
-            raise SelfguideError(f"{self._url}: the server's answer cannot be read: {_line(error)}") from error
+            raise SelfguideError(f"{self._url}: the server's answer cannot be read: {self._line(error)}") from error
 
     def _ask(self, request: Request, sample: int) -> Completion:
         options: dict[str, Any] = {
@@ -295,16 +300,19 @@ class ServerEngine:
         elif isinstance(error, openai.APIConnectionError):
             why = f"cannot connect, tried {tries} times; is the server running? The same command goes on later"
         elif isinstance(error, openai.AuthenticationError | openai.PermissionDeniedError):
-            why = f"the server refuses the key; set {KEY_VARIABLES[0]} in the environment"
+            why = f"the server refuses the key; set {KEY_VARIABLE} in the environment"
         elif isinstance(error, openai.NotFoundError):
-            why = f"the server lacks this endpoint or model ({_line(error)}); the path often ends in /v1"
+            why = f"the server lacks this endpoint or model ({self._line(error)}); the path often ends in /v1"
+        elif isinstance(error, openai.APIStatusError) and 300 <= error.status_code < 400:
+            place = self._line(error.response.headers.get("location", "another address"))
+            why = f"the server redirects to {place}, which is not followed; name that with --server if you trust it"
         elif isinstance(error, openai.APIStatusError):
-            why = f"the server failed with status {error.status_code} ({_line(error)}), tried {tries} times"
+            why = f"the server failed with status {error.status_code} ({self._line(error)}), tried {tries} times"
         else:
-            why = _line(error)
+            why = self._line(error)
         return SelfguideError(f"{self._url}: {why}")
 
-
-def _line(error: Exception) -> str:
-    text = " ".join(str(error).split())
-    return text[:300]
+    def _line(self, error: Exception | str) -> str:
+        """Return what was said in one line, without the key."""
+        text = " ".join(str(error).split())
+        return (text.replace(self._key, "[the key]") if self._key else text)[:300]

@@ -11,6 +11,8 @@ from selfguide_lite.store.tasks import FILTER_SETTINGS
 
 _NOTHING = ("none", "null", "")
 _DEFAULT = "default"
+# No setting of today: a database of version 0.1.0 has it on, so that its dataset stays what it was.
+_OF_FORMAT_1 = "share_over_survivors"
 
 
 def change_setting(store: Store, task_id: int, key: str, text: str) -> Any:
@@ -22,6 +24,13 @@ def change_setting(store: Store, task_id: int, key: str, text: str) -> Any:
     :raises SelfguideError: where there is no such setting, the value does not fit, or it cannot be changed any more
     """
     key = current_name(key)
+    if key == _OF_FORMAT_1:
+        given = {"calibrate": text.strip().lower()}  # a switch as any other
+        if problem := setting_problem(given):
+            raise SelfguideError(problem.replace("calibrate", key).replace(", or null", ""))
+        value = bool(Settings.model_validate(given).calibrate)
+        store.set_setting(task_id, key, value)
+        return value
     if key not in Settings.model_fields:
         raise SelfguideError(f"{short(key)}: {no_such_setting(key)}")
     if key == "noise_list":

@@ -32,6 +32,7 @@ FILTER_SETTINGS: tuple[str, ...] = (
     "label_named_filter",
     "consistency_filter",
     "min_vote_share",
+    "min_votes",
     "calibrate",
     "calibrate_min_inputs",
     "agreement_filter",

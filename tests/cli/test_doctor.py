@@ -3,7 +3,10 @@
 import json
 import os
 import signal
+import subprocess
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from click.testing import CliRunner
@@ -27,7 +30,10 @@ def test_this_machine_is_fit() -> None:
     assert found["llama.cpp"]["status"] == found["SQLite"]["status"] == "green"
     assert "tokens decoded" in found["model"]["value"]
     assert found["model"]["status"] == "yellow" and "model of the tests" in found["model"]["advice"]
-    assert {"Python", "CPU features", "GPU", "memory", "disk", "cache"} <= set(found)
+    assert {"Python", "CPU features", "GPU", "memory", "disk", "compiler", "cache", "terminal"} <= set(found)
+    assert all(check["advice"] for check in found.values() if check["status"] != "green")
+    assert "tiny-vicuna.gguf needs about" in found["memory"]["value"] and "to be finetuned" in found["memory"]["value"]
+    assert "a run with tiny-vicuna.gguf takes up to" in found["disk"]["value"]
 
 
 @pytest.mark.slow
@@ -70,3 +76,32 @@ def test_a_crash_at_the_first_decode_tells_how_to_rebuild(tmp_path: Path, monkey
 def test_a_missing_model_is_red_with_advice(tmp_path: Path) -> None:
     model = next(check for check in doctor.examine(tmp_path / "none.gguf") if check.name == "model")
     assert model.status == "red" and "no such model file" in model.value and "-m" in model.advice
+
+
+def test_what_the_machine_lacks_is_said_with_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Programs of NVIDIA's and a compiler that stand on the path, or do not."""
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert doctor._compiler().status == "yellow" and "apt install" in doctor._compiler().advice
+    for name, said in (("cc", "cc 13.2"), ("nvidia-smi", "Card A, 8192 MiB, 550.1"), ("nvcc", "cuda, release 12.4, x")):
+        (tmp_path / name).write_text(f"#!/bin/sh\necho '{said}'\n")
+        (tmp_path / name).chmod(0o755)
+        if name == "nvidia-smi":
+            lacks = doctor._cards(offload=False)
+    assert doctor._compiler() == doctor.Check("compiler", "green", "cc 13.2")
+    assert lacks.status == "yellow" and "driver 550.1" in lacks.value and "GGML_CUDA=on" in lacks.advice
+    used = doctor._cards(offload=True)
+    assert used.status == "green" and used.value == "Card A, 8192 MiB, driver 550.1, CUDA toolkit 12.4, used"
+    monkeypatch.setattr(doctor.shutil, "disk_usage", lambda _: SimpleNamespace(free=2**20))
+    full = doctor._disk(resource("data/tiny_vicuna/tiny-vicuna.gguf"))
+    assert full.status == "yellow" and "SELFGUIDE_CACHE" in full.advice
+
+
+def test_a_terminal_without_unicode_and_colour_ends_no_command(tmp_path: Path) -> None:
+    """A text with signs that the terminal lacks is shown with ? in their place."""
+    task = tmp_path / "task.yaml"
+    task.write_text("name: x\nkind: 好\n", encoding="utf-8")
+    env = {**os.environ, "PYTHONIOENCODING": "ascii", "TERM": "dumb", "NO_COLOR": "1"}
+    command = [sys.executable, "-m", "selfguide_lite", "check", str(task)]
+    done = subprocess.run(command, capture_output=True, env=env, check=False)
+    assert done.returncode == 1 and b"no kind of task '?'" in done.stdout and b"\x1b" not in done.stdout, done
+    assert done.stderr == b""

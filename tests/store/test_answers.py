@@ -68,6 +68,15 @@ def test_a_share_counts_all_samples_that_were_drawn(store: Store) -> None:
         ("answer", "kept", 1),
         ("dataset", "kept", 1),
     ]
+    store.set_setting(task_id, "min_vote_share", 0.1)
+    assert reasons(store) == [None, None]
+    for votes, kept in ((2, ["share", None]), (4, ["share", "share"])):  # so many samples, whatever their share is
+        store.set_setting(task_id, "min_votes", votes)
+        assert reasons(store) == kept
+    assert store.connection.execute("SELECT id, detail FROM filter_answer_share").fetchall() == [
+        (1, "votes 1, at least 4 wanted"),
+        (2, "votes 3, at least 4 wanted"),
+    ]
     store.set_setting(task_id, "consistency_filter", False)
     assert reasons(store) == [None, None]
 

@@ -8,6 +8,7 @@ from sqlite_utils import Database
 
 from selfguide_lite.core.settings import Settings
 from selfguide_lite.store import NewInput, NewOutput, Store
+from selfguide_lite.store.choices import change_setting
 from selfguide_lite.store.migrations import APPLICATION_ID, migrations
 from selfguide_lite.task import NOISE_TERMS, PAPER_NOISE_TERMS, Example, Task, effective_noise_terms
 
@@ -201,6 +202,8 @@ def test_a_file_of_format_1_has_the_same_dataset(tmp_path: Path) -> None:
         assert set(store.noise_terms(1)) == set(PAPER_NOISE_TERMS) and store.pairs(1) == before
     with Store.open(path) as again:
         assert again.pairs(1) == before
+        assert change_setting(again, 1, "share_over_survivors", "false") is False  # the share of all that were drawn
+        assert dict(again.connection.execute("SELECT input_id, share FROM answer"))[1] < 1.0
 
 
 def test_a_new_task_in_an_old_file_has_the_filters_of_today(tmp_path: Path) -> None:

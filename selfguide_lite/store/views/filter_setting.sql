@@ -23,6 +23,7 @@ SELECT
   ifnull(max(CASE WHEN s.key = 'consistency_filter' THEN s.value IN (1, 'true', 'on', 'yes') END), 1)
     AS consistency_filter,
   ifnull(max(CASE WHEN s.key = 'min_vote_share' THEN s.value END), 0.3) AS min_vote_share,
+  ifnull(max(CASE WHEN s.key = 'min_votes' THEN s.value END), 1) AS min_votes,
   ifnull(max(CASE WHEN s.key = 'calibrate' THEN s.value IN (1, 'true', 'on', 'yes') END), 0) AS calibrate,
   ifnull(max(CASE WHEN s.key = 'calibrate_min_inputs' THEN s.value END), 20) AS calibrate_min_inputs,
   ifnull(max(CASE WHEN s.key = 'agreement_filter' THEN s.value IN (1, 'true', 'on', 'yes') END),

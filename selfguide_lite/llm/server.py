@@ -68,7 +68,7 @@ def _number(variable: str, default: float, least: float) -> float:
 class ServerEngine:
     """A model on an OpenAI-compatible server. An API key is read from `SELFGUIDE_API_KEY` only.
 
-    The key and the prompts go to the server that was named and nowhere else: a redirect is not followed. A message never
+    Key and prompts go to the server that was named and nowhere else: a redirect is not followed. A message never
     holds the key, even where the server says it.
 
     :param url: base URL, such as `http://localhost:8000/v1`

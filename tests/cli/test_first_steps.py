@@ -154,6 +154,18 @@ def test_prompts_near_the_end_of_the_context_are_warned_of(tmp_path: Path) -> No
     assert done.exit_code == 1
 
 
+def test_examples_over_the_token_bounds_are_warned_of(tmp_path: Path) -> None:
+    """Texts like these would be cut: an input in both kinds of task, an answer where it is free text."""
+    path = tmp_path / "task.yaml"
+    path.write_text(GOOD.replace("name: shop", "name: shop\nsettings: {input_max_tokens: 4}"), encoding="utf-8")
+    done = call("check", path)
+    assert done.exit_code == 0 and "warning: examples.0.input: its " in done.output
+    assert "are over the setting input_max_tokens (4): texts like this one will be cut" in done.output
+    free = "name: t\nkind: generation\ninstruction: Say it.\nsettings: {output_max_tokens: 2}\nexamples:\n"
+    path.write_text(free + "  - {input: a b, output: one two three four}\n", encoding="utf-8")
+    assert "warning: examples.0.output: its " in call("check", path).output
+
+
 def test_json_answer_and_exit_status(tmp_path: Path) -> None:
     path = tmp_path / "task.yaml"
     path.write_text(GOOD.replace("kind: classification", "kind: x"), encoding="utf-8")

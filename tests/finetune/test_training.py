@@ -75,6 +75,10 @@ def test_says_one_line_of_json_and_writes_down_every_step(
     assert (answer["pairs"], answer["left_out"], answer["steps"]) == (16, 0, 6)
     assert answer["adapter"] == str(adapter_of(db))
     assert "Unsloth" not in done.stderr and "Warning" not in done.stderr
+    said = done.stderr.splitlines()  # the silent seconds are announced
+    assert said.index("loading torch and what training needs: this takes ten seconds and more") < said.index(
+        next(line for line in said if line.startswith("train: done"))
+    )
     with Store.open(db, read_only=True) as store:
         task_id = store.only_task_id()
         adapter = store.latest_adapter(task_id)

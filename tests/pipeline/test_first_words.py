@@ -13,7 +13,8 @@ name: tone
 kind: classification
 instruction: Is it cheer or grumble?
 labels: [cheer, grumble, maybe]
-settings: {rounds: 1, prompts_per_round: 8, balance: false, agreement_filter: false, min_vote_share: 0}
+settings: {rounds: 1, prompts_per_round: 8, balance: false, agreement_filter: false, noise_filter: false,
+  input_length_filter: false}
 examples:
   - {input: Tibrem found the bed dull., output: grumble}
   - {input: Kobi found the goat splendid in the end., output: cheer}
@@ -22,7 +23,8 @@ MODEL = resource("data/tiny_vicuna/tiny-vicuna.gguf")
 
 
 @pytest.fixture
-def task(tmp_path: Path) -> Path:
+def task(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.delenv("SELFGUIDE_MODEL")  # so that each call names its model
     path = tmp_path / "tone.yaml"
     path.write_text(TASK, encoding="utf-8")
     return path
@@ -49,7 +51,7 @@ def test_a_run_names_its_model_first_prints_the_warnings_and_ends_with_what_is_n
 @pytest.mark.parametrize("command", ["run", "generate"])
 def test_a_false_start_leaves_nothing(command: str, task: Path) -> None:
     missing = task.parent / "no" / "such" / "tone.db"
-    done = call(command, task, "-d", missing)
+    done = call(command, task, "-d", missing, "-m", MODEL)
     assert done.exit_code == 1 and f"{missing.parent}: no such folder; make it" in done.output
     assert done.output.count("\n") == 1
     unusable = task.with_name("unusable.gguf")

@@ -16,7 +16,8 @@ from stories import HOSTILE
 
 from selfguide_lite.core.progress import FunnelRow, Listener, TrainStep
 from selfguide_lite.core.text import duration, neutral, size
-from selfguide_lite.report.progress import RUN_STAGES, LiveDisplay, PlainLines, sparkline
+from selfguide_lite.report.funnel import funnel_stages
+from selfguide_lite.report.progress import RUN_STAGES, LiveDisplay, PlainLines, funnel_text, sparkline
 from selfguide_lite.report.state import JobState
 
 CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
@@ -72,6 +73,28 @@ def test_stages_done_running_and_ahead() -> None:
     assert "○ train" in shown and "○ evaluate" in shown
     assert "“A river.”" in shown
     assert re.search(r"input +━+─? 40 of 44 kept +dropped: 4 duplicate", shown)
+
+
+def test_the_funnel_is_in_the_order_of_the_stages_and_says_kept_and_dropped() -> None:
+    """Whatever order the rows have; a bar is the share of what entered the stage."""
+    rows = [
+        FunnelRow("dataset", "kept", 20),
+        FunnelRow("input", "length", 60),
+        FunnelRow("input", "kept", 30),
+        FunnelRow("answer", "unanswered", 5),
+        FunnelRow("answer", "kept", 25),
+        FunnelRow("input", "label_named", 10),
+    ]
+    console = Console(file=io.StringIO(), width=100, color_system=None, legacy_windows=False)
+    with console.capture() as capture:
+        console.print(funnel_text(rows))
+    assert [line.rstrip() for line in capture.get().splitlines()] == [
+        "  input     ━━━─────── 30 of 100 kept  dropped: 60 length  10 label named",
+        "  answer    ━━━━━━━━── 25 of 30 kept  5 unanswered",
+        "  dataset   ━━━━━━━━━━ 20 of 20 kept",
+    ]
+    stages = funnel_stages(rows)
+    assert [(stage.entered, stage.kept, stage.waiting) for stage in stages] == [(100, 30, 0), (30, 25, 5), (20, 20, 0)]
 
 
 def test_the_result_is_never_cut() -> None:

@@ -58,7 +58,7 @@ def fit(job: FitJob, on_step: Callable[[TrainStep], None], note: Callable[[str],
     base, rows, options, out, shape = job.base, job.rows, job.options, job.out, job.shape
     check_installed()
     prepare_environment()
-    note("loading torch and Unsloth: this takes ten seconds and more")
+    note("loading torch and what training needs: this takes ten seconds and more")
     muted = Muted(out / LOG)
     with muted:
         import torch

@@ -147,8 +147,8 @@ class PlainLines(JobState):
         self._write(f"{stage}: done: {summary}{took}" if summary else f"{stage}: done{took}")
         if self.rows != self._told:
             self._told = self.rows
-            for stage in funnel_stages(self.rows):
-                self._write(f"  {stage.name}: {', '.join(parts(stage))}")
+            for passed in funnel_stages(self.rows):
+                self._write(f"  {passed.name}: {', '.join(parts(passed))}")
 
     def note(self, message: str) -> None:
         self._write(message)

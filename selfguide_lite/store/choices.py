@@ -46,9 +46,9 @@ def change_setting(store: Store, task_id: int, key: str, text: str) -> Any:
             store.set_setting(task_id, key, value)
         return value
     nothing = word in _NOTHING or (word == "off" and key == "near_duplicate_threshold")
-    given = {key: None if nothing else word}
-    if problem := setting_problem(given):
+    chosen: dict[str, Any] = {key: None if nothing else word}
+    if problem := setting_problem(chosen):
         raise SelfguideError(problem)
-    value = getattr(task.rules.resolve(Settings.model_validate(given)), key)
+    value = getattr(task.rules.resolve(Settings.model_validate(chosen)), key)
     store.set_setting(task_id, key, value)
     return value

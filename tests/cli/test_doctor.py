@@ -100,7 +100,7 @@ def test_a_terminal_without_unicode_and_colour_ends_no_command(tmp_path: Path) -
     """A text with signs that the terminal lacks is shown with ? in their place."""
     task = tmp_path / "task.yaml"
     task.write_text("name: x\nkind: 好\n", encoding="utf-8")
-    env = {**os.environ, "PYTHONIOENCODING": "ascii", "TERM": "dumb", "NO_COLOR": "1"}
+    env = {**os.environ, "PYTHONIOENCODING": "latin-1", "TERM": "dumb", "NO_COLOR": "1"}
     command = [sys.executable, "-m", "selfguide_lite", "check", str(task)]
     done = subprocess.run(command, capture_output=True, env=env, check=False)
     assert done.returncode == 1 and b"no kind of task '?'" in done.stdout and b"\x1b" not in done.stdout, done

@@ -82,8 +82,8 @@ def test_status_shows_the_way_from_prompts_to_pairs(selfguide: Run) -> None:
     shown = selfguide("status").output
     for line in (
         "input: 7 prompts answered",
-        "duplicate  1  14.3%",
-        "dropped: label         1  16.7%",
+        "dropped: duplicate  1     14.3%",
+        "dropped: label  1     16.7%",
         "unanswered  1",
         "good",
     ):

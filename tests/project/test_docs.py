@@ -435,6 +435,14 @@ def test_troubleshooting_shows_messages_of_the_code() -> None:
     assert not is_said("…: this file has never been refused for that reason", texts)
 
 
+def test_the_tests_that_hold_what_was_found_are_there() -> None:
+    page = text_of(ROOT / "docs/trust.md")
+    written = "\n".join(text_of(path) for path in sorted((ROOT / "tests").rglob("test_*.py")))
+    named = re.findall(r"`(test_\w+)`", page)
+    assert len(named) > 15 and [name for name in named if f"def {name}(" not in written] == []
+    assert [path for path in re.findall(r"`(tests/[\w/]+\.py)`", page) if not (ROOT / path).is_file()] == []
+
+
 def test_troubleshooting_has_advice_for_every_filter() -> None:
     page = text_of(ROOT / "docs/troubleshooting.md")
     advised = {

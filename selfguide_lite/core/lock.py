@@ -16,7 +16,8 @@ def check_folder(db: Path) -> None:
     :raises SelfguideError: naming the folder
     """
     if not db.parent.is_dir():
-        raise SelfguideError(f"{db.parent}: no such folder; make it, or choose another place with -d")
+        what = "cannot write here: this is no folder;" if db.parent.exists() else "no such folder; make it, or"
+        raise SelfguideError(f"{db.parent}: {what} choose another place with -d")
 
 
 @contextmanager

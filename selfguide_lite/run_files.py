@@ -1,16 +1,11 @@
 """The files of a run: which adapter and model are meant where none is named; none is left of a false start."""
 
-import json
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from selfguide_lite.core.errors import SelfguideError
 from selfguide_lite.core.hashing import file_sha256
-from selfguide_lite.core.paths import files_dir, training_folders
 from selfguide_lite.llm import model_path
 from selfguide_lite.store import Adapter, Store
-from selfguide_lite.store.summaries import row_counts
 
 _MARKER = "selfguide.json"  # what a finished training leaves in its folder
 
@@ -74,16 +69,8 @@ def base_file(
     return model_path(given)
 
 
-import json
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from selfguide_lite.core.errors import SelfguideError
-from selfguide_lite.core.hashing import file_sha256
-from selfguide_lite.core.paths import files_dir, training_folders
-from selfguide_lite.llm import model_path
 from selfguide_lite.store import Adapter, Store
-from selfguide_lite.store.summaries import row_counts
 
 _MARKER = "selfguide.json"  # what a finished training leaves in its folder

@@ -1,11 +1,16 @@
 """The files of a run: which adapter and model are meant where none is named; none is left of a false start."""
 
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from selfguide_lite.core.errors import SelfguideError
 from selfguide_lite.core.hashing import file_sha256
+from selfguide_lite.core.paths import files_dir, training_folders
 from selfguide_lite.llm import model_path
 from selfguide_lite.store import Adapter, Store
+from selfguide_lite.store.summaries import row_counts
 
 _MARKER = "selfguide.json"  # what a finished training leaves in its folder
 
@@ -69,8 +74,54 @@ def base_file(
     return model_path(given)
 
 
-from pathlib import Path
+def training_of(store: Store, task_id: int, adapter: Adapter) -> Path | None:
+    """Return the folder of the training that made an adapter, with its LoRA in PEFT's form; None where it is gone."""
+    for folder in training_folders(store.path, store.task(task_id).name):
+        if training_run(folder) == adapter.run_id and (folder / "adapter_model.safetensors").is_file():
+            return folder
+    return None
 
-from selfguide_lite.store import Adapter, Store
 
-_MARKER = "selfguide.json"  # what a finished training leaves in its folder
+def training_run(folder: Path) -> int | None:
+    """Return the run in the database of a training that was finished in a folder; None for any other."""
+    return _of_marker(folder, "run_id")
+
+
+def trained_pairs(folder: Path) -> int | None:
+    """Return how many pairs a training that was finished in a folder learnt; None for any other."""
+    return _of_marker(folder, "examples")
+
+
+def _of_marker(folder: Path, name: str) -> int | None:
+    try:
+        found = json.loads((folder / _MARKER).read_text(encoding="utf-8"))[name]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return found if isinstance(found, int) else None
+
+
+def _number(given: Path | str | int) -> int | None:
+    """Return the number that stands for an adapter; None where a file is meant."""
+    if isinstance(given, int):
+        return given
+    text = str(given)
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 10 and not Path(text).is_file() else None
+
+
+@contextmanager
+def nothing_left_of_a_false_start(db: Path) -> Iterator[None]:
+    """Remove a database that this job made where it fails before anything is in it, as with an unusable model.
+
+    To be held inside the lock on the database.
+    """
+    new = not db.exists()
+    try:
+        yield
+    except Exception:
+        if new and db.exists() and row_counts(db) == (0, 0, 0):
+            for name in (db.name, f"{db.name}-wal", f"{db.name}-shm"):
+                db.with_name(name).unlink(missing_ok=True)
+            with suppress(OSError):  # it holds more than the lock
+                (files_dir(db) / "lock").unlink()
+                files_dir(db).rmdir()
+        raise

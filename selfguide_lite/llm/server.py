@@ -237,8 +237,8 @@ class ServerEngine:
             # llama-cpp-python's server answers with status 500 what it does not know
             if request.schema is not None and any(name in str(error) for name in ("response_format", "json_schema")):
                 raise SelfguideError(
-                    f"{self._url}: this server does not take response_format json_schema ({self._line(error)}), which an "
-                    "extraction task needs; use llama.cpp's or vLLM's server, or a model file"
+                    f"{self._url}: this server does not take response_format json_schema ({self._line(error)}), which "
+                    "an extraction task needs; use llama.cpp's or vLLM's server, or a model file"
                 ) from error
             if not isinstance(error, self._openai.BadRequestError | self._openai.UnprocessableEntityError):
                 raise

@@ -111,13 +111,13 @@ def run(
     local = None if engine_options.server is not None and options.model is None else model_path(options.model)
     if local is not None:
         require_build()
+        if options.train:
+            _check_trainer(wanted.trainer)
         check_model(local)
         listener.note(describe_model(local, options.model))
     if engine_options.server is not None:
         listener.note(f"model: {engine_options.server_model or 'the first one'} of the server {engine_options.server}")
     if local is not None:
-        if options.train:
-            _check_trainer(wanted.trainer)
         _look_at(local, listener, train=options.train, n_ctx=engine_options.n_ctx)
     for line in task_warnings(task, options.prompts):
         listener.note(line)

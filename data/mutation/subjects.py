@@ -50,7 +50,7 @@ SUBJECTS = (
     ),
     Subject(
         "views of answers",
-        _views("agreement", "answer*", "filter_answer_*", "label_prior", "vote"),
+        _views("agreement", "answer*", "field_*", "filter_answer_*", "label_prior", "vote"),
         ("tests/store/test_answers.py", "tests/store/test_views.py"),
         40,
     ),

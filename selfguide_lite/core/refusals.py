@@ -33,8 +33,11 @@ _WORDS = {
     "model_attributes_type": "must be a mapping, of names to values",
     "tuple_type": "must be a list",
     "list_type": "must be a list",
+    "invalid_key": "is no name: quote it",
 }
-_WITHOUT_VALUE = ("missing", "extra_forbidden", "string_too_long", "too_long", "too_short", "string_too_short")
+_WITHOUT_VALUE = (
+    "invalid_key", "missing", "extra_forbidden", "string_too_long", "too_long", "too_short", "string_too_short",
+)  # fmt: skip
 _LONGEST = 40  # characters of a value in a message
 
 

@@ -36,5 +36,6 @@ def consensus_weights(texts: Sequence[str]) -> list[float]:
     best = max(means, key=lambda text: means[text])  # dictionaries keep the order: the earliest of those tied
     share = means[best]
     each = (1 - share) / (len(texts) - counts[best])
-    # An answer that was drawn several times may outweigh a winner which is like few others: it never wins for that.
-    return [share / counts[best] if text == best else min(each, share / (counts[text] + 1)) for text in texts]
+    # An answer that was drawn several times could outweigh a winner which is like few others: it never wins for that.
+    capped = {text: each if each * count < share else share / (count + 1) for text, count in counts.items()}
+    return [share / counts[best] if text == best else capped[text] for text in texts]

@@ -119,7 +119,7 @@ def test_missing_packages_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
 
     found = importlib.util.find_spec
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "unsloth" else found(name))
-    with pytest.raises(SelfguideError, match=r"unsloth.*selfguide-lite\[train\]"):
+    with pytest.raises(SelfguideError, match=r"unsloth.*selfguide setup"):
         trainer_named("unsloth").check()
 
 

@@ -81,7 +81,7 @@ DAMAGES: dict[str, tuple[Damage, str]] = {
     "more weights than words": (tensor(EMBEDDING, 12, "Q", 422), "vocabulary does not fit: 390 tokens"),
     "no layers, which makes llama.cpp abort": (field("llama.block_count", 0), "claims to have 0 layers"),
     "so many layers that llama.cpp aborts": (field("llama.block_count", 2**31 - 1), "to have 2,147,483,647 layers"),
-    "layers that are not there": (field("llama.block_count", 3), "is missing; the file is damaged"),
+    "layers that are not there": (field("llama.block_count", 3), "it lacks tensor blk.2.attn_norm.weight"),
     "no context": (field("llama.context_length", 0), "claims a context of 0 tokens"),
     "a context below nothing": (field("llama.context_length", 2**32 - 1), "claims a context of 4,294,967,295"),
     "no width": (field("llama.embedding_length", 0), "its metadata is incomplete (a size is 0)"),

@@ -98,15 +98,16 @@ def set_command(key: str, value: str, db: Path | None, task_name: str | None) ->
     from selfguide_lite.core.settings import Settings
     from selfguide_lite.setting_list import shown
     from selfguide_lite.store import FILTER_SETTINGS
-    from selfguide_lite.store.choices import change_setting
+    from selfguide_lite.store.choices import change_setting, may_be_set
 
     say_renamed(renamed_notes([key]))
     key = current_name(key)
     with opened_task(db, task_name, write=True) as (store, task_id):
-        before = len(store.pairs(task_id))
+        at_once = key in FILTER_SETTINGS or key not in Settings.model_fields
+        before = len(store.pairs(task_id)) if at_once and may_be_set(key, value) else 0
         now = change_setting(store, task_id, key, value)
         told = f"{key} is {'none' if now is None else shown(now)}"
-        if key in FILTER_SETTINGS or key not in Settings.model_fields:
+        if at_once:
             click.echo(f"{told}: {before:,} pairs before, {len(store.pairs(task_id)):,} now.")
         else:
             click.echo(f"{told}, from the next run on.")

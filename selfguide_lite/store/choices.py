@@ -15,6 +15,15 @@ _DEFAULT = "default"
 _OF_FORMAT_1 = "share_over_survivors"
 
 
+def may_be_set(key: str, text: str) -> bool:
+    """Tell whether there is a setting of that name that could take a value: what is refused is refused at once."""
+    if key == _OF_FORMAT_1:
+        return True
+    word = text.strip().lower()
+    unusual = (*_NOTHING, "off", _DEFAULT)
+    return key in Settings.model_fields and (word in unusual or setting_problem({key: word}) is None)
+
+
 def change_setting(store: Store, task_id: int, key: str, text: str) -> Any:
     """Change a setting, checked, and return the value that is in force.
 

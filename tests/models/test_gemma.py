@@ -135,7 +135,7 @@ def check_whole(folder: Path, task: Path, *settings: str) -> dict[str, Any]:
     with closing(sqlite3.connect(db)) as connection:
         (ran_on,) = connection.execute("SELECT count(*) FROM input WHERE instr(text, char(10) || 'User:')").fetchone()
         assert ran_on == 0
-        losses = [loss for (loss,) in connection.execute("SELECT loss FROM train_step ORDER BY id")]
+        losses = [loss for (loss,) in connection.execute("SELECT loss FROM train_step ORDER BY step")]
         assert losses and np.mean(losses[-2:]) < losses[0]
     assert told["pairs"] > 0
     given = "Bring my drill back at once, I am sick of asking.\nYou are an angel, thank you for the cake!\n"

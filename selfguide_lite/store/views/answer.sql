@@ -8,7 +8,8 @@ WITH
     SELECT task_id, calibrate_min_inputs FROM filter_setting WHERE calibrate AND labelled
   ),
   counted AS MATERIALIZED (
-    SELECT * FROM vote WHERE place = 1 OR task_id IN (SELECT task_id FROM calibrated)
+    SELECT * FROM vote
+    WHERE place = 1 OR task_id IN (SELECT task_id FROM calibrated) OR task_id IN (SELECT task_id FROM field)
   ),
   prior AS MATERIALIZED (
     SELECT p.task_id, p.label, nullif(p.mean, 0) AS mean, ifnull(l.share, 1.0) AS wanted
@@ -31,7 +32,7 @@ WITH
   ),
   by_field AS MATERIALIZED (
     SELECT f.input_id, f.answer, f.share
-    FROM field_answer AS f
+    FROM (/* field_answer, vote as counted */) AS f
     WHERE f.task_id IN (SELECT task_id FROM filter_setting WHERE consistency_filter)
   )
 SELECT p.task_id, p.input_id, ifnull(f.answer, p.answer) AS answer, ifnull(f.share, p.share) AS share,

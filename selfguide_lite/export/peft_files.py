@@ -1,8 +1,8 @@
-"""What the targets that take a LoRA in PEFT's form have in common: the prompt beside it."""
+"""What the targets that take a LoRA in PEFT's form have in common: the prompt beside it, read by their programs."""
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from selfguide_lite.core.files import atomic_write
 from selfguide_lite.core.messages import Message
@@ -10,6 +10,21 @@ from selfguide_lite.export.package import Package
 
 PROMPT = "prompt.json"
 BASE = "base"
+
+
+class PeftTarget:
+    """A target whose program makes the prompt of messages, by the tokenizer's chat template."""
+
+    weights: Final = "peft"
+    merged: Final = "never"
+
+    def prompt(self, folder: Path, given: str) -> str | tuple[Message, ...]:
+        """Return the messages, of which the chat template makes a prompt."""
+        return prompt_messages(folder, given)
+
+    def grammar(self, folder: Path) -> str | None:
+        """Return None: these programs are given none."""
+        return None
 
 
 def write_prompt(package: Package, folder: Path) -> None:

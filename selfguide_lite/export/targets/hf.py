@@ -4,21 +4,18 @@ import shutil
 from pathlib import Path
 
 from selfguide_lite.core.files import atomic_write
-from selfguide_lite.core.messages import Message
 from selfguide_lite.core.resources import resource
 from selfguide_lite.export.package import Package
-from selfguide_lite.export.peft_files import prompt_messages, write_prompt
+from selfguide_lite.export.peft_files import PeftTarget, write_prompt
 from selfguide_lite.store.export import export
 
 PROGRAM = "answer.py"
 
 
-class Target:
+class Target(PeftTarget):
     """A PEFT folder that can be loaded, trained on and published."""
 
     summary = "a PEFT folder with its base, model card and dataset"
-    weights = "peft"
-    merged = "never"
 
     def write(self, package: Package, folder: Path) -> None:
         """Write the prompt, the dataset and the program."""
@@ -26,14 +23,6 @@ class Target:
         export(package.task, list(package.pairs), folder / "dataset.jsonl")
         with atomic_write(folder / PROGRAM) as part:
             shutil.copyfile(resource("finetune/peft_answers.py"), part)
-
-    def prompt(self, folder: Path, given: str) -> str | tuple[Message, ...]:
-        """Return the messages, of which the tokenizer's chat template makes a prompt."""
-        return prompt_messages(folder, given)
-
-    def grammar(self, folder: Path) -> str | None:
-        """Return None."""
-        return None
 
     def usage(self, package: Package) -> str:
         """Return the commands."""

@@ -3,9 +3,8 @@
 from pathlib import Path
 
 from selfguide_lite.core.files import atomic_write
-from selfguide_lite.core.messages import Message
 from selfguide_lite.export.package import Package
-from selfguide_lite.export.peft_files import prompt_messages, write_prompt
+from selfguide_lite.export.peft_files import PeftTarget, write_prompt
 
 SCRIPT = "serve.sh"
 _RANKS = (8, 16, 32, 64, 128, 256, 320, 512)  # that vLLM can be started for
@@ -23,12 +22,10 @@ exec vllm serve "$here/base" --served-model-name base --enable-lora --max-lora-r
 """
 
 
-class Target:
+class Target(PeftTarget):
     """A PEFT folder and a script."""
 
     summary = "a PEFT folder and the command that serves it with vLLM"
-    weights = "peft"
-    merged = "never"
 
     def write(self, package: Package, folder: Path) -> None:
         """Write the prompt and the script."""
@@ -37,14 +34,6 @@ class Target:
         with atomic_write(folder / SCRIPT) as part:
             part.write_text(_TEXT % {"rank": rank, "name": package.name, "context": package.context}, encoding="utf-8")
         (folder / SCRIPT).chmod(0o755)
-
-    def prompt(self, folder: Path, given: str) -> str | tuple[Message, ...]:
-        """Return the messages, of which the server's chat template makes a prompt."""
-        return prompt_messages(folder, given)
-
-    def grammar(self, folder: Path) -> str | None:
-        """Return None."""
-        return None
 
     def usage(self, package: Package) -> str:
         """Return the command."""

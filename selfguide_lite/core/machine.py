@@ -7,7 +7,7 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-_SECONDS = 30
+_SECONDS = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,12 +29,11 @@ class Nvidia:
 def nvidia() -> Nvidia:
     """Ask NVIDIA's own programs what there is."""
     present = Path("/dev/nvidia0").exists() or Path("/proc/driver/nvidia").exists()
-    told = _said("nvidia-smi", "--query-gpu=name,memory.total,driver_version", "--format=csv,noheader")
-    rows = [line.rpartition(",") for line in (told or "").splitlines() if "," in line]
+    told = output_of("nvidia-smi", "--query-gpu=name,memory.total,driver_version", "--format=csv,noheader")
+    rows = [line.rpartition(",") for line in told.splitlines() if "," in line]
     if not rows:
         return Nvidia(present)
-    nvcc = shutil.which("nvcc") or next(iter(map(str, Path("/usr/local").glob("cuda*/bin/nvcc"))), None)
-    version = re.search(r"release ([\d.]+)", _said(nvcc, "--version") or "") if nvcc else None
+    version = re.search(r"release ([\d.]+)", output_of(nvcc(), "--version"))
     cards = tuple(card.strip() for card, _, _ in rows)
     return Nvidia(True, cards, rows[0][2].strip(), version[1] if version else None)
 
@@ -42,18 +41,28 @@ def nvidia() -> Nvidia:
 def compiler() -> str | None:
     """Return the first line in which a C compiler names itself; None where there is none that runs."""
     for name in ("cc", "gcc", "clang"):
-        if told := _said(name, "--version"):
+        if told := output_of(name, "--version").strip():
             return told.splitlines()[0]
     return None
 
 
-def _said(*command: str) -> str | None:
-    """Return what a program prints; None where it is missing or fails."""
+def nvcc() -> str:
+    """Return the path of the CUDA toolkit's compiler; empty where there is none."""
+    usual = sorted(map(str, Path("/usr/local").glob("cuda*/bin/nvcc")))
+    return shutil.which("nvcc") or next(iter(usual), "")
+
+
+def output_of(program: str, *words: str) -> str:
+    """Return what a program prints; nothing where there is none or it fails."""
+    if not program:
+        return ""
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=_SECONDS, check=False)
-    except (OSError, subprocess.TimeoutExpired, UnicodeDecodeError):
-        return None
-    return done.stdout.strip() if done.returncode == 0 and done.stdout.strip() else None
+        done = subprocess.run(
+            [program, *words], capture_output=True, text=True, timeout=_SECONDS, check=False, errors="replace"
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return done.stdout if done.returncode == 0 else ""
 
 
 def cores() -> int:

@@ -10,7 +10,7 @@ import json
 import math
 import random
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -137,20 +137,8 @@ class Found:
                 }
                 for trial in self.trials
             ],
-            "scores": {name: _gain_json(gain) for name, gain in self.scores.items()},
+            "scores": {name: asdict(gain) for name, gain in self.scores.items()},
         }
-
-
-def _gain_json(gain: Gain) -> dict[str, Any]:
-    return {
-        "metric": gain.metric,
-        "n": gain.n,
-        "over": gain.over,
-        "before": gain.before,
-        "after": gain.after,
-        "low": gain.low,
-        "high": gain.high,
-    }
 
 
 def grid(

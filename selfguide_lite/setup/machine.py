@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from selfguide_lite.core.machine import cores
+from selfguide_lite.core.machine import cores, nvcc, output_of
 from selfguide_lite.llm.build_check import Build, installed_build, processor
 from selfguide_lite.models import DEFAULT, KNOWN
 from selfguide_lite.setup.lock import read
@@ -21,8 +21,6 @@ from selfguide_lite.setup.lock import read
 Device = Literal["auto", "cpu", "cuda"]
 Cuda = tuple[int, int]
 NO_AMX = "-mno-amx-tile -mno-amx-int8 -mno-amx-bf16"
-_CUDA_HOME = Path("/usr/local/cuda/bin")
-_SECONDS = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +86,7 @@ def look(device: Device = "auto") -> Machine:
         knows_amx=_knows(NO_AMX),
         card=there or device == "cuda",
         driver=driver,
-        nvcc=" ".join(_output(_nvcc(), "--version").split()),
+        nvcc=" ".join(output_of(nvcc(), "--version").split()),
         pip=importlib.util.find_spec("pip") is not None,
         uv=shutil.which("uv") or "",
         ensurepip=_has_ensurepip(),
@@ -106,7 +104,7 @@ def look_at_installed() -> Installed:
 
 def nvcc_folder() -> str:
     """Return the folder of nvcc, for the search path; empty where there is none."""
-    found = _nvcc()
+    found = nvcc()
     return str(Path(found).parent) if found else ""
 
 
@@ -119,10 +117,9 @@ def _version(name: str) -> str | None:
 
 def _card() -> tuple[bool, Cuda | None]:
     """Return whether there is an NVIDIA card, and the newest CUDA that its driver runs."""
-    program = shutil.which("nvidia-smi") or ""
-    if "GPU" not in _output(program, "-L"):
+    if "GPU" not in output_of("nvidia-smi", "-L"):
         return False, None
-    return True, driver_cuda(_output(program))
+    return True, driver_cuda(output_of("nvidia-smi"))
 
 
 def driver_cuda(told: str) -> Cuda | None:
@@ -134,10 +131,6 @@ def driver_cuda(told: str) -> Cuda | None:
 def _compiler() -> str:
     names = (os.environ.get("CXX", ""), "c++", "g++", "clang++")
     return next((found for name in names if name and (found := shutil.which(name))), "")
-
-
-def _nvcc() -> str:
-    return shutil.which("nvcc") or shutil.which("nvcc", path=str(_CUDA_HOME)) or ""
 
 
 def _knows(options: str) -> bool:
@@ -155,20 +148,7 @@ def _has_ensurepip() -> bool:
 
 
 def _first_line(program: str, *words: str) -> str:
-    return next(iter(_output(program, *words).splitlines()), "")
-
-
-def _output(program: str, *words: str) -> str:
-    """Return what a program prints; nothing where there is none or it fails."""
-    if not program:
-        return ""
-    try:
-        done = subprocess.run(
-            [program, *words], capture_output=True, text=True, timeout=_SECONDS, check=False, errors="replace"
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return ""
-    return done.stdout if done.returncode == 0 else ""
+    return next(iter(output_of(program, *words).splitlines()), "")
 
 
 def _python_tag() -> str:

@@ -117,7 +117,7 @@ def _after_run(result: "RunResult", task_file: Path, model: Path | str | None) -
         return next_steps(("report",), ("dataset", "-o", "pairs.jsonl"), again, db=result.db)
     first = [("predict", "..."), ("report",)]
     measured = result.measurement is not None and result.measurement.verdict.tested
-    return next_steps(*first, ("export",) if measured else ("evaluate", str(task_file)), db=result.db)
+    return next_steps(*first, ("export", "--to", "ollama") if measured else ("evaluate", str(task_file)), db=result.db)
 
 
 def _agreed(place: Path, task: "Task", renamed: Mapping[str, str], yes: bool) -> bool:

@@ -98,13 +98,14 @@ def set_command(key: str, value: str, db: Path | None, task_name: str | None) ->
     from selfguide_lite.core.settings import Settings
     from selfguide_lite.setting_list import shown
     from selfguide_lite.store import FILTER_SETTINGS
-    from selfguide_lite.store.choices import change_setting, may_be_set
+    from selfguide_lite.store.choices import change_setting, checked_setting
 
     say_renamed(renamed_notes([key]))
     key = current_name(key)
     with opened_task(db, task_name, write=True) as (store, task_id):
         at_once = key in FILTER_SETTINGS or key not in Settings.model_fields
-        before = len(store.pairs(task_id)) if at_once and may_be_set(key, value) else 0
+        checked_setting(key, value)  # what is refused is refused before the dataset is read
+        before = len(store.pairs(task_id)) if at_once else 0
         now = change_setting(store, task_id, key, value)
         told = f"{key} is {'none' if now is None else shown(now)}"
         if at_once:

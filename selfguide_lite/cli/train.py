@@ -161,4 +161,4 @@ def train_command(
         )
     elif not quiet:
         click.echo(f"adapter   {adapter.path}")
-        click.echo(next_steps(("predict", "..."), ("report",), ("export",), db=place))
+        click.echo(next_steps(("predict", "..."), ("report",), ("export", "--to", "ollama"), db=place))

@@ -2,15 +2,23 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 
 from selfguide_lite.core.messages import Message
-from selfguide_lite.gguf.random_model import Geometry
+from selfguide_lite.gguf.random_model import Geometry, RandomWeights, VocabularyKind, write_random_llama
 from selfguide_lite.llm.base import Completion, Request
 from selfguide_lite.llm.llama import LlamaEngine
 
 SMALL = Geometry(64, 2, 4, 2, 128, context=512)
+
+
+def small_models(folder: Path, sharpness: float) -> dict[VocabularyKind, Path]:
+    """Write a model with each kind of vocabulary; full-precision weights: a batch hardly changes what comes out."""
+    kinds: tuple[VocabularyKind, ...] = ("spm", "bpe")
+    weights = RandomWeights(quantization="f32", sharpness=sharpness, seed=3)
+    return {kind: write_random_llama(folder / f"{kind}.gguf", SMALL, weights, vocabulary=kind) for kind in kinds}
 
 
 def ask(key: str, text: str = "hello world", **options: object) -> Request:

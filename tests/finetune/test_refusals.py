@@ -1,14 +1,13 @@
 """What cannot be trained, exported or asked is refused in one line, through the real command."""
 
 import json
-import os
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 from datasets_for_tests import filled
+from lacking import run_lacking
 from llamas import random_llama, random_lora
 from needs import needs
 
@@ -23,14 +22,8 @@ pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[2]
 TINY = resource("data/tiny_vicuna/tiny-vicuna.gguf")
 
-# Python runs a module of this name first. This one hides packages, and says that the machine has less memory.
-SITE = """
-import importlib.machinery, os, sys
-hidden = os.environ.get("HIDDEN", "").split()
-found = importlib.machinery.PathFinder.find_spec
-def find_spec(name, path=None, target=None):
-    return None if name.split(".")[0] in hidden else found(name, path, target)
-importlib.machinery.PathFinder.find_spec = staticmethod(find_spec)
+# The machine has less memory than it has.
+LITTLE = """
 if free := os.environ.get("FREE"):
     import psutil
     told = psutil.virtual_memory()
@@ -40,15 +33,9 @@ if free := os.environ.get("FREE"):
 
 def train_elsewhere(tmp_path: Path, *words: object, **machine: str) -> "subprocess.CompletedProcess[str]":
     """Train on a machine that lacks something."""
-    site = tmp_path / "site"
-    site.mkdir()
-    (site / "sitecustomize.py").write_text(SITE)
     db = filled(tmp_path / "colours.db", n=8)
-    return subprocess.run(
-        [sys.executable, "-m", "selfguide_lite", "train", "-d", db, "-m", TINY, *map(str, words)],
-        capture_output=True, text=True, cwd=ROOT, check=False,
-        env=os.environ | {"PYTHONPATH": str(site), "SELFGUIDE_CACHE": str(tmp_path / "cache")} | machine,
-    )  # fmt: skip
+    cache = {"SELFGUIDE_CACHE": str(tmp_path / "cache")}
+    return run_lacking(["train", "-d", db, "-m", TINY, *words], tmp_path / "site", ROOT, cache | machine, LITTLE)
 
 
 def refusal(done: "subprocess.CompletedProcess[str]") -> str:

@@ -5,12 +5,12 @@ from pathlib import Path
 from random import Random
 
 import pytest
-from asking import SMALL, ask, texts
+from asking import ask, small_models, texts
 from random_schemas import problem, random_schema
 
 from selfguide_lite.core.errors import SelfguideError
 from selfguide_lite.fields import parsed, read_schema, sized
-from selfguide_lite.gguf.random_model import RandomWeights, VocabularyKind, write_random_llama
+from selfguide_lite.gguf.random_model import VocabularyKind
 from selfguide_lite.llm.base import Request
 from selfguide_lite.llm.constraint import Constraint
 from selfguide_lite.llm.llama import LlamaEngine, Tuning
@@ -33,14 +33,7 @@ SCHEMA = sized(
 
 @pytest.fixture(scope="module")
 def files(tmp_path_factory: pytest.TempPathFactory) -> dict[VocabularyKind, Path]:
-    folder = tmp_path_factory.mktemp("constraint")
-    kinds: tuple[VocabularyKind, ...] = ("spm", "bpe")
-    return {
-        kind: write_random_llama(
-            folder / f"{kind}.gguf", SMALL, RandomWeights(quantization="f32", sharpness=1, seed=3), vocabulary=kind
-        )
-        for kind in kinds
-    }
+    return small_models(tmp_path_factory.mktemp("constraint"), sharpness=1)
 
 
 @pytest.fixture(scope="module")

@@ -9,14 +9,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from asking import SMALL, ask, leave_early, next_logprobs, texts
+from asking import ask, leave_early, next_logprobs, small_models, texts
 from llamas import random_lora
 from scipy.stats import chisquare
 
 from selfguide_lite.core.errors import SelfguideError
 from selfguide_lite.core.messages import Message
 from selfguide_lite.gguf.adapter import write_adapter
-from selfguide_lite.gguf.random_model import RandomWeights, VocabularyKind, write_random_llama
+from selfguide_lite.gguf.random_model import VocabularyKind
 from selfguide_lite.llm import EngineOptions, llama, model_path, open_engine
 from selfguide_lite.llm.base import Completion, Request
 from selfguide_lite.llm.llama import LlamaEngine, Tuning
@@ -27,14 +27,7 @@ from selfguide_lite.llm.text_ends import whole_characters
 @pytest.fixture(scope="module")
 def files(tmp_path_factory: pytest.TempPathFactory) -> dict[VocabularyKind, Path]:
     """Two models with full-precision weights: what is computed together hardly changes what comes out."""
-    folder = tmp_path_factory.mktemp("models")
-    kinds: tuple[VocabularyKind, ...] = ("spm", "bpe")
-    return {
-        kind: write_random_llama(
-            folder / f"{kind}.gguf", SMALL, RandomWeights(quantization="f32", sharpness=5, seed=3), vocabulary=kind
-        )
-        for kind in kinds
-    }
+    return small_models(tmp_path_factory.mktemp("models"), sharpness=5)
 
 
 @pytest.fixture(scope="module")

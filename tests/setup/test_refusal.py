@@ -2,22 +2,15 @@
 
 import json
 import os
-import subprocess
-import sys
 from pathlib import Path
+
+from lacking import run_lacking
 
 from selfguide_lite.llm.build_check import installed_build
 
-ROOT = Path(__file__).parents[2]
-# Python runs a module of this name first. This one hides packages, and makes the trial of llama.cpp a crash.
-SITE = """
-import importlib.machinery, os, signal, sys
-hidden = os.environ.get("HIDDEN", "").split()
-found = importlib.machinery.PathFinder.find_spec
-def find_spec(name, path=None, target=None):
-    return None if name.split(".")[0] in hidden else found(name, path, target)
-importlib.machinery.PathFinder.find_spec = staticmethod(find_spec)
+CRASH = """
 if "CRASH" in os.environ and "selfguide_lite.llm.build_check" in sys.orig_argv:
+    import signal
     with open(os.environ["CRASH"], "a") as log:
         log.write("tried\\n")
     from selfguide_lite.llm.native import Context
@@ -27,15 +20,9 @@ if "CRASH" in os.environ and "selfguide_lite.llm.build_check" in sys.orig_argv:
 
 def refused(tmp_path: Path, *words: str, **machine: str) -> str:
     """Give a command in an empty folder, and return its one line."""
-    user, site = tmp_path / "user", tmp_path / "site"
+    user = tmp_path / "user"
     user.mkdir(exist_ok=True)
-    site.mkdir(exist_ok=True)
-    (site / "sitecustomize.py").write_text(SITE)
-    done = subprocess.run(
-        [sys.executable, "-m", "selfguide_lite", *words],
-        capture_output=True, text=True, cwd=user, check=False, stdin=subprocess.DEVNULL,
-        env=os.environ | {"PYTHONPATH": f"{site}{os.pathsep}{ROOT}"} | machine,
-    )  # fmt: skip
+    done = run_lacking([*words], tmp_path / "site", user, machine, CRASH)
     assert done.returncode == 1 and not done.stdout, done.stderr
     (line,) = done.stderr.splitlines()
     assert line.startswith("Error: ") and "`selfguide setup`" in line and list(user.iterdir()) == []

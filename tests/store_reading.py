@@ -63,6 +63,8 @@ def in_word(character: str) -> bool:
 def names(text: str, label: str) -> bool:
     """Whether a text has a label as a whole word, at any place."""
     hay, needle = f" {fold(text)} ", fold(label)
+    if needle not in hay:
+        return False
     for start in range(1, len(hay) - len(needle)):
         before, after = hay[start - 1], hay[start + len(needle)]
         if hay.startswith(needle, start) and not (

@@ -10,7 +10,7 @@ needs("sklearn", "needs scikit-learn")
 needs("unsloth")
 
 from sklearn.base import clone  # noqa: E402
-from sklearn.model_selection import cross_val_score  # noqa: E402
+from sklearn.model_selection import cross_validate  # noqa: E402
 
 from selfguide_lite import SelfguideError  # noqa: E402
 from selfguide_lite.core.resources import resource  # noqa: E402
@@ -28,10 +28,10 @@ def test_it_is_cross_validated_as_any_classifier_is(tmp_path: Path) -> None:
         model=resource("data/tiny_vicuna/tiny-vicuna.gguf"),
         settings={"min_steps": 1, "max_steps": 12, "average_weights": 0, "epochs": 3},
     )
-    scores = cross_val_score(classifier, texts, labels, cv=2)
-    assert scores.shape == (2,) and scores.mean() > 0.7, scores
+    result = cross_validate(classifier, texts, labels, cv=2, return_estimator=True)
+    assert result["test_score"].shape == (2,) and result["test_score"].mean() > 0.7, result["test_score"]
 
-    fitted = clone(classifier).fit(texts, labels)
+    fitted = result["estimator"][0]
     assert list(fitted.classes_) == ["cheer", "grumble"]
     shares = fitted.predict_proba(texts[:10])
     assert shares.shape == (10, 2) and shares.sum(axis=1) == pytest.approx(1)

@@ -45,7 +45,13 @@ SUBJECTS = (
     Subject(
         "views of inputs and outputs",
         _views("filter_input_*", "filter_output_*", "filter_setting", "input_*", "length_bound", "output_*"),
-        ("tests/store/test_inputs.py", "tests/store/test_views.py"),
+        (
+            "tests/store/test_inputs.py",
+            "tests/store/test_views.py",
+            "tests/own_data/test_views.py",
+            "tests/kinds/test_extraction.py",
+            "tests/task/test_change.py",
+        ),
         40,
     ),
     Subject(

@@ -74,7 +74,7 @@ class Scorer:
         n_ctx: int,
         chunk: int,
         stats: Stats,
-        stopped: Callable[[], bool] = lambda: False,
+        stopped: Callable[[], bool],
     ):
         self._cache, self._context = cache, cache.context
         self._stopped = stopped

@@ -24,6 +24,7 @@ def checks(*arguments: str) -> tuple[int, dict[str, dict[str, str]]]:
     return done.exit_code, {check["name"]: check for check in json.loads(done.output)["checks"]}
 
 
+@pytest.mark.slow
 def test_this_machine_is_fit() -> None:
     status, found = checks()
     assert status == 0, found

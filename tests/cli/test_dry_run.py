@@ -21,6 +21,7 @@ settings: {{rounds: 3, prompts_per_round: 5, input_max_tokens: 16, output_max_to
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["classification", "generation"])
 def test_plan_for_a_program(kind: str, tmp_path: Path) -> None:
     labels = "labels: [happy, upset]\ninputs: inputs.txt\ntrain: rows.csv\n" if kind == "classification" else ""

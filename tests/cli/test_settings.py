@@ -48,6 +48,7 @@ def test_every_setting_is_listed_with_default_range_meaning_and_stage() -> None:
     assert "`selfguide settings`" in call("run", "--help").output
 
 
+@pytest.mark.slow
 def test_any_setting_is_changed_in_a_database_and_a_run_goes_by_it(tmp_path: Path) -> None:
     db = tmp_path / "shop.db"
     told(db, SHOP, 2).close()

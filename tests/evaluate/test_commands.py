@@ -112,6 +112,7 @@ def scored(store: Store, task: Task) -> int:
     return task_id
 
 
+@pytest.mark.slow
 def test_a_copy_without_answers_has_the_runs_inputs_and_filters(folder: Path) -> None:
     (folder / "e.jsonl").write_text(rows(("a", "happy")), encoding="utf-8")
     task = load_task(folder / "shop.yaml")
@@ -177,6 +178,7 @@ def test_the_papers_settings_are_one_word_away(folder: Path) -> None:
     assert (paper.input_style, paper.calibrate, paper.agreement_filter) == ("paper", False, False)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(path.stem for path in resource("data/settings").glob("*.yaml")))
 def test_shipped_settings_go_by_their_names(folder: Path, name: str) -> None:
     (folder / "e.jsonl").write_text(rows(("a", "happy")), encoding="utf-8")

@@ -2,12 +2,13 @@
 
 import string
 import time
+from functools import cache
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from rouge_score.rouge_scorer import RougeScorer
 
 from selfguide_lite.core.matching import normalize
 from selfguide_lite.evaluate import bootstrap, exact_match, macro_f1, paired_gain, rouge_l
@@ -39,8 +40,16 @@ ODD_TEXTS = [
 ]
 
 
+@cache
+def package() -> Any:
+    """The package's scorer, loaded when it is used: that takes seconds, and every process collects this file."""
+    from rouge_score.rouge_scorer import RougeScorer
+
+    return RougeScorer(["rougeL"], use_stemmer=True)
+
+
 def test_rouge_l_is_the_packages_value_on_odd_pairs():
-    scorer = RougeScorer(["rougeL"], use_stemmer=True)
+    scorer = package()
     for reference in ODD_TEXTS:
         for prediction in ODD_TEXTS:
             assert rouge_l(prediction, [reference]) == scorer.score(reference, prediction)["rougeL"].fmeasure
@@ -51,14 +60,12 @@ words = st.sampled_from(["the", "running", "runner", "Cats", "cat", "it's", "42"
 
 @given(st.lists(words, max_size=90).map(" ".join), st.lists(words, max_size=90).map(" ".join))
 def test_rouge_l_is_the_packages_value_on_any_words(reference, prediction):
-    scorer = RougeScorer(["rougeL"], use_stemmer=True)
-    assert rouge_l(prediction, [reference]) == scorer.score(reference, prediction)["rougeL"].fmeasure
+    assert rouge_l(prediction, [reference]) == package().score(reference, prediction)["rougeL"].fmeasure
 
 
 @given(st.text(max_size=60), st.text(max_size=60))
 def test_rouge_l_is_the_packages_value_on_any_text(reference, prediction):
-    scorer = RougeScorer(["rougeL"], use_stemmer=True)
-    assert rouge_l(prediction, [reference]) == scorer.score(reference, prediction)["rougeL"].fmeasure
+    assert rouge_l(prediction, [reference]) == package().score(reference, prediction)["rougeL"].fmeasure
 
 
 def test_rouge_l_takes_the_best_reference():
@@ -135,7 +142,7 @@ def test_a_large_set_takes_a_tenth_of_the_plain_loop():
     score = kind_named("generation").score
     fast = [score(text, right, ()) for text, right in zip(predictions, references, strict=True)]
     fast_seconds = time.process_time() - start
-    scorer = RougeScorer(["rougeL"], use_stemmer=True)
+    scorer = package()
     start = time.process_time()
     pairs = zip(references, predictions, strict=True)
     plain = [scorer.score(right[0], text)["rougeL"].fmeasure for right, text in pairs]

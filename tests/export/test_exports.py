@@ -66,6 +66,7 @@ def rows() -> Rows:
     return Rows(GIVEN, [Prompts().answer(WARMTH, given) for given in GIVEN], 12)
 
 
+@pytest.mark.slow
 def test_llama_cpp_moved_answers_as_the_engine_does(db: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     done = exported(db, "--to", "llama.cpp", "-o", out)
@@ -91,6 +92,7 @@ def test_llama_cpp_moved_answers_as_the_engine_does(db: Path, tmp_path: Path) ->
     assert not list(out.parent.glob(".*"))
 
 
+@pytest.mark.slow
 def test_ollama_takes_one_file_and_auto_the_smallest_that_answers_alike(db: Path, tmp_path: Path) -> None:
     done = exported(db, "--to", "ollama", "-o", tmp_path / "out", "--json")
     assert done.exit_code == 0, done.output
@@ -110,6 +112,7 @@ def test_ollama_takes_one_file_and_auto_the_smallest_that_answers_alike(db: Path
     assert "--lora" not in (tmp_path / "none" / "answer.sh").read_text()
 
 
+@pytest.mark.slow
 def test_without_its_libraries_a_peft_folder_says_that_it_was_not_replayed(
     db: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -143,6 +146,7 @@ def test_a_peft_folder_moved_answers_as_the_engine_does(
     assert again.through == "through transformers and PEFT on the processor"
 
 
+@pytest.mark.slow
 def test_where_prompting_won_an_adapter_must_be_named(tmp_path: Path) -> None:
     db = finetuned(tmp_path / "warmth.db")
     add_verdict(db, 1, winner="few-shot calibrated")
@@ -197,6 +201,7 @@ class Wrong(Plain):
 """
 
 
+@pytest.mark.slow
 def test_a_target_is_one_class_also_from_another_package(db: Path, tmp_path: Path, plugins: Plugins) -> None:
     group = {"selfguide_lite.export.targets": {"plain": "Plain", "wrong": "Wrong"}}
     plugins.install("own_target", SOURCE, group)

@@ -44,6 +44,7 @@ def test_few_pairs_get_more_epochs_and_many_fewer() -> None:
     assert [total_steps(rows, options) for rows in (16, 160, 4000)] == [40, 60, 150]
 
 
+@pytest.mark.slow
 def test_the_average_is_that_of_the_last_steps_and_survives_a_checkpoint(tmp_path: Path) -> None:
     torch = pytest.importorskip("torch")
     from selfguide_lite.finetune.average import WeightAverage

@@ -82,6 +82,7 @@ def learnt(net: Any, rows: list[Row], **more: Any) -> tuple[float, Any]:
     return loss.item(), torch.cat([weight.grad.flatten() for weight in net.parameters() if weight.grad is not None])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shape", ["grouped-query", "multi-head tied", "sliding window"])
 @pytest.mark.parametrize("rows", [ROWS, SAME_PROMPT, ROWS[:1], DIFFERENT_START], ids=["task", "prompt", "one", "none"])
 def test_learns_the_same(shape: str, rows: list[Row]) -> None:

@@ -56,6 +56,7 @@ def serving(status: int, body: object, headers: dict[str, str] | None = None) ->
 MODELS = {"object": "list", "data": [{"id": "m", "object": "model", "created": 0, "owned_by": "x"}]}
 
 
+@pytest.mark.slow
 def test_one_variable_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
     """A key that was set for another service is not handed to whatever server is named."""
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
@@ -66,6 +67,7 @@ def test_one_variable_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
     assert server.sent == ["Bearer none", "Bearer mine"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("status", [301, 302, 307, 308])
 def test_a_redirect_takes_neither_key_nor_request_elsewhere(status: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SELFGUIDE_API_KEY", KEY)
@@ -77,6 +79,7 @@ def test_a_redirect_takes_neither_key_nor_request_elsewhere(status: int, monkeyp
     assert f"redirects to {target}/models?key=[the key], which is not followed" in str(caught.value)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 418, 500])
 def test_a_server_that_repeats_the_key_has_it_in_no_message(status: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SELFGUIDE_API_KEY", KEY)

@@ -37,6 +37,9 @@ RULES = [
     Rule(1.0, 5, 1.0),
     Rule(0.5, 20, 1.0),
     Rule(1.0, 0, 0.8),
+    Rule(0.6, 0, 0.9),
+    Rule(0.8, 1, 0.9),
+    Rule(0.8, 1, 1.0),
     Rule(1.3, 30, 0.6),
     Rule(1.0, 5000, 1.0),
 ]
@@ -66,6 +69,25 @@ def test_draws_follow_the_distribution(rule: Rule, size: int) -> None:
     plain = rows.astype(np.float64)
     plain -= np.log(np.exp(plain).sum(axis=1, keepdims=True))
     np.testing.assert_allclose(logprobs, plain[owners, tokens], atol=1e-5)
+
+
+@pytest.mark.parametrize("rule", [Rule(1.0, 0, 0.8), Rule(0.5, 0, 0.8), Rule(2.0, 0, 0.6)], ids=str)
+def test_a_flat_distribution_needs_more_than_is_sorted_first(rule: Rule) -> None:
+    """Most of 1,208 like entries belong to the nucleus, at whatever level the logits are."""
+    flat = np.round(np.random.default_rng(5).standard_normal((1, 1208)) / 4, 2).astype(np.float32)
+    owners, chances = np.zeros(len(CHANCES), np.int64), CHANCES
+    possible = np.flatnonzero(expected(flat[0].astype(np.float64), rule))
+    assert len(possible) > 600
+    for level in (0, -20, 20):
+        tokens, _ = Sampler().draw(flat + np.float32(level), [rule], owners, chances)
+        assert len(set(possible) - set(tokens)) < 5 and len(set(tokens) - set(possible)) < 5, level
+
+
+def test_a_nucleus_ends_where_it_is_reached() -> None:
+    rows = np.zeros((1, 4), np.float32)
+    chances = np.linspace(0, 1, 40, endpoint=False)
+    tokens, _ = Sampler().draw(rows, [Rule(1.0, 0, 0.5)], np.zeros(40, np.int64), chances)
+    assert set(tokens.tolist()) == {0, 1}
 
 
 @given(st.integers(1, 8), st.integers(1, 400), st.integers(1, 450), st.integers(0, 2**32), st.booleans())
@@ -102,10 +124,11 @@ def test_greedy_takes_the_first_of_the_largest() -> None:
 @pytest.mark.parametrize("chance", [0.0, 1 - 2**-53])
 @pytest.mark.parametrize("rule", RULES, ids=str)
 def test_the_edges_of_the_unit_interval_give_tokens_that_may_be_drawn(rule: Rule, chance: float) -> None:
-    rows = np.full((1, 130), -np.inf, np.float32)
-    rows[0, [3, 70]] = [1.0, 0.5]
-    tokens, _ = Sampler().draw(rows, [rule], np.zeros(1, np.int64), np.array([chance]))
-    assert tokens[0] in (3, 70)
+    for possible in ((3, 70), (70, 90)):  # the second leaves the first block of the vocabulary without weight
+        rows = np.full((1, 130), -np.inf, np.float32)
+        rows[0, possible] = [1.0, 0.5]
+        tokens, _ = Sampler().draw(rows, [rule], np.zeros(1, np.int64), np.array([chance]))
+        assert tokens[0] in possible
 
 
 def test_streams_depend_on_each_name_and_on_the_step() -> None:

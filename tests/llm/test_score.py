@@ -12,6 +12,7 @@ from selfguide_lite.core.messages import Message
 from selfguide_lite.gguf.random_model import Geometry, RandomWeights, VocabularyKind, write_random_llama
 from selfguide_lite.llm.base import Request, ScoreRequest
 from selfguide_lite.llm.llama import LlamaEngine, Tuning
+from selfguide_lite.llm.scoring import WINDOW
 
 LABELS = ("yes", "yes and no", "no", "yes and", "good question", "y", "")
 
@@ -66,8 +67,9 @@ def test_prompts_are_computed_once_for_all_labels(engine: LlamaEngine) -> None:
         ScoreRequest(f"k{n}", (Message("user", "the and is of " * 8 + f"question {n}"),), ("yes", "no", "good"))
         for n in range(20)
     ]
-    before = engine.stats.prompt_tokens
+    before, seconds = engine.stats.prompt_tokens, engine.stats.compute_seconds
     list(engine.score(requests))
+    assert engine.stats.compute_seconds > seconds
     prompts = [engine.prompt_tokens(request.messages) for request in requests]
     needed = {tuple(prompt[:end]) for prompt in prompts for end in range(1, len(prompt) + 1)}
     inner = sum(
@@ -82,6 +84,20 @@ def test_prompts_are_computed_once_for_all_labels(engine: LlamaEngine) -> None:
         for r in requests
     )
     assert len(needed) + inner <= engine.stats.prompt_tokens - before <= (len(needed) + inner) * 1.1
+
+
+def test_requests_are_read_as_they_are_needed(engine: LlamaEngine) -> None:
+    read: list[int] = []
+
+    def requests() -> Iterator[ScoreRequest]:
+        for number in range(10 * WINDOW):
+            read.append(number)
+            yield ScoreRequest(f"k{number}", (Message("user", f"hello {number}"),), ("yes", "no"))
+
+    scores = iter(engine.score(requests()))
+    next(scores)
+    assert 1 <= len(read) <= 4 * WINDOW
+    assert len(list(scores)) == 10 * WINDOW - 1
 
 
 def test_more_labels_than_sequences(engine: LlamaEngine) -> None:

@@ -108,6 +108,7 @@ def test_the_command_line_overrules(cache: Path, path: Path, tmp_path: Path) -> 
     assert "SELFGUIDE_ENGINE" not in os.environ
 
 
+@pytest.mark.slow
 def test_workers_are_measured_where_there_are_cores(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SELFGUIDE_THREADS", "2")
     model = Model(path)

@@ -50,6 +50,7 @@ def test_the_same_texts_as_one_worker(path: Path, pair: LlamaEngine) -> None:
     assert not scores and pair._live_sequences() == 0
 
 
+@pytest.mark.slow
 def test_the_order_is_the_same_every_time(pair: LlamaEngine) -> None:
     def order() -> list[tuple[str, int, str, float]]:
         pair.forget()

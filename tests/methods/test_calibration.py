@@ -26,11 +26,20 @@ def test_label_shares_are_aimed_at() -> None:
     assert wanted_shares(told) == {"ham": 0.9, "spam": 0.1}
 
 
+def test_shares_add_up_to_one_whether_the_quotients_are_over_or_under_it() -> None:
+    prior = {"ham": 0.7, "spam": 0.3}
+    for shares in ({"ham": 0.9, "spam": 0.1}, {"ham": 0.2, "spam": 0.8}):
+        ham, spam = shares["ham"] / 0.7, shares["spam"] / 0.3
+        assert calibrated(shares, prior, EQUAL) == pytest.approx(
+            {"ham": ham / (ham + spam), "spam": spam / (ham + spam)}
+        )
+
+
 def test_a_label_that_was_never_answered_is_no_division_by_zero() -> None:
     assert calibrated({"ham": 1.0, "spam": 0.0}, {"ham": 1.0, "spam": 0.0}, EQUAL) == {"ham": 1.0, "spam": 0.0}
     assert calibrated({"ham": 0.5, "spam": 0.5}, {"ham": 1.0}, EQUAL)["spam"] == pytest.approx(1)
     # nothing is left to divide up: the shares stay as they are
-    assert calibrated({"ham": 0.6, "spam": 0.4}, {"ham": 0.5, "spam": 0.5}, {}) == {"ham": 0.6, "spam": 0.4}
+    assert calibrated({"ham": 0.6, "spam": 0.4}, {"ham": 0.8, "spam": 0.2}, {}) == {"ham": 0.6, "spam": 0.4}
 
 
 def test_the_first_of_tied_labels_is_taken() -> None:

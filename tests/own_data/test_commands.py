@@ -49,6 +49,7 @@ def held(path: str = "shop.db") -> list[tuple[str, str, str | None]]:
         return store._rows("SELECT origin, text, answer FROM input ORDER BY id")
 
 
+@pytest.mark.slow
 def test_inputs_and_rows_come_from_files_databases_and_standard_input(selfguide: Run) -> None:
     Path("mail.csv").write_text("id,message\n1,The soup was cold.\n2,So kind of you!\n", encoding="utf-8")
     assert (

@@ -34,6 +34,7 @@ def call(*arguments: object) -> Result:
     return CliRunner().invoke(main, [str(argument) for argument in arguments])
 
 
+@pytest.mark.slow
 def test_a_run_names_its_model_first_prints_the_warnings_and_ends_with_what_is_next(task: Path) -> None:
     db = task.with_name("with blank.db")
     done = call("run", task, "-d", db, "-m", MODEL, "--no-train")
@@ -48,6 +49,7 @@ def test_a_run_names_its_model_first_prints_the_warnings_and_ends_with_what_is_n
     assert last == f"Next: selfguide report -d '{db}'; selfguide dataset -o pairs.jsonl -d '{db}'; {again}"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", ["run", "generate"])
 def test_a_false_start_leaves_nothing(command: str, task: Path) -> None:
     missing = task.parent / "no" / "such" / "tone.db"

@@ -61,6 +61,7 @@ def test_the_readme_is_one_screen() -> None:
     assert len(text_of(ROOT / "README.md").split()) <= 900
 
 
+@pytest.mark.slow
 def test_generated_parts_are_fresh() -> None:
     """In a process of its own: what other tests add, such as a kind of task, stands in no document."""
     command = [sys.executable, "-m", "cogapp", "--check", *map(relative, PAGES)]
@@ -311,6 +312,7 @@ def filled(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     return path
 
 
+@pytest.mark.slow
 def test_sql_recipes_run(filled: Path, tmp_path: Path) -> None:
     path = tmp_path / "run.db"
     shutil.copy(filled, path)

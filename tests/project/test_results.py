@@ -21,6 +21,7 @@ def test_the_table_was_made_with_todays_defaults() -> None:
     assert {one["defaults_sha256"] for one in found} == {defaults_sha256()}
 
 
+@pytest.mark.slow
 def test_the_page_is_the_one_that_the_records_make() -> None:
     assert page(records(RUNS)) == resource("docs/results.md").read_text(encoding="utf-8")
 

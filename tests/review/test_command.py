@@ -27,6 +27,7 @@ def db(tmp_path: Path) -> Path:
     return tmp_path / "a.db"
 
 
+@pytest.mark.slow
 def test_the_terminal_does_the_same(db: Path) -> None:
     words = ["review", "-d", str(db), "--terminal", "--order", "doubt", "--reviewer", "Ada"]
     done = CliRunner().invoke(main, words, input="?a" + "ua" + "r" + "2" + "eangry\n" + "eupset\n" + "iA boat.\n")

@@ -4,6 +4,7 @@ import json
 import os
 from pathlib import Path
 
+import pytest
 from lacking import run_lacking
 
 from selfguide_lite.llm.build_check import installed_build
@@ -44,6 +45,7 @@ def test_without_the_default_model(tmp_path: Path) -> None:
     assert "SmolLM2" in refused(tmp_path, "run", "junk-offers", **elsewhere)
 
 
+@pytest.mark.slow
 def test_a_build_that_crashes_on_this_processor_is_tried_once(tmp_path: Path) -> None:
     log = tmp_path / "tries"
     elsewhere = {"CRASH": str(log), "SELFGUIDE_CACHE": str(tmp_path / "cache")}

@@ -179,6 +179,7 @@ def test_unsure_answers_can_be_dropped(store: Store) -> None:
     assert rows["answer", "confidence"] == 10 and rows["answer", "disagreement"] == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("stage", "statement"),
     [

@@ -92,6 +92,7 @@ def test_a_file_for_each_stage_is_all_that_a_filter_takes(tmp_path: Path, folder
         assert reasons(store, "answer_verdict") == {1: None, 2: "share", 3: "zeds"}
 
 
+@pytest.mark.slow
 def test_an_installed_package_brings_filters(tmp_path: Path, plugins: Plugins) -> None:
     path = tmp_path / "a.db"
     fill(path)

@@ -185,6 +185,7 @@ def old_file(path: Path) -> None:
     database.close()
 
 
+@pytest.mark.slow
 def test_a_file_of_format_1_has_the_same_dataset(tmp_path: Path) -> None:
     path = tmp_path / "old.db"
     old_file(path)

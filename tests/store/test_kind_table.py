@@ -103,6 +103,7 @@ def test_texts_put_in_later_are_labelled_and_judged_as_before(old: Path) -> None
         assert found.fetchall() == [(None, None), ("label", "none of the labels")]
 
 
+@pytest.mark.slow
 def test_a_kind_that_is_not_installed_is_named(old: Path) -> None:
     with Store.open(old) as store:
         pairs = store.connection.execute("SELECT count(*) FROM dataset").fetchone()

@@ -49,6 +49,7 @@ def rows_before(path: Path, *statements: str) -> list[list[tuple[object, ...]]]:
         return [connection.execute(statement).fetchall() for statement in statements]
 
 
+@pytest.mark.slow
 def test_a_file_of_format_2_has_the_new_names_and_the_same_rows(tmp_path: Path) -> None:
     db = format_2(tmp_path / "moods.db")
     inputs, shown, patience = rows_before(

@@ -160,6 +160,11 @@ def test_the_fallback_counts_what_the_other_filters_of_answers_leave(store: Stor
     assert store.agreement(task_id).rarest == 8 and reasons(store).count("disagreement") == 0
 
 
+def test_where_all_agree_nothing_is_a_fallback_and_a_label_never_answered_counts_nothing(store: Store) -> None:
+    task_id = scored(store, [0.9] * 6, ["spam"] * 6)  # under 20 inputs nothing is calibrated: all are answered spam
+    assert store.agreement(task_id) == Agreement(6, 6, 1.0, 0, True, False)
+
+
 def test_agreement_by_chance_is_told_from_more(store: Store) -> None:
     task_id = scored(store, [0.9, 0.7] * 40, ["spam", "spam", "ham", "ham"] * 20)
     found = store.agreement(task_id)

@@ -57,7 +57,12 @@ SUBJECTS = (
     Subject(
         "views of answers",
         _views("agreement", "answer*", "field_*", "filter_answer_*", "label_prior", "vote"),
-        ("tests/store/test_answers.py", "tests/store/test_views.py"),
+        (
+            "tests/store/test_answers.py",
+            "tests/store/test_views.py",
+            "tests/kinds/test_extraction.py",
+            "tests/own_data/test_views.py",
+        ),
         40,
     ),
     Subject(

@@ -160,6 +160,16 @@ def test_the_fallback_counts_what_the_other_filters_of_answers_leave(store: Stor
     assert store.agreement(task_id).rarest == 8 and reasons(store).count("disagreement") == 0
 
 
+def test_a_prior_counts_inputs_with_one_answer_too(store: Store) -> None:
+    task_id = store.add_task(SENT)
+    run = store.start_run(task_id, "generate", None, SENT.settings, 1, None)
+    for number, texts in enumerate((["spam"] * 4, ["spam", "spam", "spam", "ham"], ["no idea"])):
+        shown = store.add_input(NewInput(task_id, run, 0, number, f"text {number}"))
+        store.add_outputs([NewOutput(shown, run, n, text) for n, text in enumerate(texts)])
+    found = store.connection.execute("SELECT label, mean, n FROM label_prior ORDER BY label").fetchall()
+    assert found == [("ham", 0.125, 2), ("spam", 0.875, 2)]
+
+
 def test_where_all_agree_nothing_is_a_fallback_and_a_label_never_answered_counts_nothing(store: Store) -> None:
     task_id = scored(store, [0.9] * 6, ["spam"] * 6)  # under 20 inputs nothing is calibrated: all are answered spam
     assert store.agreement(task_id) == Agreement(6, 6, 1.0, 0, True, False)

@@ -163,11 +163,11 @@ def test_the_fallback_counts_what_the_other_filters_of_answers_leave(store: Stor
 def test_a_prior_counts_inputs_with_one_answer_too(store: Store) -> None:
     task_id = store.add_task(SENT)
     run = store.start_run(task_id, "generate", None, SENT.settings, 1, None)
-    for number, texts in enumerate((["spam"] * 4, ["spam", "spam", "spam", "ham"], ["no idea"])):
+    for number, texts in enumerate((["spam"] * 4, ["spam", "spam", "spam", "ham"], ["no idea"], ["ham"])):
         shown = store.add_input(NewInput(task_id, run, 0, number, f"text {number}"))
         store.add_outputs([NewOutput(shown, run, n, text) for n, text in enumerate(texts)])
     found = store.connection.execute("SELECT label, mean, n FROM label_prior ORDER BY label").fetchall()
-    assert found == [("ham", 0.125, 2), ("spam", 0.875, 2)]
+    assert found == [("ham", pytest.approx(1.25 / 3), 3), ("spam", pytest.approx(1.75 / 3), 3)]
 
 
 def test_where_all_agree_nothing_is_a_fallback_and_a_label_never_answered_counts_nothing(store: Store) -> None:
@@ -188,6 +188,10 @@ def test_unsure_answers_can_be_dropped(store: Store) -> None:
     assert reasons(store) == [None] * 20
     store.set_setting(task_id, "min_confidence", 0.5)  # the raw shares of ten winners are 0.3
     assert reasons(store) == [None] * 20
+    store.set_setting(task_id, "min_confidence", 0.8)
+    details = {detail for (detail,) in store.connection.execute("SELECT detail FROM filter_answer_confidence")}
+    assert details and all(detail.endswith(", at least 80.0 % wanted") for detail in details)
+    store.set_setting(task_id, "min_confidence", 0.5)
     store.set_setting(task_id, "min_confidence", 0.66)
     assert reasons(store) == [None] * 10 + ["confidence"] * 10
     rows = {(row.stage, row.name): row.rejects for row in list_filters(store, task_id)}

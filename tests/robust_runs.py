@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
@@ -22,6 +22,9 @@ from selfguide_lite.gguf.random_model import Geometry, RandomWeights, write_rand
 from selfguide_lite.llm import tuning
 from selfguide_lite.llm.llama import Tuning
 from selfguide_lite.llm.native import Model
+
+if TYPE_CHECKING:
+    from fork_server import Forked, ForkServer
 
 SETTINGS = {
     "rounds": 4,
@@ -153,8 +156,9 @@ def ended(process: "subprocess.Popen[str]") -> tuple[int, str]:
 class Watched:
     """A process that is started, and what it says on standard error as it says it."""
 
-    def __init__(self, *words: object):
-        self.process = begin(*words)
+    def __init__(self, *words: object, server: "ForkServer | None" = None):
+        """Start it, where a server is given as a fork of that."""
+        self.process: subprocess.Popen[str] | Forked = server.begin(*words) if server else begin(*words)
         self.said = ""
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()

@@ -3,7 +3,7 @@
 import fcntl
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from selfguide_lite.core.errors import SelfguideError
@@ -46,8 +46,9 @@ def exclusive(db: Path) -> Iterator[None]:
             raise SelfguideError(
                 f"{db}: another run (process {holder}) is working on it; wait for it or stop it"
             ) from error
-        os.ftruncate(descriptor, 0)
-        os.write(descriptor, f"{os.getpid()}\n".encode())
+        with suppress(OSError):  # on a full disk the lock holds without the number
+            os.ftruncate(descriptor, 0)
+            os.write(descriptor, f"{os.getpid()}\n".encode())
         yield
     finally:
         os.close(descriptor)

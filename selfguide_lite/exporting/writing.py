@@ -1,6 +1,5 @@
 """Writes an export into a folder, replays it there, and puts the folder in its place once all is done."""
 
-import shutil
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
@@ -86,12 +85,24 @@ def export(db: Path, options: ExportOptions, listener: Listener | None = None) -
             except SelfguideError as error:
                 raise SelfguideError(str(error).replace(str(work), str(out))) from error
             work.chmod(0o755)
-            if out.is_dir():
-                shutil.rmtree(out)
-            work.rename(out)
+            take_the_place(work, out)
     except OSError as error:
         raise SelfguideError(f"{out}: cannot write here: {error.strerror or error}") from error
     return made
+
+
+def take_the_place(work: Path, out: Path) -> None:
+    """Rename a folder into its place; one that is there is moved aside first, so that none is ever there by half."""
+    if not out.is_dir():
+        work.rename(out)
+        return
+    with scratch_folder(out.absolute().parent, f".{out.name[:60]}.") as aside:
+        old = out.rename(aside / out.name)
+        try:
+            work.rename(out)
+        except OSError:
+            old.rename(out)
+            raise
 
 
 @dataclass(frozen=True, slots=True)

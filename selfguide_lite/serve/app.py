@@ -43,7 +43,7 @@ def application(model: Predictor, answerer: Answerer, options: ServeOptions) -> 
     if options.loopback:
         # A page elsewhere can point a name of its own at 127.0.0.1; the name that it asks for gives it away.
         app.add_middleware(TrustedHostMiddleware, allowed_hosts=list(OWN_NAMES), www_redirect=False)
-    began = time.time()
+    created, began = int(time.time()), time.monotonic()  # the clock may jump
 
     @app.exception_handler(Refused)
     async def refused(_: Request, problem: Refused) -> JSONResponse:
@@ -62,7 +62,7 @@ def application(model: Predictor, answerer: Answerer, options: ServeOptions) -> 
     @app.get("/v1/models")
     async def models(request: Request) -> JSONResponse:
         _check_key(request, options)
-        listed = {"id": model.task.name, "object": "model", "created": int(began), "owned_by": "selfguide"}
+        listed = {"id": model.task.name, "object": "model", "created": created, "owned_by": "selfguide"}
         return JSONResponse({"object": "list", "data": [listed]})
 
     @app.post("/predict")
@@ -236,7 +236,7 @@ def _metrics(answerer: Answerer, began: float) -> str:
             tally.calls,
         ),
         ("engine_seconds_total", "counter", "Seconds spent in them.", f"{tally.seconds:.3f}"),
-        ("uptime_seconds", "gauge", "Seconds since the start.", f"{time.time() - began:.0f}"),
+        ("uptime_seconds", "gauge", "Seconds since the start.", f"{time.monotonic() - began:.0f}"),
     )
     return "".join(
         f"# HELP selfguide_{name} {told}\n# TYPE selfguide_{name} {kind}\nselfguide_{name} {value}\n"

@@ -22,6 +22,8 @@ from selfguide_lite.store.filter_views import user_filters, view_files
 from selfguide_lite.store.store import Store
 
 USUAL_PORT = 8001
+# The page of `dataset` takes some five seconds of the processor where there are 100,000 inputs, and a run may be busy.
+_SQL_SECONDS = 120
 TABLES: dict[str, str] = {
     "task": "The task as it was begun: instruction, kind, settings of its file.",
     "kind": "What the kinds of task mean to the views: whether there are labels, answers found in texts, a balance,"
@@ -157,7 +159,7 @@ def serve(path: Path, port: int | None, open_browser: bool, ready: Callable[[str
         file = Path(folder) / "metadata.json"
         file.write_text(json.dumps(described), encoding="utf-8")
         command = [sys.executable, "-m", "datasette", "serve", str(path), "--host", "127.0.0.1", "--port", str(port)]
-        command += ["--metadata", str(file), "--setting", "sql_time_limit_ms", "20000"]
+        command += ["--metadata", str(file), "--setting", "sql_time_limit_ms", str(_SQL_SECONDS * 1000)]
         command += ["--plugins-dir", str(Path(__file__).parent / "datasette_plugins")]
         command += ["--template-dir", str(Path(__file__).parent / "datasette_templates")]
         ready(url)

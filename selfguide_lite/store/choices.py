@@ -11,8 +11,6 @@ from selfguide_lite.store.tasks import FILTER_SETTINGS
 
 _NOTHING = ("none", "null", "")
 _DEFAULT = "default"
-# No setting of today: a database of version 0.1.0 has it on, so that its dataset stays what it was.
-_OF_FORMAT_1 = "share_over_survivors"
 
 
 def checked_setting(key: str, text: str) -> dict[str, Any]:
@@ -21,11 +19,6 @@ def checked_setting(key: str, text: str) -> dict[str, Any]:
     :raises SelfguideError: where there is no such setting, the value does not fit, or it cannot be changed any more
     """
     word = text.strip().lower()
-    if key == _OF_FORMAT_1:
-        given = {"calibrate": word}  # a switch as any other
-        if problem := setting_problem(given):
-            raise SelfguideError(problem.replace("calibrate", key).replace(", or null", ""))
-        return {key: bool(Settings.model_validate(given).calibrate)}
     if key not in Settings.model_fields:
         raise SelfguideError(f"{short(key)}: {no_such_setting(key)}")
     if key == "noise_list":
@@ -51,9 +44,7 @@ def change_setting(store: Store, task_id: int, key: str, text: str) -> Any:
     """
     key = current_name(key)
     chosen = checked_setting(key, text)
-    if key == _OF_FORMAT_1:
-        value = chosen[key]
-    elif chosen:
+    if chosen:
         value = getattr(store.task(task_id).rules.resolve(Settings.model_validate(chosen)), key)
     else:
         store.forget_setting(task_id, key)

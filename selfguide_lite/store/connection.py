@@ -37,7 +37,7 @@ def _advice(message: str) -> str:
         "unable to open database file": "no such file or folder, or no permission",
         "not a database": "it is not a SQLite database; choose another file with -d",
         "malformed": "it is damaged; restore it from a copy, or rescue what is there with `sqlite3 FILE .recover`",
-        "disk I/O error": "the disk reported an error; check it, then go on",
+        "disk I/O error": "the disk is full or reported an error; free some space or check it, then go on",
     }
     return next((advice for sign, advice in known.items() if sign in message), message)
 
@@ -129,6 +129,7 @@ def _bring_up_to_date(connection: sqlite3.Connection) -> None:
         with _transaction(connection):
             if connection.execute("PRAGMA user_version").fetchone()[0] < FORMAT:  # no other process was quicker
                 _migrate(connection)
+                refresh_views(connection)  # the old ones may not fit the new tables
     if not views_current(connection):
         with _transaction(connection):
             refresh_views(connection)

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from sqlite_utils import Database, Migrations
 
 # Raised with every change of tables or views: an older program refuses a newer file.
-FORMAT = 7
+FORMAT = 8
 APPLICATION_ID = 0x53474C54  # "SGLT", in the header of every file of ours
 MIGRATION_SET = "selfguide-lite"
 
@@ -88,6 +88,10 @@ def migrations() -> "Migrations":
     @steps(name="2026-11-24-fields")
     def fields(db: "Database") -> None:
         _execute(db, FIELDS_2026_11_24)
+
+    @steps(name="2026-11-24-share-of-all-drawn")
+    def share_of_all_drawn(db: "Database") -> None:
+        db.execute("DELETE FROM setting WHERE key = 'share_over_survivors'")  # the share of old files was another
 
     return steps
 

@@ -138,13 +138,13 @@ def noise_triggers(finds: Callable[[str, str], str]) -> dict[str, str]:
     return {name: f"CREATE TRIGGER {name} {body}\nEND" for name, body in bodies.items()}
 
 
-# Filters that came later stay off in a file that was begun without them, and shares are what they were: its dataset
-# does not change. Labels are compared folded, as inputs are.
+# Filters that came later stay off in a file that was begun without them: none of them changes its dataset. Labels are
+# compared folded, as inputs are.
 FORMAT_1_KEPT_2026_11_24 = f"""
 INSERT OR IGNORE INTO setting(task_id, key, value)
   SELECT t.id, s.column1, s.column2 FROM task AS t CROSS JOIN (
     VALUES ('length_rule', 'deviations'), ('label_named_filter', 0), ('calibrate', 0), ('agreement_filter', 0),
-           ('min_confidence', 0), ('share_over_survivors', 1)) AS s;
+           ('min_confidence', 0)) AS s;
 ALTER TABLE label ADD COLUMN folded TEXT;
 UPDATE label SET folded = {_folded("text")};
 """

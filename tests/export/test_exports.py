@@ -16,6 +16,7 @@ from selfguide_lite.core.registry import TARGETS
 from selfguide_lite.export import replay
 from selfguide_lite.export.replay import Rows, replay_gguf, replay_peft
 from selfguide_lite.export.targets import target_named
+from selfguide_lite.exporting.writing import take_the_place
 from selfguide_lite.llm import EngineOptions, open_engine
 from selfguide_lite.prompts import Prompts
 
@@ -217,3 +218,15 @@ def test_a_target_is_one_class_also_from_another_package(db: Path, tmp_path: Pat
     assert sorted(path.name for path in tmp_path.iterdir() if path.name != "plugins") == ["out"]
     again = exported(db, "--to", "plain", "-o", tmp_path / "out", "--force", "--merge", "f16")
     assert again.exit_code == 0 and not (tmp_path / "out" / "adapter.gguf").exists(), again.output
+
+
+def test_a_folder_that_cannot_take_its_place_leaves_the_old_one_there(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "model.gguf").write_text("old")
+    with pytest.raises(FileNotFoundError):
+        take_the_place(tmp_path / "gone", out)
+    assert (out / "model.gguf").read_text() == "old"
+    (tmp_path / "new").mkdir()
+    take_the_place(tmp_path / "new", out)
+    assert [path.name for path in tmp_path.iterdir()] == ["out"] and list(out.iterdir()) == []

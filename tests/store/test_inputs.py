@@ -161,6 +161,7 @@ def old_file(path: Path) -> None:
         "length_deviations": 2.0,
         "min_share": 0.3,
         "consistency_filter": 1,
+        "share_over_survivors": 1,  # as versions between then and now wrote it
     }
     database.conn.executemany("INSERT INTO setting VALUES (1, ?, ?)", list(settings.items()))
     texts = {
@@ -186,25 +187,31 @@ def old_file(path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_file_of_format_1_has_the_same_dataset(tmp_path: Path) -> None:
+def test_a_file_of_format_1_keeps_its_filters_and_shows_the_share_of_all_that_were_drawn(tmp_path: Path) -> None:
     path = tmp_path / "old.db"
     old_file(path)
     with Store.open(path) as store:
         verdicts = dict(store.connection.execute("SELECT id, reason FROM input_verdict"))
         assert verdicts == {1: None, 2: None, 3: None, 4: None, 5: "noise", 6: "length", 7: None}
-        assert {pair.input_id: pair.output for pair in store.pairs(1)}.keys() <= {1, 2, 3, 4, 7}
         before = store.pairs(1)
-        assert sorted(pair.output for pair in before) == ["ham", "ham", "spam", "spam"]
-        assert dict(store.connection.execute("SELECT input_id, share FROM answer"))[1] == 1.0
-        assert store.settings(1)["share_over_survivors"] == 1 and store.length_bounds(1)[0].rule == "deviations"
+        assert {pair.input_id: pair.output for pair in before} == {2: "spam", 3: "ham", 4: "ham", 7: "spam"}
+        assert store.length_bounds(1)[0].rule == "deviations"
+        # One of ten samples survived: that is a tenth, as in a new file, and no longer all of them.
+        assert dict(store.connection.execute("SELECT input_id, share FROM answer"))[1] == pytest.approx(0.1)
+        reason = store.connection.execute("SELECT reason FROM answer_verdict WHERE id = 1").fetchone()
+        assert reason == ("share",)
+        assert "share_over_survivors" not in {*store.settings(1)} | {
+            key for (key,) in store.connection.execute("SELECT key FROM setting")
+        }
         # The task file is read again with every run: its defaults of today change nothing either.
         stored = store.task(1)
         assert store.add_task(stored.model_copy(update={"noise_terms": None})) == 1
         assert set(store.noise_terms(1)) == set(PAPER_NOISE_TERMS) and store.pairs(1) == before
     with Store.open(path) as again:
         assert again.pairs(1) == before
-        assert change_setting(again, 1, "share_over_survivors", "false") is False  # the share of all that were drawn
-        assert dict(again.connection.execute("SELECT input_id, share FROM answer"))[1] < 1.0
+        assert change_setting(again, 1, "min_vote_share", "0") == 0.0
+        reason = again.connection.execute("SELECT reason FROM answer_verdict WHERE id = 1").fetchone()
+        assert reason == (None,)
 
 
 def test_a_new_task_in_an_old_file_has_the_filters_of_today(tmp_path: Path) -> None:
@@ -216,4 +223,3 @@ def test_a_new_task_in_an_old_file_has_the_filters_of_today(tmp_path: Path) -> N
         shown = store.add_input(NewInput(task_id, run, 0, 0, "Input: of this"))
         store.add_outputs([NewOutput(shown, run, 0, "x")])
         assert dict(store.connection.execute("SELECT id, detail FROM filter_input_noise"))[shown] == "^input:"
-        assert store.settings(task_id)["share_over_survivors"] == 0

@@ -2,7 +2,7 @@
 -- may depend on what the kind of task is like: labelled (its answers are labels), parsed (they are found in a text)
 -- and structured (they are objects).
 -- Two defaults depend on how a run answers and are rows from its beginning: without a row, near_duplicate_threshold and
--- calibrate are off. `share_over_survivors` is for files of format 1, whose shares left rejected samples out.
+-- calibrate are off.
 SELECT
   t.id AS task_id,
   t.kind AS kind,
@@ -35,9 +35,7 @@ SELECT
   ifnull(max(CASE WHEN s.key = 'random_labels' THEN s.value IN (1, 'true', 'on', 'yes') END), 0) AS random_labels,
   ifnull(max(CASE WHEN s.key = 'dataset_seed' THEN s.value END), 0) AS dataset_seed,
   ifnull(max(CASE WHEN s.key = 'added_filters_off' THEN s.value END), '') AS added_filters_off,
-  ifnull(max(CASE WHEN s.key = 'given_weight' THEN s.value END), 1) AS given_weight,
-  ifnull(max(CASE WHEN s.key = 'share_over_survivors' THEN s.value IN (1, 'true', 'on', 'yes') END), 0)
-    AS share_over_survivors
+  ifnull(max(CASE WHEN s.key = 'given_weight' THEN s.value END), 1) AS given_weight
 FROM task AS t
 LEFT JOIN kind AS k ON k.name = t.kind
 LEFT JOIN setting AS s ON s.task_id = t.id

@@ -16,7 +16,7 @@ WITH
   ),
   placed AS (
     SELECT i.task_id, t.input_id, t.output_id, t.n, t.weight,
-           t.weight / sum(CASE WHEN s.share_over_survivors THEN t.weight ELSE t.drawn END) OVER w AS share,
+           t.weight / sum(t.drawn) OVER w AS share,
            row_number() OVER w AS place
     FROM tally AS t
     JOIN input AS i ON i.id = t.input_id

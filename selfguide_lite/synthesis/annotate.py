@@ -38,7 +38,7 @@ def annotate(context: RunContext, engine: Engine) -> None:
         )
     if method == "score" and not task.rules.labelled:
         raise SelfguideError(
-            f"task {task.name}: only labels can be scored, and a {task.kind} task has none; use --set method=sample"
+            f"task {task.name}: only labels can be scored, and the kind {task.kind} has none; use --set method=sample"
         )
     waiting = store.unanswered(task_id, method, samples_of(settings))
     total = len(store.pool(task_id))

@@ -76,7 +76,7 @@ def engine() -> Iterator[LlamaEngine]:
 
 
 def exported(db: Path, target: str, out: Path) -> dict[str, Any]:
-    command = ["export", "-d", str(db), "--rows", "3", "--to", target, "-o", str(out), "--json"]
+    command = ["export", "-d", str(db), "--rows", "2", "--to", target, "-o", str(out), "--json"]
     done = CliRunner().invoke(main, command)
     assert done.exit_code == 0, done.output
     schema = json.loads((out / "schema.json").read_text())
@@ -89,12 +89,12 @@ def exported(db: Path, target: str, out: Path) -> dict[str, Any]:
 def test_llama_cpp_is_held_to_the_objects_that_predict_writes(db: Path, tmp_path: Path) -> None:
     made = exported(db, "llama.cpp", tmp_path / "out")
     # of a model that is hardly trained many tokens are equally likely, and predict computes with other roundings
-    assert (made["rows"], made["equal"]) == (3, 3) and made["objects_other_than_predict"] in range(4)
+    assert (made["rows"], made["equal"]) == (2, 2) and made["objects_other_than_predict"] in range(3)
     assert made["labels_other_than_predict"] is None
     assert '--grammar-file "$here/object.gbnf"' in (tmp_path / "out" / "answer.sh").read_text()
     assert "--serve --port 8080 --grammar-file object.gbnf" in (tmp_path / "out" / "README.md").read_text()
     card = (tmp_path / "out" / "CARD.md").read_text()
-    assert "Fields: `kind`, `rooms`, `free`, `extras`" in card and "of 3 rows the object in that text is" in card
+    assert "Fields: `kind`, `rooms`, `free`, `extras`" in card and "of 2 rows the object in that text is" in card
 
 
 def shown(folder: Path, language: str) -> str:
@@ -149,7 +149,7 @@ def test_a_grammar_lets_the_engines_objects_stand_and_gives_nothing_else(engine:
     """Random schemas of all types: hot objects of the engine are accepted to their end, and none that is changed."""
     random = Random(5)
     wide = {"a": {"type": "string", "max_length": 5000}, "b": {"type": "list of date", "max_items": 1000}}
-    schemas = [*(random_schema(random) for _ in range(6)), sized(read_schema(wide), [])]
+    schemas = [*(random_schema(random) for _ in range(4)), sized(read_schema(wide), [])]
     asked = [
         Request(str(number), "x", n=3, temperature=5.0, max_tokens=400, seed=1, schema=schema)
         for number, schema in enumerate(schemas)
@@ -159,7 +159,7 @@ def test_a_grammar_lets_the_engines_objects_stand_and_gives_nothing_else(engine:
         assert accepted(engine, grammar, done.text), (grammar, done.text)
         for wrong in (done.text[:-1], done.text + "}", done.text.replace(":", ": ", 1), done.text.replace("{", "[", 1)):
             assert not accepted(engine, grammar, wrong), (grammar, wrong)
-    for number, schema in enumerate(schemas[:3]):
+    for number, schema in enumerate(schemas[:2]):
         (text,) = engine.constrained([f"Number {number}:"], object_grammar(schema), 300)
         assert not text.endswith("}") or problem(schema, text) is None, (schema, text)
 

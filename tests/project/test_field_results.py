@@ -40,7 +40,7 @@ def test_right_answers_count_as_right_and_those_of_other_texts_do_not(name: str,
     """On made texts, of which the right answer is known; a typing error in a value makes it another one."""
     schema = load_task(resource("data/tasks") / f"{name}.yaml").answer_schema
     assert schema is not None
-    rows = rows_of(make, 5, 200)
+    rows = rows_of(make, 5, 100)
     right = [Pair(number, row.input, checked(schema, row.output), None) for number, row in enumerate(rows)]
     found = grounding(schema, right)
     assert found.right >= 0.9 * found.pairs, (found.found, found.given)
@@ -73,7 +73,7 @@ def test_tables_of_records(tmp_path: Path) -> None:
             plus = 0.1 * (one.direction == "output-first")
             done["rights"] = []
             done["methods"] = {
-                name: np.clip(mean + plus + rng.normal(0, 0.1, 100), 0, 1).tolist() for name, mean in methods.items()
+                name: np.clip(mean + plus + rng.normal(0, 0.1, 40), 0, 1).tolist() for name, mean in methods.items()
             }
             one_method = {"valid": 1.0, "exact": 0.25, "micro": 0.5, "f1": {"rent": 0.5, "city": 0.75}}
             done["fields"] = dict.fromkeys(methods, one_method)

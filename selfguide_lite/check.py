@@ -7,11 +7,13 @@ from pathlib import Path
 from statistics import fmean, pstdev
 from typing import Literal, Protocol
 
-from selfguide_lite.core.errors import SelfguideError
+from selfguide_lite.core.errors import SelfguideError, short
 from selfguide_lite.core.messages import Message
 from selfguide_lite.core.renamed import RENAMED_SETTINGS
 from selfguide_lite.core.settings import Settings
 from selfguide_lite.core.yaml_file import Places
+from selfguide_lite.fields import absent_values, found_object
+from selfguide_lite.methods.asking import Room, check_room
 from selfguide_lite.prompts import Prompts
 from selfguide_lite.synthesis.generate import PromptSampler, prompt_budget
 from selfguide_lite.task import OwnRows, Task, effective_noise_terms, fold, has_noise, read_task
@@ -20,13 +22,8 @@ _NEAR_CONTEXT = 0.75  # a prompt that fills more of the context than this leaves
 _WANTED_EXAMPLES = 3
 
 
-class TokenCounter(Protocol):
+class TokenCounter(Room, Protocol):
     """The part of an engine that counts; a tokenizer alone will do."""
-
-    @property
-    def n_ctx(self) -> int:
-        """Tokens that prompt and answer may have together."""
-        ...
 
     def count_tokens(self, messages: Sequence[Message] | str) -> int:
         """Number of prompt tokens."""
@@ -118,6 +115,13 @@ def _examples(task: Task) -> Iterator[_Found]:
         i = first.setdefault(fold(example.input), j)
         if i < j:
             yield "warning", f"examples.{j}.input", f"the same input as example {i}: it adds nothing"
+        if task.output_schema is not None:
+            for name, value in absent_values(task.output_schema, found_object(example.output) or {}, example.input):
+                yield (
+                    "warning",
+                    f"examples.{j}.output.{name}",
+                    f"verbatim, and {short(value, 40)!r} is not in the input",
+                )
     if not task.rules.labelled and count > 1 and len({fold(example.output) for example in task.examples}) == 1:
         yield "warning", "examples", "all outputs are the same: the model will learn to answer only that"
 
@@ -198,7 +202,7 @@ def _noise(task: Task, settings: Settings) -> Iterator[_Found]:
 def _settings(task: Task, settings: Settings) -> Iterator[_Found]:
     given = task.settings.model_fields_set
     if not task.rules.labelled and settings.method == "score":
-        yield "error", "settings.method", f"score needs labels to choose from; a {task.kind} task takes sample"
+        yield "error", "settings.method", f"score needs labels, and the kind {task.kind} has none: take sample"
     if settings.direction == "output-first" and not task.rules.structured:
         yield "error", "settings.direction", f"output-first makes up objects first; a {task.kind} task has no schema"
     if settings.method == "asked" and settings.direction == "input-first":
@@ -259,6 +263,10 @@ def _own_data(task: Task) -> Iterator[_Found]:
 
 
 def _prompts(task: Task, settings: Settings, prompts: Prompts, counter: TokenCounter) -> Iterator[_Found]:
+    try:
+        check_room(counter, task, settings.output_max_tokens)
+    except SelfguideError as error:
+        yield "error", "schema", str(error).removeprefix(f"task {task.name}: ")
     longest = max((example.input for example in task.examples), key=len)
     answer = max(counter.count_tokens(example.output) for example in task.examples)
     tokens = counter.count_tokens(prompts.annotate(task, longest))
@@ -282,7 +290,7 @@ def _prompts(task: Task, settings: Settings, prompts: Prompts, counter: TokenCou
                     "warning",
                     f"examples.{i}.{column}",
                     f"its {count} tokens are over the setting {column}_max_tokens ({most}): texts like this one will "
-                    "be cut",
+                    f"be {'closed early' if column == 'output' and task.rules.structured else 'cut'}",
                 )
     # The very prompt of a first round: no input made so far is shown.
     messages = PromptSampler(task, prompts, settings, 0, lambda _: 0, 0).prompt(0, 0, []).messages

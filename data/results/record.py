@@ -4,7 +4,7 @@ import hashlib
 import json
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -29,13 +29,17 @@ _OTHER_KINDS = "object-"  # templates of kinds that no record is of
 
 def defaults_sha256() -> str:
     """Return a hash of what decides a run beside task, model and seed: default settings, prompts, noise terms."""
+    defaults = [kind_named(kind).resolve(Settings()) for kind in _KINDS]
+    templates = [one for one in resource("prompts").glob("*.j2") if not one.name.startswith(_OTHER_KINDS)]
+    return settings_sha256(defaults, templates)
+
+
+def settings_sha256(settings: Iterable[Settings], templates: Iterable[Path]) -> str:
+    """Return a hash of settings, prompt files and the noise terms."""
     digest = hashlib.sha256()
-    for kind in _KINDS:
-        defaults = kind_named(kind).resolve(Settings()).model_dump(mode="json")
-        digest.update(json.dumps(as_recorded(defaults), sort_keys=True).encode())
-    for path in sorted(resource("prompts").glob("*.j2")):
-        if path.name.startswith(_OTHER_KINDS):
-            continue
+    for one in settings:
+        digest.update(json.dumps(as_recorded(one.model_dump(mode="json")), sort_keys=True).encode())
+    for path in sorted(templates):
         digest.update(path.name.encode() + path.read_bytes())
     digest.update(json.dumps(NOISE_TERMS).encode())
     return digest.hexdigest()
@@ -64,9 +68,6 @@ def record(planned: Planned, folder: Path, kept: Path) -> dict[str, Any]:
     done = read(place)
     if done and done["defaults_sha256"] == defaults_sha256():
         return done
-    db = folder / f"{planned.key}.db"
-    spent = folder / f"{planned.key}.seconds"
-    before, begun = float(spent.read_text()) if spent.exists() else 0.0, time.monotonic()
     base = {
         "group": planned.group,
         "task": planned.name,
@@ -75,23 +76,39 @@ def record(planned: Planned, folder: Path, kept: Path) -> dict[str, Any]:
         "told": bool(planned.shares),
         "defaults_sha256": defaults_sha256(),
         "model_sha256": file_sha256(model_path(None)),
-        "date": date.today().isoformat(),
     }
-    try:
+
+    def job() -> dict[str, Any]:
         task = load(planned, folder)
         with listener_for(False, RUN_STAGES) as listener:
             options = RunOptions(
                 settings={**VARIANTS, **ANSWERS}[planned.variant], seed=planned.seed, listener=listener
             )
-            result = run(task, db, options)
-        found = _facts(task, result)
+            return _facts(task, run(task, folder / f"{planned.key}.db", options))
+
+    return write_down(place, folder, base, job)
+
+
+def write_down(
+    place: Path, folder: Path, base: Mapping[str, Any], job: Callable[[], Mapping[str, Any]]
+) -> dict[str, Any]:
+    """Do a job, write down what it found with its date and time, and return that.
+
+    :param place: the record's file
+    :param folder: of the databases; also of the seconds that the job took before it was interrupted
+    :param base: what is known of the run before it is done
+    """
+    spent = folder / f"{place.stem}.seconds"
+    before, begun = float(spent.read_text()) if spent.exists() else 0.0, time.monotonic()
+    try:
+        found = job()
     except SelfguideError as error:
         found = {"error": str(error).replace(str(folder), "").strip(": ")}
     finally:  # also when interrupted: the time counts on
         seconds = before + time.monotonic() - begun
         spent.parent.mkdir(parents=True, exist_ok=True)
         spent.write_text(f"{seconds:.0f}")
-    answer = {**base, "seconds": round(seconds), **found}
+    answer = {**base, "date": date.today().isoformat(), "seconds": round(seconds), **found}
     with atomic_write(place) as temporary:
         temporary.write_text(json.dumps(answer, ensure_ascii=False) + "\n", encoding="utf-8")
     return answer

@@ -116,6 +116,7 @@ def page(done: Iterable[Record]) -> str:
         "  with one way of halving. Several seeds: a row's difference is the mean over them.",
         "- Over one prompting: the same finetuned answers against the one prompting whose mean over all these rows and",
         "  seeds is highest. It is chosen on the rows it is scored on, which favours prompting: the stricter number.",
+        "- Extraction has [tables of its own](fields.md#measured).",
         "",
     ]
     for group, kind, title in (
@@ -149,7 +150,7 @@ def headline(done: Iterable[Record]) -> str:
         gain = pooled(mine)
         before, after = f"{100 * gain.before:.1f}", f"{100 * gain.after:.1f}"
         seeds = ", ".join(str(one["seed"]) for one in mine)
-        rows.append([task, seeds, before, after, _gain(gain), _over_one(mine)])
+        rows.append([task, seeds, before, after, gain_text(gain), over_one_text(mine)])
     head = ["task", "seeds", "best prompting", "finetuned", "gain, 95 % interval", "over one prompting"]
     table = markdown_table(head, rows)
     n = max(len(one["rights"]) for one in runs)
@@ -171,14 +172,15 @@ def _summary(runs: Sequence[Record], kind: str) -> str:
         seeds = ", ".join(str(one["seed"]) for one in mine)
         kept = f"{100 * np.mean([one['kept_share'] for one in mine]):.0f} %"
         pairs = f"{np.mean([one['pairs'] for one in mine]):.0f}"
-        rows.append([task, seeds, kept, pairs, *means, _gain(pooled(mine)), _over_one(mine)])
+        rows.append([task, seeds, kept, pairs, *means, gain_text(pooled(mine)), over_one_text(mine)])
     head = ["task", "seeds", "kept", "pairs", *(title for _, title in columns), "gain", "over one prompting"]
     return markdown_table(head, rows)
 
 
-def _over_one(runs: Sequence[Record]) -> str:
+def over_one_text(runs: Sequence[Record]) -> str:
+    """Return the gain over the one prompting that is best on all rows, and its name, as a table has it."""
     best, gain = over_one_prompting(runs)
-    return f"{_gain(gain)}, {best}"
+    return f"{gain_text(gain)}, {best}"
 
 
 def _mean(runs: Sequence[Record], method: str) -> str:
@@ -186,7 +188,8 @@ def _mean(runs: Sequence[Record], method: str) -> str:
     return f"{100 * np.mean(found):.1f}" if found else ""
 
 
-def _gain(gain: Gain) -> str:
+def gain_text(gain: Gain) -> str:
+    """Return a gain in points with its interval, bold where that is off zero."""
     text = f"{100 * gain.gain:+.1f} ({100 * gain.low:+.1f} to {100 * gain.high:+.1f})"
     return f"**{text}**" if gain.low > 0 or gain.high < 0 else text
 
@@ -223,7 +226,7 @@ def _answers_drawn(runs: Sequence[Record]) -> list[str]:
             gain = paired_gain(scores(greedy[0], "finetuned"), scores(one, "finetuned"))
             before, after = f"{100 * gain.before:.1f}", f"{100 * gain.after:.1f}"
             pairs = f"{greedy[0]['pairs']}, {one['pairs']}"
-            rows.append([one["task"], one["variant"], pairs, before, after, _gain(gain)])
+            rows.append([one["task"], one["variant"], pairs, before, after, gain_text(gain)])
     if not rows:
         return []
     head = ["task", "way", "pairs", "greedy answers", "this way", "difference"]
@@ -250,7 +253,7 @@ def _ablations(runs: Sequence[Record]) -> list[str]:
         cells = [variant]
         for task in tasks:
             mine = [one for one in [*same, *changed] if one["task"] == task and one["variant"] == variant]
-            cells.append(f"{_gain(pooled(mine))}, {mine[0]['pairs']} pairs" if mine else "")
+            cells.append(f"{gain_text(pooled(mine))}, {mine[0]['pairs']} pairs" if mine else "")
         rows.append(cells)
     return [
         "## Without its parts",

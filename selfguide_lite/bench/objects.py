@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from selfguide_lite.bench import workloads
+from selfguide_lite.core.errors import SelfguideError
 from selfguide_lite.llm.base import Completion, Request
 from selfguide_lite.llm.llama import LlamaEngine
 from selfguide_lite.llm.tuning import open_tuned
@@ -38,4 +39,6 @@ def objects(path: Path) -> dict[str, Any]:
 def _answered(engine: LlamaEngine, requests: list[Request]) -> tuple[list[Completion], float]:
     began = time.perf_counter()
     done = list(engine.complete(requests))
+    if failed := [one.error for one in done if one.error is not None]:
+        raise SelfguideError(failed[0])
     return done, time.perf_counter() - began

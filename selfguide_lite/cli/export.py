@@ -85,6 +85,6 @@ def export_command(
         print_json(made.as_json())
     elif not quiet:
         click.echo(f"{made.folder}  ({made.bytes / 2**20:.1f} MiB)")
-        for line in (*made.outcome.lines, made.outcome.labels, made.outcome.merged):
+        for line in (*made.outcome.lines, made.outcome.other, made.outcome.merged):
             if line:
                 click.echo(neutral(line))

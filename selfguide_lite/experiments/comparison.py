@@ -124,7 +124,8 @@ def _wanted(task: Task, methods: Iterable[str] | None, curve: Sequence[int]) -> 
     chosen = set(methods) | {curve_name(count) for count in curve}
     if unknown := sorted(chosen - set(known)):
         raise SelfguideError(
-            f"{unknown[0]!r} is no method for a {task.kind} task; there are: {', '.join(methods_for(task, given=True))}"
+            f"{unknown[0]!r} is no method for the kind {task.kind}; there are: "
+            f"{', '.join(methods_for(task, given=True))}"
         )
     # One finetune, and one prompt, serves all ways of reading the answers.
     families = {ZERO_SHOT, FEW_SHOT} | {parts(method)[0] for method in chosen}

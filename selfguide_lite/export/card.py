@@ -41,11 +41,11 @@ class Outcome:
     """What the replay of an export found, in sentences.
 
     :param lines: one for each finding
-    :param labels: for classification, how the labels in its texts differ from what `predict` answers
+    :param other: how the labels or objects in its texts differ from what `predict` answers; None where answers are free
     """
 
     lines: Sequence[str]
-    labels: str | None = None
+    other: str | None = None
     merged: str | None = None
 
 
@@ -62,7 +62,8 @@ def card(task: Task, facts: Facts, outcome: Outcome) -> str:
         ("made with", f"selfguide-lite {facts.version}"),
     ]
     table = ["| | |", "|---|---|", *(f"| {name} | {_cell(value)} |" for name, value in rows)]
-    labels = f"\nLabels: {', '.join(map(_code, task.labels))}\n" if task.labels else ""
+    names = [field.name for field in task.output_schema.fields] if task.output_schema else task.labels
+    answers = f"\n{'Fields' if task.output_schema else 'Labels'}: {', '.join(map(_code, names))}\n" if names else ""
     return "\n".join(
         [
             f"# {_heading(task.name)}",
@@ -72,10 +73,10 @@ def card(task: Task, facts: Facts, outcome: Outcome) -> str:
             "The instruction:",
             "",
             *(f"    {line}" for line in neutral(_cut(task.instruction), keep_lines=True).split("\n")),
-            labels,
+            answers,
             "## Checked after writing",
             "",
-            *(f"- {line}" for line in (*outcome.lines, outcome.labels, outcome.merged) if line),
+            *(f"- {line}" for line in (*outcome.lines, outcome.other, outcome.merged) if line),
             "",
             "## What it is not good for",
             "",
@@ -113,6 +114,8 @@ def _limits(task: Task, facts: Facts) -> list[str]:
         found.append(f"Knowing how sure it is: `predict` ({facts.method}) scores all labels, a text does not.")
     else:
         found.append("Facts: what it writes may be wrong.")
+    if task.rules.structured:
+        found.append("Texts that say nothing of a field which is not optional: it gives a value all the same.")
     if facts.gain is None:
         found.append("Anything that matters, before it is measured: nothing is known of how good its answers are.")
     found.append("Decisions on people without a person who looks at them.")

@@ -1,16 +1,20 @@
 """What a target knows of the model that it carries."""
 
+import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from selfguide_lite.core.files import atomic_write
 from selfguide_lite.core.paths import slug
 from selfguide_lite.export.card import Facts
 from selfguide_lite.export.prompt_text import PromptText
 from selfguide_lite.store import Pair
 from selfguide_lite.task import Task
+
+SCHEMA = "schema.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +55,15 @@ class Package:
             "stops": list(prompt.stops),
             "stop_texts": list(prompt.stop_texts),
         }
+
+
+def write_schema(task: Task, folder: Path) -> None:
+    """Write the schema of a task's answers as JSON Schema; nothing where they are no objects."""
+    if task.answer_schema is None:
+        return
+    with atomic_write(folder / SCHEMA) as part:
+        text = json.dumps(task.answer_schema.json_schema(), indent=1, ensure_ascii=False)
+        part.write_text(f"{text}\n", encoding="utf-8")
 
 
 def size_of(folder: Path) -> int:

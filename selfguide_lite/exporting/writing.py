@@ -11,7 +11,7 @@ from selfguide_lite.core.files import atomic_write, scratch, scratch_folder
 from selfguide_lite.core.paths import slug
 from selfguide_lite.core.progress import Listener, NullListener
 from selfguide_lite.export.card import Outcome, card, front_matter
-from selfguide_lite.export.package import size_of
+from selfguide_lite.export.package import size_of, write_schema
 from selfguide_lite.export.replay import Replay, engine_texts, replay_gguf, replay_peft
 from selfguide_lite.export.targets import Target, target_named
 from selfguide_lite.export.weights import MODEL, place_gguf, place_peft, place_smallest
@@ -36,6 +36,7 @@ class Exported:
     :param changed: rows whose answers merging changed; None where nothing was merged
     :param labels: rows whose label is another than that of `predict`; None where the task has no labels, or where
         nothing was replayed
+    :param objects: the same for objects, of a task with a schema
     """
 
     folder: Path
@@ -45,6 +46,7 @@ class Exported:
     replay: Replay | None
     changed: int | None
     labels: int | None
+    objects: int | None
     outcome: Outcome
 
     def as_json(self) -> dict[str, Any]:
@@ -59,6 +61,7 @@ class Exported:
             "through": None if replay is None else replay.through,
             "changed_by_merging": self.changed,
             "labels_other_than_predict": self.labels,
+            "objects_other_than_predict": self.objects,
         }
 
 
@@ -122,6 +125,7 @@ class _Writing:
         choice, target, folder = self.choice, self.target, self.folder
         merged = choice.package.merged
         target.write(choice.package, folder)
+        write_schema(choice.task, folder)
         grammar = target.grammar(folder)
         plain: list[str] = []
         if merged is not None:
@@ -137,10 +141,12 @@ class _Writing:
         changed = None
         if merged is not None and replay is not None:
             changed = sum(one != two for one, two in zip(plain, replay.engine, strict=True))
-        labels = None if replay is None else self._labels(replay)
-        outcome = self._outcome(replay, labels, merged, changed)
+        other = None if replay is None else self._other(replay)
+        outcome = self._outcome(replay, other, merged, changed)
         self._describe(outcome)
-        return Exported(out, size_of(folder), merged, len(choice.rows.inputs), replay, changed, labels, outcome)
+        labels, objects = (other, None) if choice.task.rules.labelled else (None, other)
+        n = len(choice.rows.inputs)
+        return Exported(out, size_of(folder), merged, n, replay, changed, labels, objects, outcome)
 
     def _engine(self, model: Path | None = None) -> AbstractContextManager[Any]:
         """Open a merged model, or the model and the adapter as they are, without a working copy in another type."""
@@ -196,10 +202,10 @@ class _Writing:
             with self._engine(whole) as engine:
                 yield engine
 
-    def _labels(self, replay: Replay) -> int | None:
-        """Return in how many rows the label in a text is another than that of `predict`."""
+    def _other(self, replay: Replay) -> int | None:
+        """Return in how many rows the label or object in a text is another than that of `predict`."""
         choice, task = self.choice, self.choice.task
-        if not task.rules.labelled:
+        if not (task.rules.labelled or task.rules.structured):
             return None
         sources, rows = choice.sources, choice.rows
         with open_engine(sources.base, EngineOptions(tune=False), adapter=sources.adapter) as engine:
@@ -208,15 +214,16 @@ class _Writing:
         parsed = [task.rules.parse(text, task.labels) for text in replay.target]
         return sum(one != two for one, two in zip(parsed, predicted, strict=True))
 
-    def _outcome(self, replay: Replay | None, labels: int | None, merged: str | None, changed: int | None) -> Outcome:
+    def _outcome(self, replay: Replay | None, other: int | None, merged: str | None, changed: int | None) -> Outcome:
         n = len(self.choice.rows.inputs)
+        what = "object" if self.choice.task.rules.structured else "label"
         if replay is None:
             return Outcome(["Not replayed: torch, transformers and peft are not all installed"])
         return Outcome(
             [replay.sentence, *replay.details()],
             None
-            if labels is None
-            else f"In {labels} of {n} rows the label in that text is another than the one that `predict` "
+            if other is None
+            else f"In {other} of {n} rows the {what} in that text is another than the one that `predict` "
             f"({self.choice.way.method}) answers",
             None if changed is None else f"Merged as {merged}: {changed} of {n} answers changed by it",
         )

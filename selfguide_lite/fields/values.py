@@ -226,3 +226,23 @@ def fitting_values(schema: Schema, text: str) -> dict[str, Any]:
         except ValueError:
             continue
     return found
+
+
+def absent_values(schema: Schema, given: Mapping[str, Any], text: str) -> list[tuple[str, str]]:
+    """Return field and value of what must occur in a text (`verbatim`) and does not, as the filter `ungrounded` judges.
+
+    :param given: an object of the schema
+    """
+    plain = " ".join(text.lower().split())
+    figures = (text, re.sub("[, ']", "", text), text.replace(".", ""))
+    absent = []
+    for one in schema.fields:
+        value = given.get(one.name)
+        if not one.verbatim or value is None:
+            continue
+        for item in value if isinstance(value, list) else [value]:
+            written = str(item)
+            places = figures if one.type in ("integer", "number") else (plain, text.lower())
+            if not any(written.lower() in place for place in places):
+                absent.append((one.name, written))
+    return absent

@@ -59,12 +59,16 @@ class Automaton:
     """The objects of a schema, byte by byte.
 
     :param schema: with a largest size for every string and list
+    :param lead: blanks that stand before the object
     """
 
-    def __init__(self, schema: Schema):
+    def __init__(self, schema: Schema, lead: str = ""):
         self.parts: list[Part] = []
         for number, field in enumerate(schema.fields):
-            self.parts += [Literal((b"," if number else b"{") + _json(field.name) + b":"), part_of(field)]
+            self.parts += [
+                Literal((b"," if number else lead.encode() + b"{") + _json(field.name) + b":"),
+                part_of(field),
+            ]
         self.parts.append(Literal(b"}"))
         self.start: State = (0, self.parts[0].start)
         self.end: State = (len(self.parts), None)

@@ -375,7 +375,9 @@ class Batcher:
             data.decode("utf-8", "replace") if reason == "stop" else whole_characters(data).decode("utf-8", "replace")
         )
         raw = None
-        if branch.job.chat and branch.job.constraint is None:
+        if branch.job.constraint is not None:
+            text = text.lstrip()  # the blanks before an object
+        elif branch.job.chat:
             text = text.strip()
             if (answer := without_thinking(text)) != text:
                 text, raw = answer, text

@@ -88,6 +88,15 @@ class ChatFormat:
                 run += part if isinstance(part, str) else text
         return [*ids, *(self.text(run.rstrip()) if ids else self.continued(run.rstrip())), self._end()]
 
+    def lead(self, messages: Sequence[Message] | str) -> str:
+        """Return the blanks that the template writes before an answer, after what `prompt(messages)` ends with."""
+        if isinstance(messages, str):
+            return ""
+        roles = tuple(message.role for message in messages)
+        rest = _rest(self._skeleton(roles, True), self._skeleton((*roles, "assistant"), False))
+        first = rest[0] if rest else ""
+        return first if isinstance(first, str) and first.isspace() else ""
+
     def written(self, messages: Sequence[Message]) -> str:
         """The prompt as one text with control tokens by their names, for other programs that read it so."""
         return self._render([message.role for message in messages], [message.content for message in messages], True)

@@ -54,7 +54,7 @@ class Constrained:
         handle = llama_cpp.llama_model_get_vocab(self._context.model.handle)
         sampler = llama_cpp.llama_sampler_init_grammar(handle, self._grammar, b"root")
         if not sampler:
-            raise SelfguideError("llama.cpp cannot read the grammar of the labels")
+            raise SelfguideError("llama.cpp cannot read the grammar of the answers")
         return sampler
 
     def _likeliest(self, sampler: Any, logits: Any) -> int:

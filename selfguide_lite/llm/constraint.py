@@ -59,17 +59,18 @@ class Constraint:
 
     :param schema: with a largest size for every string and list
     :param tokenize: splits text that goes on after other text, as the model was trained
+    :param lead: blanks that the chat format has before an answer
     :raises SelfguideError: where the vocabulary cannot write a name or value of the schema
     """
 
-    def __init__(self, schema: Schema, table: TokenTable, tokenize: Callable[[str], list[int]]):
+    def __init__(self, schema: Schema, table: TokenTable, tokenize: Callable[[str], list[int]], lead: str = ""):
         written = [text for field in schema.fields for text in (field.name, *field.values)]
         if not table.has_bytes and (other := [text for text in written if not text.isascii()]):
             raise SelfguideError(
                 "this model's vocabulary has no tokens for single bytes, so it cannot be held to "
                 f"{short(other[0], 40)!r}; use names and values in plain letters, or another model"
             )
-        self._automaton = Automaton(schema)
+        self._automaton = Automaton(schema, lead)
         self._table, self._tokenize = table, tokenize
         self._forced: dict[State, Grown] = {}
         self._allowed: dict[State, Allowed] = {}

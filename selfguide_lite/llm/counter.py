@@ -4,9 +4,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from selfguide_lite.core.messages import Message
+from selfguide_lite.fields import Schema
 from selfguide_lite.llm.chat import ChatFormat
+from selfguide_lite.llm.constraint import Constraint
 from selfguide_lite.llm.llama import DEFAULT_CONTEXT, short_rope_context
 from selfguide_lite.llm.native import Model
+from selfguide_lite.llm.token_table import TokenTable
 
 
 class Counter:
@@ -29,6 +32,14 @@ class Counter:
     def count_tokens(self, messages: Sequence[Message] | str) -> int:
         """Number of prompt tokens, chat template included."""
         return len(self._chat.prompt(messages))
+
+    def smallest_object(self, schema: Schema) -> int:
+        """Return how many tokens the smallest object of a schema takes at most.
+
+        :raises SelfguideError: where the vocabulary cannot write every object
+        """
+        lead = self._chat.lead([Message("user", "")])
+        return Constraint(schema, TokenTable(self._model.vocabulary), self._chat.continued, lead).least
 
     def close(self) -> None:
         """Free the vocabulary."""

@@ -120,7 +120,7 @@ class LlamaEngine:
             self._check_rope()
         self.chat = ChatFormat.of(self._model)
         self._tokens: TokenTable | None = None
-        self._constraints: dict[Schema, Constraint] = {}
+        self._constraints: dict[tuple[Schema, str], Constraint] = {}
         self._making = threading.Lock()
         self._call: weakref.ref[Generator[Any, None, None]] | None = None
         wanted = cells or min(
@@ -334,27 +334,30 @@ class LlamaEngine:
         return sum(worker.cache.live for worker in self._workers)
 
     def _job(self, request: Request) -> Job:
-        constraint = None if request.schema is None else self.constraint(request.schema)
-        return Job(request, self._prompt(request.messages), constraint)
+        schema, messages = request.schema, request.messages
+        constraint = None if schema is None else self.constraint(schema, self.chat.lead(messages))
+        return Job(request, self._prompt(messages), constraint)
 
-    def constraint(self, schema: Schema) -> Constraint:
+    def constraint(self, schema: Schema, lead: str = "") -> Constraint:
         """Return what holds answers to a schema; that of the newest schemas is kept.
 
+        :param lead: blanks before the object
         :raises SelfguideError: where the model's vocabulary cannot write every object
         """
         with self._making:  # the workers ask for it at the same time
             if self._tokens is None:
                 self._tokens = TokenTable(self._model.vocabulary)
-            found = self._constraints.get(schema)
+            found = self._constraints.get((schema, lead))
             if found is None:
                 if len(self._constraints) >= MAX_CONSTRAINTS:
                     self._constraints.clear()
-                found = self._constraints[schema] = Constraint(schema, self._tokens, self.chat.continued)
+                found = Constraint(schema, self._tokens, self.chat.continued, lead)
+                self._constraints[schema, lead] = found
             return found
 
     def smallest_object(self, schema: Schema) -> int:
         """Return how many tokens the smallest object of a schema takes at most."""
-        return self.constraint(schema).least
+        return self.constraint(schema, self.chat.lead([Message("user", "")])).least
 
     def _prompt(self, messages: Sequence[Message] | str) -> Tokens:
         return np.array(self.chat.prompt(messages), np.int32)

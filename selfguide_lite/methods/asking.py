@@ -1,14 +1,28 @@
 """How an answer is asked for, with the examples before the input or bare: evaluation and `predict` share it."""
 
 from collections.abc import Callable
+from typing import Protocol
 
 from selfguide_lite.core.errors import SelfguideError
 from selfguide_lite.core.messages import Message
-from selfguide_lite.llm.base import Engine
+from selfguide_lite.fields import Schema
 from selfguide_lite.prompts import Prompts
 from selfguide_lite.task import Task
 
 Ask = Callable[[Task, str], tuple[Message, ...]]
+
+
+class Room(Protocol):
+    """What knows how many tokens a model takes: an engine, or a counter without weights."""
+
+    @property
+    def n_ctx(self) -> int:
+        """Tokens of prompt and answer at most."""
+        ...
+
+    def smallest_object(self, schema: Schema) -> int:
+        """Return how many tokens the smallest object of a schema takes at most."""
+        ...
 
 
 def answer_prompt(prompts: Prompts, style: str) -> Ask:
@@ -19,7 +33,7 @@ def answer_prompt(prompts: Prompts, style: str) -> Ask:
     return lambda task, text: prompts.answer(task, text, style)
 
 
-def check_room(engine: Engine, task: Task, max_tokens: int) -> None:
+def check_room(engine: Room, task: Task, max_tokens: int) -> None:
     """Check that the smallest object of a task's schema fits into an answer, where its answers are objects.
 
     :param max_tokens: of an answer at most

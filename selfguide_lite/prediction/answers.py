@@ -141,7 +141,7 @@ def _why(verdict: VerdictRow, method: str) -> str:
 def _asked_for(store: Store, task_id: int, task: Task, prompts: Prompts, method: str, adapter_id: int | None) -> Way:
     known = names_of((ZERO_SHOT, FEW_SHOT, FINETUNED), task.kind)
     if method not in known:
-        raise SelfguideError(f"{method!r} is no method of a {task.kind} task; there are: {', '.join(known)}")
+        raise SelfguideError(f"{method!r} is no method of the kind {task.kind}; there are: {', '.join(known)}")
     prior = None
     if parts(method)[1] == "calibrated":
         template = prompts.template("annotate").sha256

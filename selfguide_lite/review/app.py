@@ -12,7 +12,10 @@ from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from selfguide_lite.core.errors import SelfguideError
 from selfguide_lite.core.listening import OWN_NAMES
+from selfguide_lite.fields import found_object
+from selfguide_lite.fields.values import value_text
 from selfguide_lite.review.session import Said, Session, Shown
+from selfguide_lite.task import Task
 from selfguide_lite.web import BadBody, json_object
 
 _LARGEST_BODY = 2 * 2**20  # bytes
@@ -85,7 +88,7 @@ def application(session: Session, token: str, first: FirstQueue) -> FastAPI:
 
     @app.get("/{token}/api/item/{input_id}")
     async def item(input_id: int) -> JSONResponse:
-        return JSONResponse(_told(session.shown(input_id)))
+        return JSONResponse(_told(session.task, session.shown(input_id)))
 
     @app.post("/{token}/api/say")
     async def say(request: Request) -> JSONResponse:
@@ -153,7 +156,7 @@ def _whole(value: Any) -> int:
         raise SelfguideError("a whole number was expected") from error
 
 
-def _told(shown: Shown) -> dict[str, Any]:
+def _told(task: Task, shown: Shown) -> dict[str, Any]:
     item, review = shown.item, shown.review
     return {
         "id": item.id,
@@ -162,7 +165,14 @@ def _told(shown: Shown) -> dict[str, Any]:
         "reason": item.reason,
         "detail": item.detail,
         "answer": item.answer,
+        "fields": _fields(task, item.answer),
         "confidence": item.confidence,
         "shares": [[answer, share] for answer, share in shown.shares[:20]],
         "review": None if review is None else {"id": review.id, "verdict": review.verdict, "answer": review.answer},
     }
+
+
+def _fields(task: Task, answer: str | None) -> list[tuple[str, str]]:
+    """Return an object's fields with their values as JSON; none where the answer is no object of a schema."""
+    given = found_object(answer) if task.output_schema is not None and answer else None
+    return [(name, value_text(value)) for name, value in (given or {}).items()]

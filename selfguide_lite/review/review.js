@@ -86,7 +86,8 @@ async function show() {
   at("item").hidden = false;
   at("text").textContent = visible(item.text);
   at("state").textContent = visible(state());
-  at("answer").textContent = item.answer === null ? "none" : visible(item.answer);
+  const fields = item.fields.map(([name, value]) => `${name}: ${value}`).join("\n");
+  at("answer").textContent = item.answer === null ? "none" : visible(fields ? `\n${fields}` : item.answer);
   at("shares").tBodies[0].replaceChildren(...item.shares.map(([answer, share]) => {
     const row = document.createElement("tr");
     for (const text of [visible(answer), `${(100 * share).toFixed(1)} %`]) {
@@ -167,7 +168,9 @@ function openEditor(what) {
   at("editor-title").textContent = { answer: "The right answer", input: "The input as it should be",
     noise: "Reject all texts that contain" }[what];
   const chosen = String(document.getSelection()).trim();
-  at("editor-text").value = { answer: item.answer || "", input: editing.input ?? item.text, noise: chosen }[what];
+  const fields = item.fields.map(([name, value]) => ` ${JSON.stringify(name)}: ${value}`).join(",\n");
+  const answer = fields ? `{\n${fields}\n}` : item.answer || "";
+  at("editor-text").value = { answer, input: editing.input ?? item.text, noise: chosen }[what];
   at("editor-text").focus();
 }
 

@@ -8,8 +8,9 @@ from selfguide_lite.llm.base import Engine
 from selfguide_lite.methods.asking import check_room
 from selfguide_lite.run_context import RunContext
 from selfguide_lite.store import Store
-from selfguide_lite.synthesis.annotate import annotate, samples_of
+from selfguide_lite.synthesis.annotate import annotate, check_method, samples_of
 from selfguide_lite.synthesis.generate import generate, inputs_left
+from selfguide_lite.synthesis.objects import writes_output_first
 
 __all__ = ["annotate", "generate", "is_synthesized", "synthesize"]
 
@@ -19,6 +20,8 @@ def synthesize(context: RunContext, engine: Engine) -> None:
 
     :raises SelfguideError: as `generate` and `annotate`; where an object of the task's schema does not fit
     """
+    check_method(context.task, context.settings)
+    writes_output_first(context.task, context.settings)
     check_room(engine, context.task, context.settings.output_max_tokens)
     quiet = replace(context, listener=NullListener())
 

@@ -31,15 +31,7 @@ def annotate(context: RunContext, engine: Engine) -> None:
     store, task_id, settings, listener = context.store, context.task_id, context.settings, context.listener
     task = context.task
     method = settings.method or "sample"
-    if method == "asked" and not writes_output_first(task, settings):
-        raise SelfguideError(
-            f"task {task.name}: method asked takes the object that an input was written from: it goes with --set "
-            "direction=output-first"
-        )
-    if method == "score" and not task.rules.labelled:
-        raise SelfguideError(
-            f"task {task.name}: only labels can be scored, and a {task.kind} task has none; use --set method=sample"
-        )
+    check_method(task, settings)
     waiting = store.unanswered(task_id, method, samples_of(settings))
     total = len(store.pool(task_id))
     if not waiting:
@@ -61,6 +53,22 @@ def annotate(context: RunContext, engine: Engine) -> None:
             listener.advance("annotate", ready, tokens, text=_best(outputs))
         listener.funnel(store.funnel(task_id))
     listener.done("annotate", f"{total} inputs answered, {len(store.pairs(task_id))} pairs in the dataset")
+
+
+def check_method(task: Task, settings: Settings) -> None:
+    """Refuse a way of answering that is not for a task.
+
+    :raises SelfguideError: saying which one is
+    """
+    if settings.method == "asked" and not writes_output_first(task, settings):
+        raise SelfguideError(
+            f"task {task.name}: method asked takes the object that an input was written from: it goes with --set "
+            "direction=output-first"
+        )
+    if settings.method == "score" and not task.rules.labelled:
+        raise SelfguideError(
+            f"task {task.name}: only labels can be scored, and the kind {task.kind} has none; use --set method=sample"
+        )
 
 
 def samples_of(settings: Settings) -> int:

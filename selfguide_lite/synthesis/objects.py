@@ -8,6 +8,7 @@ import random
 from collections.abc import Iterator, Sequence
 
 from selfguide_lite.core.errors import SelfguideError
+from selfguide_lite.core.messages import Message
 from selfguide_lite.core.settings import Settings
 from selfguide_lite.llm.base import Engine, Request
 from selfguide_lite.run_context import RunContext
@@ -40,6 +41,7 @@ def draw_objects(
     """
     task, settings = context.task, context.settings
     made = [one.label for one in pool if one.label is not None]
+    budget = _budget(context, engine)
 
     def requests() -> Iterator[Request]:
         for number in numbers:
@@ -50,7 +52,7 @@ def draw_objects(
             earlier = rng.sample(made, min(settings.max_pool_inputs, len(made)))
             yield Request(
                 key=f"object/{round_}/{number}",
-                messages=context.prompts.new_object(task, [*earlier, *shown]),
+                messages=_within(context, engine, budget, earlier, shown),
                 temperature=settings.input_temperature,
                 top_k=settings.input_top_k,
                 max_tokens=settings.output_max_tokens,
@@ -68,3 +70,22 @@ def draw_objects(
             )
         found[number] = text
     return found
+
+
+def _budget(context: RunContext, engine: Engine) -> int:
+    """Return how many tokens a prompt for an object may have: the setting, or what the context leaves beside one."""
+    settings, schema = context.settings, context.task.answer_schema
+    assert schema is not None
+    room = max(engine.smallest_object(schema) + 1, min(settings.output_max_tokens, engine.n_ctx // 4))
+    return min(settings.prompt_budget, engine.n_ctx - room)
+
+
+def _within(
+    context: RunContext, engine: Engine, budget: int, earlier: Sequence[str], shown: Sequence[str]
+) -> tuple[Message, ...]:
+    """Return the prompt that shows as many of the earlier objects as its tokens allow, and the examples' own."""
+    for count in range(len(earlier), -1, -1):
+        messages = context.prompts.new_object(context.task, [*earlier[:count], *shown])
+        if engine.count_tokens(messages) <= budget:
+            break
+    return messages

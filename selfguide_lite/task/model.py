@@ -131,6 +131,8 @@ class Task(_Model):
         """Read the schema, and write the examples' objects in the one form in which answers are compared."""
         given = data.get("schema", data.get("output_schema")) if isinstance(data, Mapping) else None
         if given is None:
+            if isinstance(data, Mapping) and data.get("kind") in KINDS.names() and kind_named(data["kind"]).structured:
+                _schema_for_objects(data)
             return data
         try:
             schema = given if isinstance(given, Schema) else read_schema(given)
@@ -194,13 +196,21 @@ def _sized(schema: Schema, outputs: tuple[str, ...], longest: int | None, most: 
     return sized(schema, [found_object(text) or {} for text in outputs], longest, most)
 
 
+def _schema_for_objects(data: Mapping[str, Any]) -> None:
+    """Refuse objects without a schema, before each of them is said to be no text."""
+    examples = data.get("examples")
+    shown = examples if isinstance(examples, list | tuple) else []
+    if any(isinstance(one, Mapping) and isinstance(one.get("output"), Mapping) for one in shown):
+        raise ValueError(f"schema: a task of the kind {data['kind']} needs one: each field's name with its type")
+
+
 def _with_texts(schema: Schema, examples: Any) -> Any:
     """Return examples whose outputs are texts; what has another form than an example is left for its own message."""
     if not isinstance(examples, list | tuple):
         return examples
     made = []
     for number, example in enumerate(examples):
-        if isinstance(example, Mapping) and isinstance(example.get("output"), Mapping | str):
+        if isinstance(example, Mapping) and "output" in example:
             try:
                 text = checked(schema, example["output"])
             except ValueError as error:

@@ -263,7 +263,7 @@ def test_predict_uses_what_won(tmp_path, engine, adapter_file) -> None:
     named = CliRunner().invoke(main, ["predict", "-d", str(db), "-a", str(adapter_file), "--json", texts[0]])
     assert named.exit_code == 0 and named.stderr.startswith("predict uses finetuned scored"), named.output
     wrong = CliRunner().invoke(main, ["predict", "-d", str(db), "--method", "magic", texts[0]])
-    assert wrong.exit_code == 1 and "'magic' is no method of a classification task" in wrong.stderr
+    assert wrong.exit_code == 1 and "'magic' is no method of the kind classification" in wrong.stderr
     assert len(wrong.stderr.splitlines()) == 1
 
 

@@ -405,5 +405,5 @@ def test_bad_input_is_one_clear_line(tmp_path, model, monkeypatch, arguments, ro
 def test_methods_fit_the_kind():
     generation = TASK.model_copy(update={"kind": "generation", "labels": ()})
     assert "random labels" in methods_for(TASK) and "random labels" not in methods_for(generation)
-    with pytest.raises(SelfguideError, match="is no method for a generation task"):
+    with pytest.raises(SelfguideError, match="is no method for the kind generation"):
         compare(generation, Path("unused.db"), methods=["random labels"])

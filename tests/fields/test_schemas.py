@@ -9,8 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from random_schemas import NAMES, random_schema
 
+from selfguide_lite.check import check_file
 from selfguide_lite.core.errors import SelfguideError
+from selfguide_lite.core.resources import resource
 from selfguide_lite.fields import Schema, checked, counts, f1, parsed, read_schema, sized
+from selfguide_lite.llm.counter import Counter
 from selfguide_lite.task import Task, load_task
 from selfguide_lite.task.eval_rows import eval_rows
 
@@ -75,6 +78,9 @@ def test_a_task_with_a_schema_has_its_examples_in_one_form(tmp_path: Path) -> No
         ("1 March 2027\"", '31.2.2027"', "examples.1.output.free: '31.2.2027' is no date"),
         ("kind: extraction", "kind: generation", "schema: a generation task has none"),
         ("schema:", "labels: [a, b]\nschema:", "labels: an extraction task has none"),
+        ('"free":', '"wrong":', "examples.1.output.wrong: is no field"),
+        (TASK[TASK.index("schema:") : TASK.index("examples:")], "", "schema: a task of the kind extraction needs one"),
+        ('{price: "1,250.50", kind: Flat, extras: [garden]}', "[1]", "examples.0.output: must be an object with the"),
     ],
 )  # fmt: skip
 def test_what_is_wrong_with_a_schema_is_named(tmp_path: Path, before: str, after: str, message: str) -> None:
@@ -82,6 +88,21 @@ def test_what_is_wrong_with_a_schema_is_named(tmp_path: Path, before: str, after
     with pytest.raises(SelfguideError) as caught:
         load(tmp_path, TASK.replace(before, after))
     assert message in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_check_says_what_a_run_would_refuse_or_drop(tmp_path: Path) -> None:
+    """That the smallest object does not fit, and that an example breaks its own `verbatim`."""
+    path = tmp_path / "task.yaml"
+    path.write_text(
+        TASK.replace("{type: number,", "{type: number, verbatim: true,") + "settings: {output_max_tokens: 20}\n"
+    )
+    counter = Counter(resource("data/tiny_vicuna/tiny-vicuna.gguf"))
+    found = {(one.level, one.field): one.message for one in check_file(path, counter=counter)[1]}
+    assert "more than the 20 that output_max_tokens allows" in found["error", "schema"]
+    assert ("warning", "examples.0.output.price") not in found  # 1,250.50 and 1250.5 are one number
+    path.write_text(path.read_text().replace("A flat for 1,250.50", "A flat for 1,300"))
+    found = {(one.level, one.field): one.message for one in check_file(path)[1]}
+    assert found["warning", "examples.0.output.price"] == "verbatim, and '1250.5' is not in the input"
 
 
 def test_a_json_schema_file_is_read(tmp_path: Path) -> None:

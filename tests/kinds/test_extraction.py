@@ -12,9 +12,10 @@ from selfguide_lite.core.resources import resource
 from selfguide_lite.llm import EngineOptions, open_engine
 from selfguide_lite.own_data import rows_of
 from selfguide_lite.run_context import RunContext
-from selfguide_lite.store import NewInput, NewOutput, Store
+from selfguide_lite.store import LabelledInput, NewInput, NewOutput, Store
 from selfguide_lite.store.fields import field_summary
 from selfguide_lite.synthesis import annotate, is_synthesized, synthesize
+from selfguide_lite.synthesis.objects import draw_objects
 from selfguide_lite.tabular import read_table
 from selfguide_lite.task import Task, load_task
 from selfguide_lite.task_change import bring_in, look
@@ -181,6 +182,14 @@ def test_output_first_makes_up_objects_and_keeps_them_as_answers(tmp_path: Path,
         wrong = task.settings.changed({"method": "asked"})
         with pytest.raises(SelfguideError, match="method asked takes the object"):
             annotate(RunContext(store, task_id, wrong), engine)
+        more = wrong.model_copy(update={"rounds": 5})
+        with pytest.raises(SelfguideError, match="method asked takes the object"):
+            synthesize(RunContext(store, task_id, more), engine)
+        assert len(store.requests_done(task_id)) == 4  # it was refused before a further round was written
+        # earlier objects that do not fit the context beside the examples' are not shown
+        long = rows[0][0].replace('"city":"', '"city":"' + "x" * 150)
+        pool = [LabelledInput(number, "a text", 0, long) for number in range(6)]
+        assert set(draw_objects(context, engine, 1, [0, 1], pool)) == {0, 1}
         free = Task.model_validate({"name": "g", "kind": "generation", "instruction": "x",
                                     "examples": [{"input": "a", "output": "b"}]})  # fmt: skip
         given = free.settings.changed({"direction": "output-first"})

@@ -9,6 +9,8 @@ from asking import ask, small_models, texts
 from random_schemas import problem, random_schema
 
 from selfguide_lite.core.errors import SelfguideError
+from selfguide_lite.core.messages import Message
+from selfguide_lite.core.resources import resource
 from selfguide_lite.fields import parsed, read_schema, sized
 from selfguide_lite.gguf.random_model import VocabularyKind
 from selfguide_lite.llm.base import Request
@@ -16,6 +18,7 @@ from selfguide_lite.llm.constraint import Constraint
 from selfguide_lite.llm.llama import LlamaEngine, Tuning
 from selfguide_lite.llm.token_table import TokenTable
 
+TINY = resource("data/tiny_vicuna/tiny-vicuna.gguf")
 SCHEMA = sized(
     read_schema(
         {
@@ -155,6 +158,18 @@ def test_forced_text_is_split_as_the_models_own_tokenizer_does(engine: LlamaEngi
         tokens += grown.tokens
         data += grown.data
     assert data.decode() == text and tokens == wanted
+
+
+def test_an_object_begins_as_answers_do_in_the_chat_format() -> None:
+    """Vicuna's format has a blank before an answer, which belongs to the first token in training."""
+    schema = sized(read_schema({"free": "boolean"}), [])
+    messages = [Message("user", "hi")]
+    with LlamaEngine(TINY, tuning=Tuning(parallel=2)) as opened:
+        assert opened.chat.lead(messages) == " " and opened.chat.lead("hi") == ""
+        begun = opened.constraint(schema, " ").begin().tokens
+        assert list(begun) == opened.chat.answer(messages, '{"free":true}')[: len(begun)]
+        (done,) = opened.complete([Request("one", messages, max_tokens=60, schema=schema)])
+    assert problem(schema, done.text) is None and not done.text.startswith(" ")
 
 
 def test_a_vocabulary_without_single_characters_is_refused(

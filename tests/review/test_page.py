@@ -23,7 +23,7 @@ from stories import SHOP
 from selfguide_lite.core.settings import Settings
 from selfguide_lite.store import NewInput, NewOutput, Store
 from selfguide_lite.store.stored_values import clean
-from selfguide_lite.task import fold
+from selfguide_lite.task import Task, fold
 
 needs("fastapi", "needs fastapi")
 pytestmark = [pytest.mark.slow, pytest.mark.browser]
@@ -293,3 +293,46 @@ def test_only_who_has_the_address_on_this_machine_may_open_it(tmp_path: Path) ->
         for body in (b"{", b"[]", b'{"id": 1, "verdict": "best"}', b'{"id": "x", "verdict": "accept"}', b'{"id": 9}'):
             assert status(f"{path}api/say", "POST", body, **{"Content-Type": "application/json"}) == 400, body
         assert verdicts(db) == []
+
+
+def test_an_object_is_shown_by_field_and_edited_as_json(tmp_path: Path, browser: Chromium) -> None:
+    fields = {"kind": {"type": "enum", "values": ["flat", "house"]}, "size": "integer, optional", "city": "string"}
+    example = {"input": "House in Cork", "output": {"kind": "house", "city": "Cork"}}
+    settings = PLAIN.settings.model_dump(exclude_unset=True)
+    task = Task.model_validate(
+        {
+            "name": "adverts", "kind": "extraction", "instruction": "Read.", "schema": fields, "settings": settings,
+            "examples": [example],
+        }
+    )  # fmt: skip
+    db = tmp_path / "adverts.db"
+    with Store.open(db) as store:
+        task_id = store.add_task(task)
+        run = store.start_run(task_id, "generate", None, task.settings, 1, None)
+        for number in range(2):
+            made = store.add_input(NewInput(task_id, run, 0, number, f"Flat {number} in <b>Ulm</b>"))
+            text = '{"kind":"flat","size":9007199254740993,"city":"<b>Ulm</b>"}'
+            store.add_outputs([NewOutput(made, run, 0, text)])
+    with reviewing(db, "--order", "random") as url:
+        page = browser.page(url)
+        first = shown(page)
+        lines = ['kind: "flat"', "size: 9007199254740993", 'city: "<b>Ulm</b>"']
+        assert page.text("answer").strip().split("\n") == lines
+        page.key("e")
+        for wrong, says in (
+            ("no object", "must be an object"),
+            ('{"kind": "tent"}', "'tent' is not one of flat, house"),
+        ):
+            page.run("document.getElementById('editor-text').select()")
+            page.type(wrong)
+            page.key("Enter", control=True)
+            page.until(f'document.getElementById("message").textContent.includes("{says}")')
+        page.key("Escape")
+        page.key("e")
+        value = page.run("document.getElementById('editor-text').value")
+        assert json.loads(value)["size"] == 9007199254740993
+        page.run(f"document.getElementById('editor-text').value = {json.dumps(value.replace('flat', 'House'))}")
+        page.key("Enter", control=True)
+        page.until(f"document.body.dataset.item != '{first}'")
+    edited = '{"kind":"house","size":9007199254740993,"city":"<b>Ulm</b>"}'
+    assert verdicts(db) == [(first, "edit", edited, None)]

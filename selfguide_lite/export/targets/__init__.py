@@ -40,7 +40,7 @@ class Target(Protocol):
         ...
 
     def grammar(self, folder: Path) -> str | None:
-        """Return the grammar that holds answers to the labels, read from what was written; None: there is none."""
+        """Return the grammar that holds answers to labels or to a schema, from what was written; None: none is."""
         ...
 
     def usage(self, package: Package) -> str:

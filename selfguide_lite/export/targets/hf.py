@@ -5,7 +5,7 @@ from pathlib import Path
 
 from selfguide_lite.core.files import atomic_write
 from selfguide_lite.core.resources import resource
-from selfguide_lite.export.package import Package
+from selfguide_lite.export.package import SCHEMA, Package
 from selfguide_lite.export.peft_files import PeftTarget, write_prompt
 from selfguide_lite.store.export import export
 
@@ -26,6 +26,12 @@ class Target(PeftTarget):
 
     def usage(self, package: Package) -> str:
         """Return the commands."""
+        objects = ""
+        if package.task.answer_schema is not None:
+            objects = (
+                f"\n`{SCHEMA}` is the JSON Schema of the answers. `{PROGRAM}` writes free text, which need not be "
+                "such an object; a program with constrained decoding can be given the schema.\n"
+            )
         return (
             "Needs torch, transformers and peft. `base` holds the model that the LoRA is for, as its GGUF has it.\n\n"
             f"```sh\npython {PROGRAM} 'an input'\n```\n\n"
@@ -33,4 +39,5 @@ class Target(PeftTarget):
             'tokenizer = AutoTokenizer.from_pretrained("base")\n'
             'model = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained("base"), ".")\n```\n\n'
             "`prompt.json` has the messages that stand before an input; `dataset.jsonl` what it was trained on.\n"
+            f"{objects}"
         )

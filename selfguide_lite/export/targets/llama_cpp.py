@@ -6,12 +6,13 @@ from pathlib import Path
 from selfguide_lite.core.errors import SelfguideError
 from selfguide_lite.core.files import atomic_write
 from selfguide_lite.core.messages import Message
-from selfguide_lite.export.grammar import label_grammar
+from selfguide_lite.export.grammar import answer_grammar
 from selfguide_lite.export.package import Package
 from selfguide_lite.export.shell import comment, printf_text
+from selfguide_lite.task import Task
 
 SCRIPT = "answer.sh"
-GRAMMAR = "labels.gbnf"
+LABELS, OBJECTS = "labels.gbnf", "object.gbnf"
 _SECONDS = 60
 
 _TEXT = """\
@@ -76,7 +77,7 @@ text=${text%%%%"${stop%%x}"*}
 
 
 class Target:
-    """A script, and for classification a grammar that lets the model write a label and nothing else."""
+    """A script, and a grammar that lets the model write a label, or an object of the schema, and nothing else."""
 
     summary = "GGUF files and a script for llama.cpp's own programs"
     weights = "gguf"
@@ -85,9 +86,10 @@ class Target:
     def write(self, package: Package, folder: Path) -> None:
         """Write the script and the grammar."""
         task, prompt = package.task, package.prompt
-        if task.rules.labelled:
-            with atomic_write(folder / GRAMMAR) as part:
-                part.write_text(label_grammar(task.labels, prompt.answer_begins), encoding="utf-8")
+        grammar, name = answer_grammar(task, prompt.answer_begins), _grammar_file(task)
+        if grammar is not None:
+            with atomic_write(folder / name) as part:
+                part.write_text(grammar, encoding="utf-8")
         values = {
             "name": comment(task.name),
             "before": printf_text(prompt.before),
@@ -96,7 +98,7 @@ class Target:
             "context": package.context,
             "predict": package.max_tokens,
             "stops": "".join(_CUT % {"stop": printf_text(stop)} for stop in prompt.stop_texts),
-            "grammar": f'--grammar-file "$here/{GRAMMAR}" ' if task.rules.labelled else "",
+            "grammar": "" if grammar is None else f'--grammar-file "$here/{name}" ',
         }
         with atomic_write(folder / SCRIPT) as part:
             part.write_text(_TEXT % values, encoding="utf-8")
@@ -113,13 +115,18 @@ class Target:
         return done.stdout.decode("utf-8", "replace")
 
     def grammar(self, folder: Path) -> str | None:
-        """Return the grammar of the labels."""
-        path = folder / GRAMMAR
-        return path.read_text(encoding="utf-8") if path.is_file() else None
+        """Return the grammar of the labels or of the objects."""
+        found = [path for name in (LABELS, OBJECTS) if (path := folder / name).is_file()]
+        return found[0].read_text(encoding="utf-8") if found else None
 
     def usage(self, package: Package) -> str:
         """Return the commands."""
+        serve = f" --grammar-file {_grammar_file(package.task)}" if package.task.answer_schema else ""
         return (
             "Needs llama.cpp's program `llama-completion` on PATH; the script says so where it is missing.\n\n"
-            f"```sh\n./{SCRIPT} 'an input'\n./{SCRIPT} < input.txt\n./{SCRIPT} --serve --port 8080\n```\n"
+            f"```sh\n./{SCRIPT} 'an input'\n./{SCRIPT} < input.txt\n./{SCRIPT} --serve --port 8080{serve}\n```\n"
         )
+
+
+def _grammar_file(task: Task) -> str:
+    return OBJECTS if task.rules.structured else LABELS

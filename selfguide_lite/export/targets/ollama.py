@@ -5,7 +5,7 @@ from pathlib import Path
 from selfguide_lite.core.files import atomic_write
 from selfguide_lite.core.messages import Message
 from selfguide_lite.export.modelfile import Modelfile
-from selfguide_lite.export.package import Package
+from selfguide_lite.export.package import SCHEMA, Package
 
 FILE = "Modelfile"
 
@@ -39,7 +39,17 @@ class Target:
 
     def usage(self, package: Package) -> str:
         """Return the commands."""
+        objects = ""
+        if package.task.answer_schema is not None:
+            asked = '{"model":"%s","stream":false,"format":%s,"messages":[{"role":"user","content":"%s"}]}'
+            objects = (
+                f"\nA Modelfile cannot hold a schema, so `ollama run` writes free text. Over the API Ollama holds "
+                f"answers to the JSON Schema in `{SCHEMA}`, which each request gives as `format`:\n\n"
+                f"```sh\nprintf '{asked}' \\\n  {package.name} \"$(cat {SCHEMA})\" 'an input' |\n"
+                "  curl -s http://localhost:11434/api/chat -d @-\n```\n"
+            )
         return (
             f"```sh\nollama create {package.name} -f {FILE}\nollama run {package.name} 'an input'\n```\n\n"
             "Ask each input by itself: in a conversation the inputs before it would stand in the prompt.\n"
+            f"{objects}"
         )

@@ -1,10 +1,12 @@
 """What a set-up would do on several machines, decided without being on them."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from data.constraints import dry_run
 from selfguide_lite.llm.build_check import Build
 from selfguide_lite.setup import toolkit
 from selfguide_lite.setup.lock import Pin, of_sets, read, unmet
@@ -175,6 +177,21 @@ def test_what_nvidia_smi_says_of_cuda() -> None:
     assert driver_cuda("| Driver Version: 570.86.10   CUDA Version: 12.8     |") == (12, 8)
     assert driver_cuda("CUDA UMD Version: 13.1") == (13, 1)
     assert driver_cuda("CUDA Version: N/A") is None
+
+
+def test_the_pins_resolved_for_each_python_and_driver() -> None:
+    """As recorded by `python -m data.constraints.dry_run`, which asks the package index."""
+    record = json.loads(dry_run.RECORD.read_text(encoding="utf-8"))
+    assert record["pins_sha256"] == dry_run.pins_sha256(), "the pins changed: python -m data.constraints.dry_run"
+    assert [(row["driver"], row["python"], row["added"]) for row in record["resolved"]] == [
+        (driver, python, []) for driver in (12, 13) for python in ("3.11", "3.12", "3.13")
+    ]
+    pins = of_sets("train", "cuda")
+    told = "".join(f"{pin.name}=={pin.version}\n" for pin in pins) + f"torch=={VERSIONS['torch']}\n"
+    assert dry_run.added(told, pins) == []
+    assert dry_run.added(told.replace(f"trl=={VERSIONS['trl']}", "trl==1.0.0") + "new==1\n", pins) == [
+        "new==1", "trl==1.0.0",
+    ]  # fmt: skip
 
 
 def test_constraints_have_hashes_and_all_that_is_asked_for() -> None:

@@ -1,8 +1,8 @@
-"""Does what set-up installs for finetuning resolve, for each Python and each driver: `python -m data.constraints.dry_run`.
+"""Does what set-up installs for finetuning resolve? `python -m data.constraints.dry_run` tries each Python and driver.
 
 uv resolves the pins for Linux on x86-64 and installs nothing; it needs the package index and uv. A set of pins resolves
-where uv finds one version for each package, and is whole where it adds none: set-up installs it without dependencies. With
-a driver for CUDA 12, torch and what is built against its CUDA come from torch's own index, which is not asked here.
+where uv finds one version for each package, and is whole where it adds none: set-up installs it without dependencies.
+With a driver for CUDA 12, torch and what is built against its CUDA come from torch's own index, which is not asked here.
 """
 
 import hashlib

@@ -1,14 +1,13 @@
 """Packs what a machine with a card and without a network lacks: `make gpu-kit`, used by check.sh.
 
-Wheels for its Python, llama.cpp's sources without what is not compiled, and with `--model` the default model. The files are
-laid into folders of at most 60 MiB, each with the hashes of what is in it; a larger file is cut and joined again there.
+Wheels for its Python, llama.cpp's sources without what is not compiled, and with `--model` the default model. The files
+are laid into folders of at most 60 MiB, each with the hashes of what is in it; a larger file is cut and joined again.
 """
 
 import argparse
 import io
 import shutil
 import subprocess
-import sys
 import tarfile
 import zipfile
 from collections.abc import Iterable
@@ -17,12 +16,14 @@ from pathlib import Path
 from parts import lay_out
 
 from selfguide_lite.models import DEFAULT, KNOWN
+from selfguide_lite.setup.carry_out import places
 from selfguide_lite.setup.lock import Pin, of_sets, version_of
 from selfguide_lite.setup.plan import LLAMA
 
 SETS = ("base", "llama", "build", "train", "cuda")
 # what such a machine brings itself; torch's build for the card is never carried
 THERE = "torch transformers accelerate peft numpy safetensors tokenizers huggingface-hub setuptools pip cmake ninja"
+_ONLY_SOURCE = ("rouge-score",)  # it has no wheel: one is made, of Python alone
 # of llama.cpp's sources, what its libraries are compiled from
 _COMPILED = ("CMakeLists.txt", "LICENSE", "cmake", "common", "ggml", "include", "src", "vendor", "scripts")
 _OF_PYTHON = ("CMakeLists.txt", "LICENSE.md", "README.md", "pyproject.toml", "llama_cpp")
@@ -57,15 +58,23 @@ def slim_bitsandbytes(wheel: Path, cuda: str) -> None:
 
 
 def _fetch(out: Path, python: str, there: Iterable[str]) -> None:
-    wanted = out / "wanted.txt"
-    wanted.write_text("".join(f"{pin.requirement()}\n" for pin in pins_to_carry(there)), encoding="utf-8")
-    pip = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", str(out)]
+    wanted, built = out / "wanted.txt", out / "built.txt"
+    pins = pins_to_carry(there)
+    for file, of_source in ((wanted, False), (built, True)):
+        held = (pin.requirement() for pin in pins if (pin.name in _ONLY_SOURCE) == of_source)
+        file.write_text("\n".join(held) + "\n", encoding="utf-8")
+    # the environment of set-up that builds llama.cpp: what its sources ask for is there
+    builder = [places().python, "-m", "pip"]
+    pip = [*builder, "download", "--quiet", "--no-deps", "--dest", str(out)]
+    wheels = [*builder, "wheel", "--quiet", "--no-deps", "--wheel-dir", str(out)]
+    subprocess.run([*wheels, "--require-hashes", "--requirement", str(built)], check=True)
     platforms = [word for tag in ("2_28", "2_27", "2_24", "2_17", "2014") for word in ("--platform", _platform(tag))]
     binary = ("--only-binary", ":all:", "--python-version", python, *platforms)
     subprocess.run([*pip, *binary, "--require-hashes", "--requirement", str(wanted)], check=True)
     sdist = ("--no-build-isolation", "--no-binary", LLAMA)
     subprocess.run([*pip, *sdist, f"{LLAMA}=={version_of(LLAMA)}"], check=True)
     wanted.unlink()
+    built.unlink()
 
 
 def _platform(tag: str) -> str:

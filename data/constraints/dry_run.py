@@ -2,7 +2,7 @@
 
 uv resolves the pins for Linux on x86-64 and installs nothing; it needs the package index and uv. A set of pins resolves
 where uv finds one version for each package, and is whole where it adds none: set-up installs it without dependencies.
-With a driver for CUDA 12, torch and what is built against its CUDA come from torch's own index, which is not asked here.
+With a driver for CUDA 12, torch and what is built against its CUDA come from torch's own index, which is not asked.
 """
 
 import hashlib

@@ -83,8 +83,10 @@ def machine(seconds: float) -> dict[str, Any]:
 def llama(seconds: float) -> dict[str, Any]:
     """Load llama.cpp as it is installed; with a card and no build for it, build it from the kit's sources."""
     found = tried_llama()
-    if not has_card() or found.get("gpu"):
+    if found.get("gpu") or ("gpu" in found and not has_card()):
         return found
+    if not has_card():
+        raise NotCarriedError("llama.cpp, and without a card it is not built here")
     sources = next(iter(FILES.glob("llama_cpp_python-*.tar.xz")), None)
     wheel = next(iter(FILES.glob("llama_cpp_python-*.whl")), None)
     if wheel is None and sources is None:
@@ -92,11 +94,14 @@ def llama(seconds: float) -> dict[str, Any]:
     begun = time.monotonic()
     if wheel is None:
         assert sources is not None
+        from selfguide_lite.setup import toolkit
         from selfguide_lite.setup.machine import look
         from selfguide_lite.setup.plan import Wanted, build_flags
 
         built = OUT.parent / "gpu-wheel"
-        flags = {"CMAKE_ARGS": build_flags(look("cuda"), Wanted()), "CMAKE_BUILD_PARALLEL_LEVEL": str(os.cpu_count())}
+        links, more = cublas_of_torch(OUT.parent / "gpu-cublas")
+        options = " ".join((build_flags(look("cuda"), Wanted()), toolkit.WITHOUT_DRIVER, links))
+        flags = more | {"CMAKE_ARGS": options, "CMAKE_BUILD_PARALLEL_LEVEL": str(os.cpu_count())}
         gz = repacked(sources)
         words = ("-m", "pip", "wheel", "--no-index", "--no-deps", "--no-build-isolation", "--wheel-dir", str(built), gz)
         python(words, seconds, flags)
@@ -209,6 +214,23 @@ def python(words: tuple[str, ...], seconds: float, more: dict[str, str]) -> str:
     if done.returncode:
         raise RuntimeError((done.stderr.strip() or done.stdout.strip())[-_TAIL:] or f"status {done.returncode}")
     return done.stdout
+
+
+def cublas_of_torch(folder: Path) -> tuple[str, dict[str, str]]:
+    """Make the cuBLAS that torch brings fit for a toolkit without one: names without a version, headers, where it lies.
+
+    :return: CMake's option and what the environment needs, empty where torch brings none
+    """
+    for place in map(Path, sys.path):
+        lib = place / "nvidia" / "cu13" / "lib"
+        if (lib / "libcublas.so.13").is_file():
+            folder.mkdir(parents=True, exist_ok=True)
+            for name in ("libcublas.so", "libcublasLt.so"):
+                (folder / name).unlink(missing_ok=True)
+                (folder / name).symlink_to(lib / f"{name}.13")
+            more = {"CPATH": str(lib.parent / "include"), "LDFLAGS": f"-Wl,-rpath,{lib}"}
+            return f"-DCMAKE_LIBRARY_PATH={folder.absolute()}", more
+    return "", {}
 
 
 def repacked(sources: Path) -> str:

@@ -16,6 +16,7 @@ sys.path.insert(0, str(HERE))
 
 from kit import pins_to_carry, slim_bitsandbytes, slim_sources  # noqa: E402
 from parts import join, lay_out  # noqa: E402
+from pieces import cublas_of_torch  # noqa: E402
 from unpack import missing  # noqa: E402
 
 
@@ -57,6 +58,18 @@ def test_sources_and_bitsandbytes_are_slimmed(tmp_path: Path) -> None:
             wheel.writestr(name, name)
     slim_bitsandbytes(tmp_path / "b.whl", "130")
     assert zipfile.ZipFile(tmp_path / "b.whl").namelist() == [names[1], names[2], "bitsandbytes/__init__.py"]
+
+
+def test_torch_s_cublas_completes_a_toolkit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lib = tmp_path / "site" / "nvidia" / "cu13" / "lib"
+    lib.mkdir(parents=True)
+    for name in ("libcublas.so.13", "libcublasLt.so.13"):
+        (lib / name).write_text(name)
+    monkeypatch.syspath_prepend(str(tmp_path / "site"))
+    for _ in range(2):
+        option, more = cublas_of_torch(tmp_path / "links")
+    assert option == f"-DCMAKE_LIBRARY_PATH={tmp_path / 'links'}" and str(lib) in more["LDFLAGS"]
+    assert (tmp_path / "links" / "libcublasLt.so").read_text() == "libcublasLt.so.13"
 
 
 def test_what_is_carried_and_what_is_there() -> None:

@@ -17,7 +17,7 @@ PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-r
 export PYTHONUNBUFFERED := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-fast coverage test-lowest test-gemma proof mutation long lint bench results picture docs constraints tiny-model fuzz clean
+.PHONY: help setup demo test test-fast coverage test-lowest test-gemma proof mutation cuda-build-check gpu-kit long lint bench results picture docs constraints tiny-model fuzz clean
 
 help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -61,6 +61,12 @@ lint: setup  ## ruff, mypy, and the floors that import-linter holds
 
 bench: setup  ## how fast this machine is, against the ways in use today; last a line of JSON
 	$(BIN)/selfguide bench --json
+
+cuda-build-check: setup  ## compile llama.cpp for an NVIDIA card without having one (hours on two busy cores; goes on where it stopped)
+	$(BIN)/python -m data.cuda
+
+gpu-kit: setup  ## pack what a machine with a card and no network lacks, for tests/gpu/check.sh (in out/gpu-kit)
+	PYTHONPATH=tests/gpu $(BIN)/python tests/gpu/kit.py
 
 results: setup  ## the results table, docs/results.md, on the tasks of SHARED (hours; goes on where it stopped)
 	$(BIN)/python -m data.results --shared $(SHARED)

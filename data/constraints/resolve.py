@@ -57,6 +57,9 @@ _TRAIN += [
 ]
 _TRAIN += ["typing_extensions", "huggingface_hub", "unsloth_zoo"]
 _TRAIN += ["setuptools", "sympy", "networkx", "jinja2", "fsspec"]  # of torch's build for processors
+# All of one release: nvcc's package asks for no version of the other three, and a resolver takes the newest.
+_TOOLKIT = [f"nvidia-{name}==13.0.*" for name in ("cuda-nvcc", "cuda-crt", "nvvm", "cuda-cccl", "cuda-runtime")]
+_TOOLKIT += ["nvidia-cublas"]
 # Built against the CUDA of torch's usual build: a build for another CUDA brings its own.
 _OF_CUDA = re.compile(r"nvidia-.*|cuda-.*|triton|xformers|torchao|torchvision")
 _HEADER = """\
@@ -88,6 +91,7 @@ def resolve(*, upgrade: bool) -> None:
         "build": list(_BUILD),
         "train": _TRAIN,
         "cuda": extras["train"],
+        "toolkit": _TOOLKIT,
         "dev": [
             *(one for name, needed in extras.items() if name not in ("train", "llama") for one in needed),
             *project["dependency-groups"]["dev"],

@@ -37,8 +37,15 @@ _SIGNS = {"green": "ok  ", "yellow": "note", "red": "BAD "}
 @click.option(
     "--jobs", envvar="JOBS", type=click.IntRange(0), default=0, metavar="N", help="Compilers at once; 0: one a core."
 )
+@click.option(
+    "--cuda-packages",
+    is_flag=True,
+    help="With a card and no CUDA toolkit: build llama.cpp with NVIDIA's compiler from pip's index (1 GB).",
+)
 @click.option("--dry-run", is_flag=True, help="Print what would be done; install nothing.")
-def setup_command(device: "Device", no_train: bool, torch_index: str, jobs: int, dry_run: bool) -> None:
+def setup_command(
+    device: "Device", no_train: bool, torch_index: str, jobs: int, cuda_packages: bool, dry_run: bool
+) -> None:
     """Install what a plain install leaves out: llama.cpp built for this machine, what finetuning needs, the model.
 
     Works in the environment that this command is installed in, whether made by venv, pipx or uv, with pip in it or
@@ -60,7 +67,7 @@ def setup_command(device: "Device", no_train: bool, torch_index: str, jobs: int,
     def say(line: str) -> None:
         click.echo(f"setup: {neutral(line)}")
 
-    plan = plan_here(look(device), Wanted(train=not no_train, torch_index=torch_index, jobs=jobs))
+    plan = plan_here(look(device), Wanted(not no_train, torch_index, jobs, cuda_packages))
     if plan.refusal:
         raise SelfguideError(plan.refusal)
     for note in plan.notes:

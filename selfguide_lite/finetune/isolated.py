@@ -20,6 +20,7 @@ from selfguide_lite.core.errors import SelfguideError, in_plain_words
 from selfguide_lite.core.progress import TrainStep
 from selfguide_lite.core.resources import child_environment
 from selfguide_lite.finetune.job import LOG, Fit, FitJob
+from selfguide_lite.finetune.memory import OutOfMemory
 from selfguide_lite.finetune.trainers import trainer_named
 
 _PARENT_DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG
@@ -85,6 +86,8 @@ def _follow(events: IO[str], on_step: Callable[[TrainStep], None], note: Callabl
             on_step(TrainStep(**told))
         elif kind == "note":
             note(told)
+        elif kind == "memory":
+            raise OutOfMemory(told)
         elif kind == "error":
             raise SelfguideError(told)
         else:
@@ -123,6 +126,8 @@ def main() -> None:
                 on_step=lambda step: tell("step", asdict(step)),
                 note=lambda message: tell("note", message),
             )
+        except OutOfMemory as error:
+            tell("memory", str(error))
         except SelfguideError as error:
             tell("error", str(error))
         except Exception as error:

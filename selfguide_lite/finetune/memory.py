@@ -14,6 +14,10 @@ _CHUNK_TOKENS = 1024  # logits are made for so many tokens at a time
 _CGROUP = Path("/sys/fs/cgroup")
 
 
+class OutOfMemory(SelfguideError):
+    """A card's memory was not enough for a step of a training; smaller batches may do."""
+
+
 @dataclass(frozen=True, slots=True)
 class Shape:
     """The shape of a decoder.
@@ -58,7 +62,8 @@ def training_memory(
 ) -> Need:
     """Return the bytes needed at the peak, by parts.
 
-    Weights: 4-bit ones take 4.5 bits with their scales (blocks of 64, scales quantized again), the embeddings 16 bits.
+    Weights: 4-bit ones take 4.127 bits with their scales (blocks of 64, scales quantized again: Dettmers et al. 2023,
+    QLoRA), the embeddings 16 bits.
     LoRA: weight, gradient and two moments of AdamW in 32 bits. Activations in the training's precision; with
     checkpointing each layer keeps its input alone and one layer at a time is computed again.
 
@@ -66,7 +71,7 @@ def training_memory(
     """
     value = 2 if cuda or half_on_cpu(shape.parameters) else 4
     body = shape.parameters - shape.embeddings
-    per_weight = {4: 0.5 + 4.127 / 64, 8: 1.0 + 4 / 64, 16: float(value)}[bits]
+    per_weight = {4: 4.127 / 8, 8: 1.0 + 4 / 64, 16: float(value)}[bits]
     weights = int(body * per_weight) + shape.embeddings * value
     sides = {
         "q_proj": shape.width + shape.attention,

@@ -179,11 +179,12 @@ def _folder(trainings: Path, plan: dict[str, Any]) -> Path:
 
 def _fit(job: FitJob, apart: bool, on_step: Callable[[TrainStep], None], listener: Listener) -> Fit:
     from selfguide_lite.finetune.isolated import fit_apart, in_one_line
+    from selfguide_lite.finetune.retry import fit_within_memory
 
     if apart and world_size() == 1:
-        return fit_apart(job, on_step, listener.note)
+        return fit_within_memory(job, fit_apart, on_step, listener.note)
     try:
-        return trainer_named(job.options.trainer).fit(job, on_step, listener.note)
+        return fit_within_memory(job, trainer_named(job.options.trainer).fit, on_step, listener.note)
     except SelfguideError:
         raise
     except Exception as error:

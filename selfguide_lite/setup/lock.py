@@ -21,6 +21,7 @@ SETS = {
     "train": "what finetuning needs",
     "cuda": "what it needs besides on an NVIDIA card",
     "cuda13": "the same, built against the CUDA of torch's usual build",
+    "toolkit": "NVIDIA's compiler and what llama.cpp is linked with, where a card's machine has no CUDA toolkit",
     "torch": "without hashes, since its build depends on the machine",
     "model": "the package with the default model",
     "dev": "what the extras, tests and linters need",

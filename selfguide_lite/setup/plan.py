@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from selfguide_lite.models import DEFAULT, KNOWN
+from selfguide_lite.setup import toolkit
 from selfguide_lite.setup.lock import TORCH, Pin, of_sets, unmet, version_of
 from selfguide_lite.setup.machine import NO_AMX, Cuda, Installed, Machine
 
@@ -25,11 +26,14 @@ class Wanted:
     :param train: whether finetuning is set up
     :param torch_index: address of one more package index for torch; empty: none
     :param jobs: compilers that run at once; 0: one a core
+    :param cuda_packages: whether a machine with a card and without the CUDA toolkit gets NVIDIA's packages, to build
+        llama.cpp for the card
     """
 
     train: bool = True
     torch_index: str = ""
     jobs: int = 0
+    cuda_packages: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +52,11 @@ class Places:
     def python(self) -> str:
         """The interpreter of the environment with pip."""
         return str(self.tools / "bin" / "python")
+
+    @property
+    def toolkit(self) -> Path:
+        """The folder of NVIDIA's packages. It stays: a llama.cpp that was built with them loads its libraries."""
+        return self.folder / "cuda-toolkit"
 
     def wheels(self, key: str) -> Path:
         """Return the folder of a built llama.cpp."""
@@ -105,15 +114,20 @@ def make_plan(machine: Machine, installed: Installed, wanted: Wanted, places: Pl
     """Return what a set-up has to do: the llama.cpp build, the packages for finetuning, the default model."""
     steps: list[Step] = []
     notes: list[str] = []
-    if reason := _llama_reason(machine, installed):
-        if not machine.compiler and _key(machine) not in installed.wheels:
+    if wanted.cuda_packages and machine.card and not machine.nvcc and (too_old := _too_old(machine)):
+        return Plan(refusal=too_old)
+    if reason := _llama_reason(machine, installed, wanted):
+        if not machine.compiler and _key(machine, wanted) not in installed.wheels:
             return Plan(refusal="needs a C and C++ compiler to build llama.cpp: install one, such as Debian's package "
                         "build-essential")  # fmt: skip
+        if _by_packages(machine, wanted) and not _is_kept(machine, installed, wanted):
+            steps.append(_toolkit(machine, places))
         steps.append(_llama(machine, installed, wanted, places, reason))
-    if machine.card and not machine.nvcc:
+    if machine.card and not _cuda(machine, wanted) and not (installed.build and installed.build.gpu):
         notes.append(
             "there is an NVIDIA card but no nvcc (the CUDA toolkit): llama.cpp is built for the CPU; after the toolkit "
-            "is installed, the same command builds it for the card"
+            "is installed, the same command builds it for the card; --cuda-packages builds it with NVIDIA's compiler "
+            "from pip's package index (about 1 GB)"
         )
     if wanted.train:
         if (old := _old_driver(machine, wanted)) and _torch_missing(machine, installed):
@@ -163,7 +177,43 @@ def _tools(machine: Machine, places: Places) -> Step | None:
     return Step("tools", what, (made, *ways), files={places.requirements("build"): of_sets("build")})
 
 
-def _llama_reason(machine: Machine, installed: Installed) -> str:
+def _cuda(machine: Machine, wanted: Wanted) -> str:
+    """Return the CUDA compiler with which llama.cpp is built, as its version line; empty: it is built for the CPU."""
+    if not machine.card:
+        return ""
+    return machine.nvcc or (f"{toolkit.NVCC} {version_of(toolkit.NVCC)}" if wanted.cuda_packages else "")
+
+
+def _by_packages(machine: Machine, wanted: Wanted) -> bool:
+    """Whether that compiler comes from NVIDIA's packages."""
+    return bool(_cuda(machine, wanted)) and not machine.nvcc
+
+
+def _too_old(machine: Machine) -> str:
+    """Return why NVIDIA's packages are of no use for the card's driver; empty where they are, or it is not known."""
+    if machine.driver is None or machine.driver >= toolkit.release():
+        return ""
+    return (
+        f"--cuda-packages: NVIDIA's packages make programs for CUDA {_dotted(toolkit.release())} and the driver runs "
+        f"{_dotted(machine.driver)} at most: update the driver, or install a CUDA toolkit that fits it"
+    )
+
+
+def _toolkit(machine: Machine, places: Places) -> Step:
+    """Install NVIDIA's packages into a folder of their own and make the links that they leave out."""
+    folder, locked = str(places.toolkit), _locked(places, "cuda-toolkit")
+    return Step(
+        "toolkit",
+        f"getting NVIDIA's compiler, {toolkit.NVCC} {version_of(toolkit.NVCC)}, with what it needs (about 1 GB)",
+        (
+            Command((places.python, "-m", "pip", "install", "--target", folder, "--upgrade", *locked)),
+            Command((machine.python, "-P", "-m", "selfguide_lite.setup.toolkit", folder)),
+        ),
+        files={places.requirements("cuda-toolkit"): toolkit.pins()},
+    )
+
+
+def _llama_reason(machine: Machine, installed: Installed, wanted: Wanted) -> str:
     """Return why llama.cpp has to be installed; empty where it has not."""
     build, version = installed.build, installed.versions.get(LLAMA)
     if build is None or version is None:
@@ -172,45 +222,55 @@ def _llama_reason(machine: Machine, installed: Installed) -> str:
         return build.problem
     if version != version_of(LLAMA):
         return f"version {version} is installed"
-    if machine.card and machine.nvcc and not build.gpu:
+    if _cuda(machine, wanted) and not build.gpu:
         return "the installed build does not use the NVIDIA card"
     return ""
 
 
-def build_flags(machine: Machine) -> str:
+def build_flags(machine: Machine, wanted: Wanted) -> str:
     """Return CMake's options for llama.cpp on a machine, as one line of shell words.
 
     AMX is off where the compiler knows it, because llama.cpp's AMX code crashes on quantized models. With an NVIDIA
-    card and the CUDA toolkit it is built for the card too.
+    card and a CUDA compiler it is built for the card too; for which architecture, CMake asks the card.
     """
     flags = ["-DLLAVA_BUILD=OFF"]
     if machine.knows_amx:
         flags += [f"-DCMAKE_C_FLAGS={NO_AMX}", f"-DCMAKE_CXX_FLAGS={NO_AMX}"]
-    if machine.card and machine.nvcc:
+    if _cuda(machine, wanted):
         flags.append("-DGGML_CUDA=on")
+    if _by_packages(machine, wanted):
+        flags.append(toolkit.WITHOUT_DRIVER)
     return shlex.join(flags)
 
 
-def _key(machine: Machine) -> str:
+def _key(machine: Machine, wanted: Wanted) -> str:
     """Return the name of a build: the same where nothing that it depends on is different."""
-    toolkit = machine.nvcc if machine.card else ""
-    told = (version_of(LLAMA), build_flags(machine), machine.processor, machine.tag, machine.compiler, toolkit)
+    flags, compilers = build_flags(machine, wanted), (machine.compiler, _cuda(machine, wanted))
+    told = (version_of(LLAMA), flags, machine.processor, machine.tag, *compilers)
     return hashlib.sha256("\n".join(told).encode()).hexdigest()[:16]
+
+
+def _is_kept(machine: Machine, installed: Installed, wanted: Wanted) -> bool:
+    """Whether this build was kept. One that crashes may be the one that was: then it is built again."""
+    return _key(machine, wanted) in installed.wheels and not (installed.build and installed.build.problem)
 
 
 def _llama(machine: Machine, installed: Installed, wanted: Wanted, places: Places, reason: str) -> Step:
     """Build llama.cpp, or take what was built before, install it, and try it."""
-    wheels, version = places.wheels(_key(machine)), version_of(LLAMA)
+    wheels, version = places.wheels(_key(machine, wanted)), version_of(LLAMA)
     own = tuple(pin for pin in of_sets("llama") if pin.name == LLAMA)
     missing = unmet((pin for pin in of_sets("llama") if pin.name != LLAMA), installed.versions.get)
     files: dict[str, tuple[Pin, ...]] = {}
     commands: list[Command] = []
-    # One that crashes may be the one that was kept: then it is built again.
-    kept = _key(machine) in installed.wheels and not (installed.build and installed.build.problem)
+    kept = _is_kept(machine, installed, wanted)
     if not kept:
-        path = ":".join(filter(None, (str(places.tools / "bin"), places.nvcc, "$PATH")))
+        by_packages = _by_packages(machine, wanted)
+        nvcc = str(toolkit.root(places.toolkit) / "bin") if by_packages else places.nvcc
+        path = ":".join(filter(None, (str(places.tools / "bin"), nvcc, "$PATH")))
         jobs = str(wanted.jobs or machine.cores)
-        environment = {"CMAKE_ARGS": build_flags(machine), "CMAKE_BUILD_PARALLEL_LEVEL": jobs, "PATH": path}
+        environment = {"CMAKE_ARGS": build_flags(machine, wanted), "CMAKE_BUILD_PARALLEL_LEVEL": jobs, "PATH": path}
+        if by_packages:
+            environment |= toolkit.environment(places.toolkit)
         # pip's own cache may hold a wheel that was built with other options, so it is not asked.
         building = ("--no-build-isolation", "--no-binary", LLAMA, "--no-cache-dir", "--wheel-dir", str(wheels))
         words = (places.python, "-m", "pip", "wheel", *building, *_locked(places, "llama"))

@@ -1,11 +1,14 @@
 """What a set-up would do on several machines, decided without being on them."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from data.constraints import dry_run
 from selfguide_lite.llm.build_check import Build
+from selfguide_lite.setup import toolkit
 from selfguide_lite.setup.lock import Pin, of_sets, read, unmet
 from selfguide_lite.setup.machine import Installed, Machine, driver_cuda
 from selfguide_lite.setup.plan import Places, Plan, Step, Wanted, build_flags, make_plan
@@ -49,7 +52,7 @@ def test_an_empty_environment_on_a_processor() -> None:
 
 def test_without_amx_to_turn_off() -> None:
     """An ARM processor's compiler, or an old one."""
-    assert "amx" not in build_flags(replace(LAPTOP, knows_amx=False))
+    assert "amx" not in build_flags(replace(LAPTOP, knows_amx=False), Wanted())
 
 
 @pytest.mark.parametrize("driver", [(13, 1), (12, 8), None], ids=str)
@@ -78,6 +81,48 @@ def test_a_card_with_an_old_driver_and_no_way_to_a_fitting_torch_is_refused() ->
 def test_a_card_without_the_toolkit() -> None:
     plan = plan_for(replace(CARD, nvcc=""))
     assert "GGML_CUDA" not in shown(steps_of(plan)["llama"])[0] and "no nvcc" in plan.notes[0]
+    assert "--cuda-packages" in plan.notes[0]
+
+
+def test_nvidias_compiler_from_its_packages() -> None:
+    bare = replace(CARD, nvcc="")
+    plan = plan_for(bare, cuda_packages=True)
+    steps = steps_of(plan)
+    assert list(steps)[:3] == ["tools", "toolkit", "llama"] and not plan.notes
+    (pins,) = steps["toolkit"].files.values()
+    of_one_release = {
+        pin.version.rsplit(".", 1)[0] for pin in pins if pin.name.startswith(("nvidia-cuda-", "nvidia-nvvm"))
+    }
+    # nvcc asks for no version of the first two, and pip alone takes those of a later release
+    assert of_one_release == {"13.0"} and {"nvidia-cuda-crt", "nvidia-nvvm", "nvidia-cublas"} <= {
+        pin.name for pin in pins
+    }
+    build = shown(steps["llama"])[0]
+    place = "/cache/setup/cuda-toolkit/nvidia/cu13"
+    assert "-DGGML_CUDA=on -DGGML_CUDA_NO_VMM=on" in build and f"{place}/bin:" in build
+    assert f"LDFLAGS=-Wl,-rpath,{place}/lib " in build
+    # the machine's own toolkit comes first, and without a card none is fetched
+    assert "toolkit" not in steps_of(plan_for(CARD, cuda_packages=True)) | steps_of(
+        plan_for(LAPTOP, cuda_packages=True)
+    )
+    assert "12.8" in plan_for(replace(bare, driver=(12, 8), uv="/bin/uv"), cuda_packages=True).refusal
+    assert "no nvcc" in plan_for(replace(bare, driver=(12, 8), uv="/bin/uv")).notes[0]
+    built = replace(WHOLE, build=Build(gpu=True))
+    assert plan_for(bare, built) == Plan() and "toolkit" in steps_of(plan_for(bare, WHOLE, cuda_packages=True))
+    again = replace(built, build=None, wheels=frozenset({build.split("/cache/setup/llama-cpp/")[1].split()[0]}))
+    assert list(steps_of(plan_for(bare, again, cuda_packages=True))) == ["llama"]
+
+
+def test_a_toolkit_of_packages_is_made_whole(tmp_path: Path) -> None:
+    lib = toolkit.root(tmp_path) / "lib"
+    lib.mkdir(parents=True)
+    with pytest.raises(FileNotFoundError, match="libcudart"):
+        toolkit.complete(tmp_path)
+    for name in ("libcudart.so.13", "libcublas.so.13", "libcublasLt.so.13"):
+        (lib / name).write_bytes(name.encode())
+    for _ in range(2):
+        toolkit.complete(tmp_path)
+    assert (lib.parent / "lib64" / "libcublas.so").read_bytes() == b"libcublas.so.13"
 
 
 def test_no_pip_in_the_environment() -> None:
@@ -132,6 +177,21 @@ def test_what_nvidia_smi_says_of_cuda() -> None:
     assert driver_cuda("| Driver Version: 570.86.10   CUDA Version: 12.8     |") == (12, 8)
     assert driver_cuda("CUDA UMD Version: 13.1") == (13, 1)
     assert driver_cuda("CUDA Version: N/A") is None
+
+
+def test_the_pins_resolved_for_each_python_and_driver() -> None:
+    """As recorded by `python -m data.constraints.dry_run`, which asks the package index."""
+    record = json.loads(dry_run.RECORD.read_text(encoding="utf-8"))
+    assert record["pins_sha256"] == dry_run.pins_sha256(), "the pins changed: python -m data.constraints.dry_run"
+    assert [(row["driver"], row["python"], row["added"]) for row in record["resolved"]] == [
+        (driver, python, []) for driver in (12, 13) for python in ("3.11", "3.12", "3.13")
+    ]
+    pins = of_sets("train", "cuda")
+    told = "".join(f"{pin.name}=={pin.version}\n" for pin in pins) + f"torch=={VERSIONS['torch']}\n"
+    assert dry_run.added(told, pins) == []
+    assert dry_run.added(told.replace(f"trl=={VERSIONS['trl']}", "trl==1.0.0") + "new==1\n", pins) == [
+        "new==1", "trl==1.0.0",
+    ]  # fmt: skip
 
 
 def test_constraints_have_hashes_and_all_that_is_asked_for() -> None:

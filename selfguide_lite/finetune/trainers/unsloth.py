@@ -18,7 +18,7 @@ from selfguide_lite.finetune.checkpoints import PREFIX, last_checkpoint, step_of
 from selfguide_lite.finetune.collator import Collator
 from selfguide_lite.finetune.job import LOG, Fit, FitJob
 from selfguide_lite.finetune.launch import is_main_process, world_size
-from selfguide_lite.finetune.memory import check_memory, choose_bits
+from selfguide_lite.finetune.memory import OutOfMemory, check_memory, choose_bits
 from selfguide_lite.finetune.muted import Muted
 from selfguide_lite.finetune.options import Bits, rate_for, total_steps
 from selfguide_lite.finetune.order import EvenOrder
@@ -220,7 +220,7 @@ def fit(job: FitJob, on_step: Callable[[TrainStep], None], note: Callable[[str],
         try:
             trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
         except torch.OutOfMemoryError as error:
-            raise SelfguideError(
+            raise OutOfMemory(
                 "the card's memory was not enough for this training; lower --batch-size or --max-seq-length, "
                 "or load the base in 4 bits with --bits 4"
             ) from error

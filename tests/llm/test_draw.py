@@ -71,13 +71,13 @@ def test_draws_follow_the_distribution(rule: Rule, size: int) -> None:
     np.testing.assert_allclose(logprobs, plain[owners, tokens], atol=1e-5)
 
 
-@pytest.mark.parametrize("rule", [Rule(1.0, 0, 0.8), Rule(0.5, 0, 0.8), Rule(2.0, 0, 0.6)], ids=str)
+@pytest.mark.parametrize("rule", [Rule(1.0, 0, 0.8), Rule(0.3, 0, 0.8), Rule(2.0, 0, 0.6)], ids=str)
 def test_a_flat_distribution_needs_more_than_is_sorted_first(rule: Rule) -> None:
     """Most of 1,208 like entries belong to the nucleus, at whatever level the logits are."""
     flat = np.round(np.random.default_rng(5).standard_normal((1, 1208)) / 4, 2).astype(np.float32)
     owners, chances = np.zeros(len(CHANCES), np.int64), CHANCES
     possible = np.flatnonzero(expected(flat[0].astype(np.float64), rule))
-    assert len(possible) > 600
+    assert len(possible) > 400
     for level in (0, -20, 20):
         tokens, _ = Sampler().draw(flat + np.float32(level), [rule], owners, chances)
         assert len(set(possible) - set(tokens)) < 5 and len(set(tokens) - set(possible)) < 5, level

@@ -25,6 +25,8 @@ from selfguide_lite.llm.server import ServerEngine, ServerOptions
 
 needs("openai", "needs the extra `server`")
 
+pytestmark = pytest.mark.slow
+
 KEY = "sk-very-secret_key-123456"
 Say = Callable[[socket.socket], None]
 

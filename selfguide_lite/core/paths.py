@@ -9,7 +9,7 @@ _MOST_CHARACTERS, _MOST_BYTES = 100, 235  # a name has 255 bytes at most, its en
 
 
 def slug(name: str) -> str:
-    """Return a name as part of a path: letters, digits, `_`, `.` and `-`, never hidden, short enough for file systems."""
+    """Return a name as part of a path: letters, digits, `_`, `.` and `-`, never hidden, no longer than a file name."""
     plain = (re.sub(r"[^\w.-]+", "-", name).strip("-.") or "task")[:_MOST_CHARACTERS]
     return cut_to_bytes(plain, _MOST_BYTES)
 

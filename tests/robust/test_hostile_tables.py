@@ -9,6 +9,8 @@ from needs import needs
 from robustness_counts import count
 
 from selfguide_lite.core.errors import SelfguideError
+from selfguide_lite.core.files import atomic_write
+from selfguide_lite.core.paths import default_db, files_dir
 from selfguide_lite.tabular import read_table
 
 pytestmark = pytest.mark.slow
@@ -162,3 +164,15 @@ def test_a_folder_of_datasets_that_holds_anything(tmp_path: Path) -> None:
     for splits in (["../set0"], [str(tmp_path / "set0")], 5, [["a"], None]):
         (outside / "dataset_dict.json").write_text(json.dumps({"splits": splits}), encoding="utf-8")
         assert "which split?" in refused(outside)
+
+
+@pytest.mark.parametrize(
+    "name", ["../../x", "/etc/x", "..", ".", "~root", "\x1b[31m\n", "-d", "\U0001d4b3" * 200, "字" * 99]
+)
+def test_a_name_that_is_a_path_stays_in_its_folder(name: str, tmp_path: Path) -> None:
+    made = tmp_path / default_db(name)
+    assert made.parent == tmp_path and made.name[0] not in ".-~" and made.name.isprintable()
+    for place in (made, made.with_name(f"{made.name}-journal"), files_dir(made)):
+        with atomic_write(place) as part:
+            part.write_text("x", encoding="utf-8")
+    count("inputs")

@@ -3,12 +3,12 @@
 import importlib
 import io
 import sys
-from typing import Any
+from typing import Any, NoReturn
 
 import click
 
 from selfguide_lite.cli.suggesting import SuggestingGroup
-from selfguide_lite.core.errors import SelfguideError, in_plain_words
+from selfguide_lite.core.errors import SelfguideError, in_plain_words, is_interrupt
 from selfguide_lite.core.text import neutral
 from selfguide_lite.core.version import __version__
 
@@ -70,16 +70,22 @@ class _Lazy(SuggestingGroup):
             click.echo(f"Error: {neutral(str(error))}", err=True)
             sys.exit(1)
         except KeyboardInterrupt:
-            click.echo("Interrupted. The same command goes on where this one stopped.", err=True)
-            sys.exit(130)
+            _say_interrupted()
         except (click.ClickException, click.exceptions.Exit, click.Abort, BrokenPipeError):
             raise
         except Exception as error:
+            if is_interrupt(error):
+                _say_interrupted()
             words = in_plain_words(error)
             if words is None:
                 raise
             click.echo(f"Error: {neutral(words)}", err=True)
             sys.exit(1)
+
+
+def _say_interrupted() -> NoReturn:
+    click.echo("Interrupted. The same command goes on where this one stopped.", err=True)
+    sys.exit(130)
 
 
 @click.group(cls=_Lazy, context_settings={"help_option_names": ["-h", "--help"]})

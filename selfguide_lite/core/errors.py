@@ -26,6 +26,23 @@ _MAKE_ROOM = ": make room; the same command goes on where this one stopped"
 _NO_ROOM = ("no space left", "file too large", "disk quota exceeded", "inline_container.cc", "pytorchstreamwriter")
 
 
+def is_interrupt(error: BaseException) -> bool:
+    """Whether an error of SQLite says that Ctrl-C stopped what it was computing."""
+    import sqlite3
+
+    return isinstance(error, sqlite3.OperationalError) and str(error) == "interrupted"
+
+
+def _in_store(error: BaseException) -> bool:
+    """Whether it was raised while the rows of a database were read."""
+    at = error.__traceback__
+    while at is not None:
+        if at.tb_frame.f_globals.get("__name__", "").startswith("selfguide_lite.store."):
+            return True
+        at = at.tb_next
+    return False
+
+
 def in_plain_words(error: Exception) -> str | None:
     """Return one line for a failure of the disk, the database, the memory or the set-up; None for any other error."""
     import errno
@@ -34,6 +51,8 @@ def in_plain_words(error: Exception) -> str | None:
     if isinstance(error, sqlite3.Error):
         text = str(error)
         return next((words for part, words in _DATABASE.items() if part in text.lower()), f"the database says: {text}")
+    if _in_store(error) and type(error).__name__ in ("JSONDecodeError", "ValidationError", "RecursionError"):
+        return "the database holds a value that no run writes: it was changed or damaged; restore a copy of it"
     if isinstance(error, OSError):
         named = f"{error.filename}: " if error.filename else ""
         full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)

@@ -10,6 +10,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from selfguide_lite.core.errors import SelfguideError
+from selfguide_lite.core.paths import cut_to_bytes
 
 
 @contextmanager
@@ -33,7 +34,7 @@ def scratch(path: Path) -> Iterator[Path]:
 
     :raises SelfguideError: where the place cannot be written to (no such folder, no permission, disk full)
     """
-    prefix = f".{path.name[:80]}."
+    prefix = f".{cut_to_bytes(path.name[:80], 200)}."
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         _sweep(path.parent, prefix, _SUFFIX)

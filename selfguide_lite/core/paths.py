@@ -5,11 +5,18 @@ from pathlib import Path
 
 OLD_TRAINING = "lora"  # the folder of a task's only training, and beside it the adapter, in files of before 2026-11-24
 _FILES = "-files"
+_MOST_CHARACTERS, _MOST_BYTES = 100, 235  # a name has 255 bytes at most, its endings among them
 
 
 def slug(name: str) -> str:
-    """Return a name as part of a path: letters, digits, `_`, `.` and `-`, at most 100 characters, never hidden."""
-    return (re.sub(r"[^\w.-]+", "-", name).strip("-.") or "task")[:100]
+    """Return a name as part of a path: letters, digits, `_`, `.` and `-`, never hidden, no longer than a file name."""
+    plain = (re.sub(r"[^\w.-]+", "-", name).strip("-.") or "task")[:_MOST_CHARACTERS]
+    return cut_to_bytes(plain, _MOST_BYTES)
+
+
+def cut_to_bytes(text: str, most: int) -> str:
+    """Return as many of a text's first characters as UTF-8 writes with so many bytes."""
+    return text.encode("utf-8", "surrogateescape")[:most].decode("utf-8", "ignore")
 
 
 def default_db(task_name: str) -> Path:

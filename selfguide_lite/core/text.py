@@ -6,12 +6,16 @@ Knows nothing of colours or layout.
 import unicodedata
 
 _BREAKS = {"\n": "⏎", "\r": "", "\t": " ", "\u2028": "⏎", "\u2029": "⏎", "\x85": "⏎"}
-# Direction overrides and isolates reorder what stands around them on the screen; the marks are invisible.
-_DIRECTIONS = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\ufeff")
+# Direction overrides and isolates reorder what stands around them on the screen; the marks are invisible, and so are
+# these signs without width. The joiners U+200C and U+200D stay: scripts and pictures are written with them.
+_UNSEEN = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\ufeff")
+_UNSEEN |= frozenset(map(chr, (0x180E, 0x200B, *range(0x2060, 0x2066), *range(0x206A, 0x2070), *range(0xFFF9, 0xFFFC))))
+# Tags are letters that no screen shows: a text may say one thing to a person and another to a model.
+_TAGS = range(0xE0000, 0xE0080)
 
 
 def neutral(text: str, keep_lines: bool = False) -> str:
-    """Return a text without control codes, lone surrogates and direction overrides.
+    """Return a text without control codes, lone surrogates, direction overrides and signs that are not seen.
 
     :param text: anything, a model's answer for instance
     :param keep_lines: keep line breaks and tabs; otherwise a line break becomes a visible sign, for one line of output
@@ -22,9 +26,9 @@ def neutral(text: str, keep_lines: bool = False) -> str:
             shown.append(character)
         elif character in _BREAKS:
             shown.append(_BREAKS[character])
-        elif character in _DIRECTIONS:
+        elif character in _UNSEEN:
             continue
-        elif unicodedata.category(character) in ("Cc", "Cs"):
+        elif unicodedata.category(character) in ("Cc", "Cs") or ord(character) in _TAGS:
             shown.append("\N{REPLACEMENT CHARACTER}")
         else:
             shown.append(character)

@@ -51,14 +51,14 @@ class Outcome:
 
 def card(task: Task, facts: Facts, outcome: Outcome) -> str:
     """Return the card in Markdown."""
-    licence = neutral(facts.licence) if facts.licence else "not known here: look it up before you pass the model on"
+    licence = _plain(facts.licence) if facts.licence else "not known here: look it up before you pass the model on"
     rows = [
         ("task", f"{_code(task.name)}, {_code(task.kind)}"),
         ("base model", f"{_code(facts.base)}, SHA-256 `{facts.base_sha256}`"),
         ("licence of the base model", licence),
         ("trained on", f"{_count(facts)} by a LoRA"),
-        ("gain", facts.gain or "not measured"),
-        ("verdict", neutral(facts.verdict)),
+        ("gain", _plain(facts.gain or "not measured")),
+        ("verdict", _plain(facts.verdict)),
         ("made with", f"selfguide-lite {facts.version}"),
     ]
     table = ["| | |", "|---|---|", *(f"| {name} | {_cell(value)} |" for name, value in rows)]
@@ -76,7 +76,7 @@ def card(task: Task, facts: Facts, outcome: Outcome) -> str:
             answers,
             "## Checked after writing",
             "",
-            *(f"- {line}" for line in (*outcome.lines, outcome.other, outcome.merged) if line),
+            *(f"- {_plain(line)}" for line in (*outcome.lines, outcome.other, outcome.merged) if line),
             "",
             "## What it is not good for",
             "",
@@ -111,7 +111,7 @@ def _limits(task: Task, facts: Facts) -> list[str]:
         found.append(f"Inputs of another length: those that it was trained on have {low} to {high} characters.")
     if task.rules.labelled:
         found.append("Inputs to which no label applies: it answers with one all the same.")
-        found.append(f"Knowing how sure it is: `predict` ({facts.method}) scores all labels, a text does not.")
+        found.append(f"Knowing how sure it is: `predict` ({_plain(facts.method)}) scores all labels, a text does not.")
     else:
         found.append("Facts: what it writes may be wrong.")
     if task.rules.structured:
@@ -138,6 +138,11 @@ def _code(text: str) -> str:
 def _heading(text: str) -> str:
     """A text as a heading: nothing in it is markup."""
     return "".join(f"\\{one}" if one in "\\`*_{}[]<>()#+-.!|&~" else one for one in neutral(text))
+
+
+def _plain(text: str) -> str:
+    """A text in a sentence: no element, link or picture. Words between backticks stay code."""
+    return "".join(f"\\{one}" if one in "\\<>[]&" else one for one in neutral(text))
 
 
 def _cell(text: str) -> str:

@@ -88,8 +88,12 @@ def _check_vocabulary(folder: Path, gguf: GgufFile) -> None:
         raise SelfguideError(f"{folder}: has no tokenizer (tokenizer.json); get the whole folder")
     model = _json(path, f"{path}: cannot be read").get("model", {})
     theirs = model.get("vocab", {}) if isinstance(model, dict) else {}
-    if isinstance(theirs, list):  # of a unigram model: pairs of token and score
-        theirs = {str(entry[0]): number for number, entry in enumerate(theirs)}
+    try:
+        if isinstance(theirs, list):  # of a unigram model: pairs of token and score
+            theirs = {str(entry[0]): number for number, entry in enumerate(theirs)}
+        theirs = {str(token): int(number) for token, number in theirs.items()}
+    except (AttributeError, LookupError, OverflowError, TypeError, ValueError) as error:
+        raise SelfguideError(f"{path}: cannot be read: its vocabulary is no list of tokens") from error
     ours: list[str] = gguf.metadata.get("tokenizer.ggml.tokens") or []
     other = sum(not (0 <= number < len(ours)) or ours[number] != token for token, number in theirs.items())
     if other > _OTHER_WORDS * len(theirs) or len(theirs) < len(ours) / 2:
@@ -99,7 +103,9 @@ def _check_vocabulary(folder: Path, gguf: GgufFile) -> None:
 def _tensors(folder: Path) -> dict[str, tuple[Path, int, dict[str, Any]]]:
     """Where each tensor is: file, beginning of its data, and its entry in the header."""
     if (folder / _INDEX).is_file():
-        index = _json(folder / _INDEX, "").get("weight_map", {})
+        index = _json(folder / _INDEX, "").get("weight_map")
+        if not isinstance(index, dict):
+            raise SelfguideError(f"{folder / _INDEX}: cannot be read: it has no weight_map")
         files = sorted({folder / Path(str(name)).name for name in index.values()})
     else:
         files = [folder / "model.safetensors"]

@@ -238,4 +238,6 @@ class GgufFile:
             if info.offset + info.bytes > self._size:
                 missing = info.offset + info.bytes - self._size
                 raise ValueError(f"at least {missing:,} bytes are missing at its end, in tensor {name[:80]!r}")
+            if name in self.tensors:
+                raise ValueError(f"the tensor {name[:80]!r} twice")
             self.tensors[name] = info

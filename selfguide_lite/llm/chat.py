@@ -14,11 +14,14 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from selfguide_lite.core.errors import SelfguideError
 from selfguide_lite.core.messages import Message, Role, Written
+from selfguide_lite.llm.bounded import NotDone, bounded
 from selfguide_lite.llm.native import Model, Vocabulary
-from selfguide_lite.llm.templates import VICUNA, stops_of, template_of
+from selfguide_lite.llm.templates import OWN, VICUNA, stops_of, template_of
 
 # Models that think aloud are asked not to, in the words of their templates; others do not look at these.
 _NO_THINKING = {"enable_thinking": False, "thinking": False}
+
+_LONGEST_REASON = 300  # characters of what a template says of itself
 
 _Turn = dict[str, str]
 _Part = int | str | tuple[int]  # a control token, literal text, or the number of a message in a 1-tuple
@@ -125,15 +128,34 @@ class ChatFormat:
         return self._skeletons[key]
 
     def _render(self, roles: Sequence[Role], marks: Sequence[str], ask: bool) -> str:
+        """Render the template; one that a file brought gets a process of its own, for it may loop or fill the memory.
+
+        :raises SelfguideError: where it cannot be rendered
+        """
+
+        def work() -> str:
+            return self._first_whole(roles, marks, ask)
+
+        try:
+            return work() if self.source in OWN else bounded(work)
+        except (TemplateError, NotDone) as error:
+            raise SelfguideError(
+                f"{self._origin}: the model's chat template cannot be rendered: {str(error)[:_LONGEST_REASON]}"
+            ) from error
+
+    def _first_whole(self, roles: Sequence[Role], marks: Sequence[str], ask: bool) -> str:
+        """Return the first way to write the chat that has all its messages, else the last one that can be rendered.
+
+        :raises TemplateError: where none can be rendered
+        """
         turns = [{"role": role, "content": mark} for role, mark in zip(roles, marks, strict=True)]
         vocabulary = self.vocabulary
         names = {
             "bos_token": vocabulary.text(vocabulary.bos) if vocabulary.bos >= 0 else "",
             "eos_token": vocabulary.text(vocabulary.eos) if vocabulary.eos >= 0 else "",
         }
-        attempts = [turns, *_merged(turns)]
-        reason = ""
-        for attempt in attempts:
+        reason = text = ""
+        for attempt in (turns, *_merged(turns)):
             try:
                 template = self._environment.from_string(self.source)
                 text = template.render(messages=attempt, add_generation_prompt=ask, tools=None, **_NO_THINKING, **names)
@@ -141,10 +163,9 @@ class ChatFormat:
                 reason = str(error)
                 continue
             if all(mark in text for mark in marks):
-                break
-        else:
-            if reason:
-                raise SelfguideError(f"{self._origin}: the model's chat template cannot be rendered: {reason}")
+                return text
+        if reason:
+            raise TemplateError(reason)
         return text
 
     def _cut(self, text: str, marks: Sequence[str]) -> list[_Part]:

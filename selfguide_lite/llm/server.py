@@ -7,11 +7,13 @@ endpoint.
 import hashlib
 import math
 import os
+import re
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 from urllib.parse import urlsplit
 
 from selfguide_lite.core.errors import SelfguideError
@@ -25,6 +27,12 @@ from selfguide_lite.llm.thinking import without_thinking
 KEY_VARIABLE = "SELFGUIDE_API_KEY"
 _NO_CONTEXT_NAMED = 4096
 _BYTES_PER_TOKEN = 3  # a cautious guess, for servers do not tell
+_MOST_SECONDS_TO_LIST = 15.0
+_LONGEST_PAUSE = 60.0  # seconds that the client waits at most when a server says when to come again
+_LONGEST_NAME = 500  # characters of a model's name
+_LONGEST_TOKEN = 128  # characters; those of vocabularies are shorter
+_SHORTEST_KEY = 12  # letters and digits of a key that is found in pieces too
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +90,8 @@ class ServerEngine:
     ):
         try:
             import openai
+
+            from selfguide_lite.llm.bounded_http import BoundedClient, reason_of
         except ImportError as error:
             raise SelfguideError("--server needs one more package: pip install 'selfguide-lite[server]'") from error
         parts = urlsplit(url)
@@ -89,7 +99,7 @@ class ServerEngine:
             raise SelfguideError(f"--server: {url!r} is no base URL; give one such as http://localhost:8000/v1")
         if parts.username or parts.password or parts.query:
             raise SelfguideError(f"--server: keep keys out of the URL; set {KEY_VARIABLE} in the environment instead")
-        self._openai = openai
+        self._openai, self._reason_of = openai, reason_of
         self._options = options or ServerOptions.from_environment()
         self._url = url.rstrip("/")
         self._key = os.environ.get(KEY_VARIABLE, "")
@@ -98,8 +108,9 @@ class ServerEngine:
             api_key=self._key or "none",
             timeout=self._options.timeout,
             max_retries=self._options.retries,
-            http_client=openai.DefaultHttpxClient(follow_redirects=False),
+            http_client=BoundedClient(self._options.timeout),
         )
+        self._spelled = _spelled(self._key)
         self._extras = True  # the server takes top_k and min_p
         name, context = self._find(model)
         self.n_ctx = n_ctx or context
@@ -114,8 +125,12 @@ class ServerEngine:
     def _find(self, model: str | None) -> tuple[str, int]:
         """Return the model's name and context, after asking what the server offers."""
         openai = self._openai
+        client = self._client.with_options(max_retries=1, timeout=_MOST_SECONDS_TO_LIST)
+        listing = in_background(lambda: list(client.models.list()))
         try:
-            offered = list(self._client.with_options(max_retries=1, timeout=15.0).models.list())
+            offered = [entry for entry in listing.result(4 * _MOST_SECONDS_TO_LIST) if isinstance(entry.id, str)]
+        except TimeoutError as error:
+            raise self._endless(4 * _MOST_SECONDS_TO_LIST) from error
         except (openai.NotFoundError, openai.APIResponseValidationError, openai.UnprocessableEntityError) as error:
             if model is None:
                 raise SelfguideError(
@@ -124,16 +139,22 @@ class ServerEngine:
             return model, _NO_CONTEXT_NAMED
         except openai.OpenAIError as error:
             raise self._failure(error) from error
-        except (AttributeError, TypeError, ValueError) as error:
+        except (AttributeError, TypeError, ValueError, RecursionError) as error:
             raise SelfguideError(
                 f"{self._url}: this is no OpenAI-compatible server; the path often ends in /v1"
             ) from error
         found = next((entry for entry in offered if model is None or entry.id == model), None)
         if found is None:
-            names = ", ".join(entry.id for entry in offered[:5]) or "none"
-            raise SelfguideError(f"{self._url}: the server has no model {model or ''!r}; it offers: {names}")
+            names = ", ".join(self._line(entry.id, 80) for entry in offered[:5]) or "none"
+            lacks = "offers no model" if model is None else f"has no model {model!r}; it offers: {names}"
+            raise SelfguideError(f"{self._url}: the server {lacks}")
+        if len(found.id) > _LONGEST_NAME or not found.id.isprintable() or self._spelled.search(found.id):
+            raise SelfguideError(
+                f"{self._url}: the server's model has no name that can be used: {self._line(found.id)}"
+            )
         context = getattr(found, "max_model_len", None)
-        return found.id, context if isinstance(context, int) and context > 0 else _NO_CONTEXT_NAMED
+        named = isinstance(context, int) and not isinstance(context, bool) and 0 < context < 2**31
+        return found.id, cast(int, context) if named else _NO_CONTEXT_NAMED
 
     def complete(self, requests: Iterable[Request]) -> Iterator[Completion]:
         """Yield every sample of every request as it comes back, a bounded number of them under way.
@@ -142,6 +163,7 @@ class ServerEngine:
         """
         source = ((request, sample) for request in requests for sample in range(request.n))
         under_way: set[Future[Completion]] = set()
+        begun: dict[Future[Completion], float] = {}
         more = True
         while True:
             while more and len(under_way) < self._options.concurrency:
@@ -149,10 +171,15 @@ class ServerEngine:
                 if work is None:
                     more = False
                 else:
-                    under_way.add(self._begin(*work))
+                    future = self._begin(*work)
+                    under_way.add(future)
+                    begun[future] = time.monotonic()
             if not under_way:
                 return
-            done, under_way = wait(under_way, return_when=FIRST_COMPLETED)
+            oldest = min(begun[future] for future in under_way)
+            done, under_way = wait(under_way, oldest + self._longest - time.monotonic(), return_when=FIRST_COMPLETED)
+            if not done:  # each piece of the answer came in time, and it never ends
+                raise self._endless(self._longest)
             failed = [future for future in done if future.exception() is not None]
             yield from (future.result() for future in done if future.exception() is None)
             if failed:
@@ -192,16 +219,15 @@ class ServerEngine:
 
     def _begin(self, request: Request, sample: int) -> "Future[Completion]":
         """Ask in a thread that the end of the process does not wait for: a server may hang for minutes."""
-        future: Future[Completion] = Future()
+        return in_background(lambda: self._one(request, sample))
 
-        def work() -> None:
-            try:
-                future.set_result(self._one(request, sample))
-            except BaseException as error:
-                future.set_exception(error)
+    @property
+    def _longest(self) -> float:
+        """Seconds after which a request must have ended, with all tries and the pauses between them."""
+        return (self._options.retries + 1) * (2 * self._options.timeout + _LONGEST_PAUSE)
 
-        threading.Thread(target=work, name="selfguide-server", daemon=True).start()
-        return future
+    def _endless(self, seconds: float) -> SelfguideError:
+        return SelfguideError(f"{self._url}: the server's answer does not end within {seconds:g} s")
 
     def _one(self, request: Request, sample: int) -> Completion:
         openai = self._openai
@@ -212,7 +238,7 @@ class ServerEngine:
             return Completion(request.key, sample, "", "error", 0, 0, float("nan"), f"{self._url}: {self._line(error)}")
         except openai.OpenAIError as error:
             raise self._failure(error) from error
-        except ValueError as error:  # a body that is no JSON at all
+        except (ValueError, RecursionError) as error:  # a body that is no JSON at all, or nested without end
             raise SelfguideError(f"{self._url}: the server's answer cannot be read: {self._line(error)}") from error
 
     def _ask(self, request: Request, sample: int) -> Completion:
@@ -260,7 +286,7 @@ class ServerEngine:
             reply = self._client.chat.completions.create(messages=cast(Any, turns), **options)
         try:
             return self._read(request, sample, reply)
-        except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+        except (AttributeError, IndexError, KeyError, OverflowError, TypeError, ValueError) as error:
             raise SelfguideError(
                 f"{self._url}: the server's answer is no completion; is it OpenAI-compatible?"
             ) from error
@@ -270,11 +296,19 @@ class ServerEngine:
         choice = reply.choices[0] if reply.choices else None
         text = "" if choice is None else choice.text if isinstance(request.messages, str) else choice.message.content
         text = ("" if text is None else text).encode("utf-8", "surrogatepass").decode("utf-8", "replace")
+        if len(text) > _LONGEST_TOKEN * max(request.max_tokens, _LONGEST_TOKEN):
+            raise SelfguideError(
+                f"{self._url}: the server's answer has {len(text):,} characters though at most {request.max_tokens} "
+                "tokens were asked for"
+            )
+        if len(self._key) >= _SHORTEST_KEY:  # a shorter one may be a word
+            text = self._spelled.sub("[the key]", text)
         reason = None if choice is None else choice.finish_reason
         finish: FinishReason = "stop" if reason == "stop" else "length" if reason == "length" else "error"
-        error = None if finish != "error" else f"{self._url}: the server ended the answer ({reason or 'no choice'})"
+        why = self._line(str(reason or "no choice"), 80)
+        error = None if finish != "error" else f"{self._url}: the server ended the answer ({why})"
         usage = reply.usage
-        prompt, answer = (int(usage.prompt_tokens), int(usage.completion_tokens)) if usage else (0, 0)
+        prompt, answer = (_tokens(usage.prompt_tokens), _tokens(usage.completion_tokens)) if usage else (0, 0)
         if request.schema is not None:
             if finish == "stop" and found_object(text) is None:
                 raise SelfguideError(
@@ -292,7 +326,9 @@ class ServerEngine:
     def _failure(self, error: Exception) -> SelfguideError:
         openai = self._openai
         tries = self._options.retries + 1
-        if isinstance(error, openai.APITimeoutError):
+        if (cause := self._reason_of(error)) is not None:
+            why = cause
+        elif isinstance(error, openai.APITimeoutError):
             why = (
                 f"no answer within {self._options.timeout:g} s, tried {tries} times; is the server overloaded? "
                 "SELFGUIDE_SERVER_TIMEOUT sets the seconds. The same command goes on later"
@@ -312,7 +348,34 @@ class ServerEngine:
             why = self._line(error)
         return SelfguideError(f"{self._url}: {why}")
 
-    def _line(self, error: Exception | str) -> str:
+    def _line(self, error: Exception | str, longest: int = 300) -> str:
         """Return what was said in one line, without the key."""
-        text = " ".join(str(error).split())
-        return (text.replace(self._key, "[the key]") if self._key else text)[:300]
+        return " ".join(self._spelled.sub("[the key]", str(error)[:100_000]).split())[:longest]
+
+
+def in_background(work: Callable[[], Result]) -> "Future[Result]":
+    """Do something in a thread that the end of the process does not wait for."""
+    future: Future[Result] = Future()
+
+    def run() -> None:
+        try:
+            future.set_result(work())
+        except BaseException as error:
+            future.set_exception(error)
+
+    threading.Thread(target=run, name="selfguide-server", daemon=True).start()
+    return future
+
+
+def _spelled(key: str) -> re.Pattern[str]:
+    """Return what finds a key in a text, also with white space, control codes or other signs between its letters."""
+    letters = [letter for letter in key if letter.isalnum()]
+    if len(letters) < _SHORTEST_KEY:
+        return re.compile(re.escape(key) if key else r"(?!)")
+    return re.compile(r"[\W_]{0,8}".join(map(re.escape, letters)))
+
+
+def _tokens(given: Any) -> int:
+    """Return a number of tokens that a server says; 0 where it cannot be one."""
+    number = int(given)
+    return number if 0 <= number < 2**31 else 0

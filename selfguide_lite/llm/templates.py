@@ -24,6 +24,7 @@ PLAIN = (
     "{% endfor %}"
     "{% if add_generation_prompt %}Assistant:{% endif %}"
 )
+OWN = frozenset((VICUNA, PLAIN))
 # A base model does not end its turn: it writes the next one of the user too, and that is where it is stopped.
 _STOPS = {PLAIN: ("\nUser:",)}
 

@@ -16,6 +16,7 @@ from selfguide_lite.store import Store
 _FOLDER = Path(__file__).parent
 _OPEN = ("pair", "no answer")  # no filter dropped them
 _SHOWN = 5
+_POLICY = "default-src 'none'; base-uri 'none'; form-action 'none'; style-src 'unsafe-inline'; img-src data: blob:"
 
 
 def write_report(store: Store, task_id: int, out: Path) -> None:
@@ -53,7 +54,7 @@ def report_html(facts: Facts) -> str:
         plotly=Markup(scripts[0]),
         script=Markup(scripts[1]),
         style=Markup((_FOLDER / "report.css").read_text(encoding="utf-8")),
-        policy=Markup(f"default-src 'none'; style-src 'unsafe-inline'; img-src data: blob:; script-src {allowed}"),
+        policy=Markup(f"{_POLICY}; script-src {allowed}"),
         version=__version__,
         limit=SAMPLES,
         reasons=sorted({sample.verdict for sample in facts.samples}),

@@ -8,12 +8,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from selfguide_lite.core.errors import SelfguideError
+from selfguide_lite.core.errors import SelfguideError, is_interrupt
 from selfguide_lite.store.migrations import APPLICATION_ID, FORMAT, migrations
 from selfguide_lite.store.view_building import refresh_views, views_current
 
 # A reader or a second writer waits this long for the lock before it gives up, in seconds.
 BUSY_TIMEOUT = 60.0
+_LONGEST_VALUE = 256 * 2**20  # bytes; far above any text of ours
+_OFTEN = 1_000_000  # steps of SQLite's, some milliseconds
 
 
 @contextmanager
@@ -26,6 +28,8 @@ def clear_errors(path: Path, doing: str) -> Iterator[None]:
     try:
         yield
     except sqlite3.Error as error:
+        if is_interrupt(error):
+            raise KeyboardInterrupt from error
         raise SelfguideError(f"{path}: cannot {doing} this database: {_advice(str(error))}") from error
 
 
@@ -37,6 +41,7 @@ def _advice(message: str) -> str:
         "unable to open database file": "no such file or folder, or no permission",
         "not a database": "it is not a SQLite database; choose another file with -d",
         "malformed": "it is damaged; restore it from a copy, or rescue what is there with `sqlite3 FILE .recover`",
+        "too big": f"a text in it is larger than {_LONGEST_VALUE // 2**20} MiB, which no run writes; delete its row",
         "disk I/O error": "the disk is full or reported an error; free some space or check it, then go on",
     }
     return next((advice for sign, advice in known.items() if sign in message), message)
@@ -80,6 +85,7 @@ def _open(path: Path, mode: str) -> sqlite3.Connection:
     """
     uri = path.resolve().as_uri()
     connection = sqlite3.connect(f"{uri}?mode={mode}", uri=True, timeout=BUSY_TIMEOUT, isolation_level=None)
+    guard(connection)
     try:
         connection.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone()
     except sqlite3.OperationalError:
@@ -87,8 +93,20 @@ def _open(path: Path, mode: str) -> sqlite3.Connection:
         if mode != "ro" or path.with_name(path.name + "-wal").exists():
             raise
         connection = sqlite3.connect(f"{uri}?mode=ro&immutable=1", uri=True, isolation_level=None)
+        guard(connection)
         connection.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone()
     return connection
+
+
+def guard(connection: sqlite3.Connection) -> None:
+    """Bound what a file of a stranger can do through its views, triggers and generated columns.
+
+    No value fills the memory, and what computes without end is stopped by Ctrl-C, which SQLite alone does not look for.
+    No function that Python's SQLite has reaches out of the database: `load_extension` is off.
+    """
+    connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, _LONGEST_VALUE)
+    # Python looks for signals when it runs code of its own. An exception from there ends SQLite's work as interrupted.
+    connection.set_progress_handler(lambda: 0, _OFTEN)
 
 
 def _up_to_date_copy(connection: sqlite3.Connection) -> sqlite3.Connection:
@@ -100,6 +118,7 @@ def _up_to_date_copy(connection: sqlite3.Connection) -> sqlite3.Connection:
     if not 0 < version < FORMAT:
         return connection
     copy = sqlite3.connect(":memory:", isolation_level=None)
+    guard(copy)
     connection.backup(copy)
     connection.close()
     copy.execute("PRAGMA temp_store = MEMORY")

@@ -5,7 +5,8 @@ from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
-from selfguide_lite.core.errors import SelfguideError
+from selfguide_lite.core.errors import SelfguideError, is_interrupt
+from selfguide_lite.store.connection import guard
 from selfguide_lite.tabular import Row, Table
 
 
@@ -23,6 +24,8 @@ def database_table(path: Path, statement: str) -> Table:
                 for number, values in enumerate(cursor, 1):
                     yield Row(number, dict(zip(names, values, strict=True)))
             except sqlite3.Error as error:
+                if is_interrupt(error):
+                    raise KeyboardInterrupt from error
                 raise SelfguideError(f"{path}: {error}") from error
 
     with closing(_opened(path)) as connection:
@@ -36,6 +39,7 @@ def _opened(path: Path) -> sqlite3.Connection:
     if not path.is_file():
         raise SelfguideError(f"{path}: no such database")
     connection = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)
+    guard(connection)
     connection.execute("PRAGMA query_only = ON")
     connection.set_authorizer(_authorize)
     return connection
@@ -52,5 +56,7 @@ def _run(connection: sqlite3.Connection, path: Path, statement: str) -> sqlite3.
     try:
         return connection.execute(statement)
     except (sqlite3.Error, sqlite3.Warning) as error:
+        if is_interrupt(error):
+            raise KeyboardInterrupt from error
         problem = "the statement may only read this one file" if "authoriz" in str(error) else str(error)
         raise SelfguideError(f"{path}: --sql: {problem}") from error

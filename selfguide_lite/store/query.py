@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from selfguide_lite.core.errors import SelfguideError
+from selfguide_lite.core.errors import SelfguideError, is_interrupt
 from selfguide_lite.core.plain_json import plain_json
 from selfguide_lite.store.store import Store
 
@@ -50,6 +50,8 @@ def query(path: Path, statement: str) -> Iterator[tuple[list[str], Iterator[tupl
             cursor = connection.execute(statement)
             yield [column[0] for column in cursor.description or ()], _clear(cursor)
         except (sqlite3.Error, sqlite3.Warning) as error:
+            if is_interrupt(error):
+                raise KeyboardInterrupt from error
             raise SelfguideError(f"sql: {_problem(error)}") from error
 
 
@@ -58,6 +60,8 @@ def _clear(cursor: sqlite3.Cursor) -> Iterator[tuple[Any, ...]]:
         for row in cursor:  # noqa: UP028 (`yield from` would close the cursor after its database)
             yield row
     except sqlite3.Error as error:
+        if is_interrupt(error):
+            raise KeyboardInterrupt from error
         raise SelfguideError(f"sql: {_problem(error)}") from error
 
 

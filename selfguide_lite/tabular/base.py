@@ -1,5 +1,6 @@
 """A table whose rows are read as they are asked for, and the texts in its cells."""
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -103,7 +104,7 @@ def check_distinct(path: Path, names: Sequence[str]) -> None:
 
     :raises SelfguideError: naming the column
     """
-    if twice := [name for name in names if names.count(name) > 1]:
+    if twice := [name for name, times in Counter(names).items() if times > 1]:
         raise SelfguideError(f"{path}: row 1: the column {short(twice[0])!r} is there twice; rename one")
 
 

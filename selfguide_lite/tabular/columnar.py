@@ -1,12 +1,17 @@
 """Tables in Arrow's formats: Parquet, and a folder that `datasets` saved. `datasets` itself is not needed."""
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from selfguide_lite.core.errors import SelfguideError
 from selfguide_lite.tabular.base import Row, Table
+
+_BATCH = 100  # rows that are unpacked at a time
+_MOST_UNPACKED = 256 * 2**20  # bytes, unless the file itself is large
+_MOST_TIMES = 100  # as often as texts are packed at most
+_MOST_JSON = 16 * 2**20  # bytes
 
 
 def parquet(path: Path) -> Table:
@@ -15,8 +20,14 @@ def parquet(path: Path) -> Table:
     :raises SelfguideError: where pyarrow is missing or the file is no Parquet
     """
     pq = _arrow(path, "pyarrow.parquet")
-    columns = _guarded(path, lambda: tuple(pq.ParquetFile(path).schema_arrow.names))
-    return Table(str(path), "row", columns, lambda: _rows(path, lambda: pq.ParquetFile(path).iter_batches(1000), {}))
+    file = _guarded(path, lambda: pq.ParquetFile(path))
+    largest = _guarded(path, lambda: _largest_group(file.metadata))
+    if largest > _most_unpacked([path]):
+        raise SelfguideError(f"{path}: a row group has {largest / 2**20:,.0f} MiB when unpacked; write smaller ones")
+    columns = tuple(file.schema_arrow.names)
+    return Table(
+        str(path), "row", columns, lambda: _rows(path, lambda: pq.ParquetFile(path).iter_batches(_BATCH), {}, [path])
+    )
 
 
 def datasets_folder(path: Path) -> Table:
@@ -29,26 +40,30 @@ def datasets_folder(path: Path) -> Table:
     folder = _split(path)
     ipc = _arrow(path, "pyarrow.ipc")
     state, info = _json(folder / "state.json"), _json(folder / "dataset_info.json")
-    features = info.get("features") or {}
-    names = {
-        column: tuple(feature["names"])
-        for column, feature in features.items()
-        if isinstance(feature, dict) and feature.get("_type") == "ClassLabel"
-    }
-    files = [folder / Path(str(part["filename"])).name for part in state.get("_data_files") or ()]
+    try:
+        features = dict(info.get("features") or {})
+        names = {
+            column: tuple(feature["names"])
+            for column, feature in features.items()
+            if isinstance(feature, dict) and feature.get("_type") == "ClassLabel"
+        }
+        files = [folder / Path(str(part["filename"])).name for part in state.get("_data_files") or ()]
+    except (KeyError, TypeError, ValueError) as error:
+        raise SelfguideError(f"{folder}: does not hold what `save_to_disk` writes; save it again") from error
 
     def batches() -> Iterator[Any]:
         for file in files:
             with file.open("rb") as opened:
                 yield from ipc.open_stream(opened)
 
-    return Table(str(path), "row", tuple(features), lambda: _rows(path, batches, names))
+    return Table(str(path), "row", tuple(features), lambda: _rows(path, batches, names, files))
 
 
 def _split(path: Path) -> Path:
     if (path / "state.json").is_file():
         return path
-    splits = [str(name) for name in _json(path / "dataset_dict.json").get("splits") or ()]
+    named = _json(path / "dataset_dict.json").get("splits")
+    splits = [str(name) for name in named if Path(str(name)).name == name] if isinstance(named, list) else []
     if "train" in splits or len(splits) == 1:
         return path / ("train" if "train" in splits else splits[0])
     raise SelfguideError(f"{path}: which split? name its folder; there are: {', '.join(splits) or 'none'}")
@@ -56,18 +71,35 @@ def _split(path: Path) -> Path:
 
 def _json(path: Path) -> dict[str, Any]:
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        with path.open("rb") as file:
+            found = json.loads(file.read(_MOST_JSON))
+    except (OSError, ValueError, RecursionError) as error:
         raise SelfguideError(f"{path}: cannot read this part of a saved dataset") from error
     return found if isinstance(found, dict) else {}
 
 
-def _rows(path: Path, batches: Callable[[], Iterable[Any]], names: Mapping[str, tuple[str, ...]]) -> Iterator[Row]:
-    number = 0
+def _largest_group(metadata: Any) -> int:
+    """Return the bytes of the largest row group when it is unpacked, as the file says."""
+    return max((metadata.row_group(number).total_byte_size for number in range(metadata.num_row_groups)), default=0)
+
+
+def _most_unpacked(files: Sequence[Path]) -> int:
+    """Return how much the texts of files may hold: a few bytes can stand for more than any memory has."""
+    return max(_MOST_UNPACKED, _MOST_TIMES * sum(file.stat().st_size for file in files if file.is_file()))
+
+
+def _rows(
+    path: Path, batches: Callable[[], Iterable[Any]], names: Mapping[str, tuple[str, ...]], files: Sequence[Path]
+) -> Iterator[Row]:
+    number = unpacked = 0
+    most = _most_unpacked(files)
     waiting = iter(_guarded(path, batches))
     while (batch := _guarded(path, lambda: next(waiting, None))) is not None:
-        for values in batch.to_pylist():
+        for values in _guarded(path, batch.to_pylist):
             number += 1
+            unpacked += sum(len(value) for value in values.values() if isinstance(value, str | bytes))
+            if unpacked > most:
+                raise SelfguideError(f"{path}: row {number}: its texts take more than {most / 2**20:,.0f} MiB unpacked")
             for column, known in names.items():
                 value = values.get(column)
                 if isinstance(value, int) and 0 <= value < len(known):
@@ -79,8 +111,11 @@ def _guarded(path: Path, read: Callable[[], Any]) -> Any:
     """Read something, with a failure of the library as one line."""
     try:
         return read()
-    except (OSError, ValueError) as error:  # Arrow's own errors are these two
-        raise SelfguideError(f"{path}: cannot read this file: {str(error).splitlines()[0][:200]}") from error
+    except MemoryError:
+        raise
+    except Exception as error:  # Arrow's own errors are OSError and ValueError; values that Python lacks raise others
+        reason = next(iter(str(error).splitlines()), type(error).__name__)
+        raise SelfguideError(f"{path}: cannot read this file: {reason[:200]}") from error
 
 
 def _arrow(path: Path, module: str) -> Any:

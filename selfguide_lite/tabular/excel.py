@@ -3,10 +3,12 @@
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
+from zipfile import BadZipFile, ZipFile
 
 from selfguide_lite.core.errors import SelfguideError
 from selfguide_lite.tabular.base import Row, Table, check_distinct
+
+_MOST_UNPACKED = 256 * 2**20  # bytes; openpyxl holds all texts of a book at once
 
 
 def excel(path: Path) -> Table:
@@ -24,7 +26,8 @@ def excel(path: Path) -> Table:
     def rows() -> Iterator[Row]:
         for number, cells in _cells(path):
             if number > 1 and any(cell is not None for cell in cells):
-                yield Row(number, {name: cell for name, cell in zip(columns, cells, strict=False) if name})
+                given = {name: cell for name, cell in zip(columns, cells, strict=False) if name}
+                yield Row(number, dict.fromkeys(named) | given)
 
     return Table(str(path), "row", tuple(named), rows)
 
@@ -32,16 +35,35 @@ def excel(path: Path) -> Table:
 def _cells(path: Path) -> Iterator[tuple[int, tuple[Any, ...]]]:
     try:
         from openpyxl import load_workbook
-        from openpyxl.utils.exceptions import InvalidFileException
     except ImportError as error:
         raise SelfguideError(
             f"{path}: needs the package openpyxl; install it with `pip install 'selfguide-lite[excel]'`"
         ) from error
+    _check_size(path)
     try:
         book = load_workbook(path, read_only=True, data_only=True)
         try:
-            yield from enumerate(book.worksheets[0].iter_rows(values_only=True), 1)
+            sheet = book.worksheets[0]
+            sheet.reset_dimensions()  # what a file says of its size is not always so: every row is filled up to it
+            yield from enumerate(sheet.iter_rows(values_only=True), 1)
         finally:
             book.close()
-    except (InvalidFileException, BadZipFile, KeyError, OSError, ValueError) as error:
+    except MemoryError:
+        raise
+    except Exception as error:  # of a damaged file openpyxl and its parsers raise any
         raise SelfguideError(f"{path}: cannot read this file as an Excel workbook") from error
+
+
+def _check_size(path: Path) -> None:
+    """Refuse a workbook that is small on the disk and would fill the memory.
+
+    :raises SelfguideError: where it is, or is no workbook
+    """
+    try:
+        with ZipFile(path) as packed:
+            unpacked = sum(part.file_size for part in packed.infolist())
+    except (BadZipFile, OSError, ValueError, NotImplementedError) as error:
+        raise SelfguideError(f"{path}: cannot read this file as an Excel workbook") from error
+    if unpacked > _MOST_UNPACKED:
+        most, size = _MOST_UNPACKED // 2**20, unpacked / 2**20
+        raise SelfguideError(f"{path}: has {size:,.0f} MiB when unpacked, and {most} at most are read; save it as CSV")

@@ -25,15 +25,24 @@ def _opened(path: Path) -> Iterator[TextIO]:
         raise SelfguideError(f"{path}: cannot read this file: {reason}") from error
 
 
+def _bounded_lines(path: Path, file: TextIO) -> Iterator[str]:
+    """Yield the lines of an open file, none of them longer than fits into memory many times.
+
+    :raises SelfguideError: naming the line that is
+    """
+    for number, line in enumerate(iter(lambda: file.readline(_LONGEST_LINE + 1), ""), 1):
+        if len(line) > _LONGEST_LINE:
+            raise SelfguideError(f"{path}: line {number}: longer than {_LONGEST_LINE:,} characters")
+        yield line
+
+
 def _lines(path: Path, blank: bool = False) -> Iterator[tuple[int, str]]:
     """Yield number and text of each line.
 
     :param blank: whether those without any text are among them
     """
     with _opened(path) as file:
-        for number, line in enumerate(iter(lambda: file.readline(_LONGEST_LINE + 1), ""), 1):
-            if len(line) > _LONGEST_LINE:
-                raise SelfguideError(f"{path}: line {number}: longer than {_LONGEST_LINE:,} characters")
+        for number, line in enumerate(_bounded_lines(path, file), 1):
             if blank or line.strip():
                 yield number, line
 
@@ -145,7 +154,7 @@ def _csv_rows(path: Path, delimiter: str) -> Iterator[list[str]]:
     number = 0
     with _opened(path) as file:
         try:
-            for cells in csv.reader(file, delimiter=delimiter, strict=True):
+            for cells in csv.reader(_bounded_lines(path, file), delimiter=delimiter, strict=True):
                 number += 1
                 yield cells
         except csv.Error as error:

@@ -1,8 +1,10 @@
 """The prompt that each exported file makes is the one that the chat template makes, for each chat format."""
 
 import json
+import re
 import subprocess
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -130,7 +132,12 @@ def test_hostile_texts_stay_texts_in_every_file(chatml: ChatFormat, tmp_path: Pa
         folder.mkdir()
         target.write(made, folder)
         (folder / "README.md").write_text(target.usage(made))
-        (folder / "CARD.md").write_text(card(task, FACTS, Outcome(["24 of 24 answers equal"])))
+        evil = [STORABLE[text] for text in ("script", "image", "data in Markdown", "end of a script")]
+        facts = replace(FACTS, licence=evil[0], verdict=evil[1], gain=evil[2], method=evil[3], base=evil[0])
+        said = card(task, facts, Outcome(["24 of 24 answers equal", *evil], evil[1], evil[2]))
+        (folder / "CARD.md").write_text(said)
+        outside = re.sub(r"^    .*$|`[^`]*`", "", said, flags=re.MULTILINE)  # code stays as it is
+        assert not re.search(r"(?<!\\)[<\[]", outside), outside
         for given in ("an input", *(one.strip() for one in STORABLE.values() if len(one) < 5000)):
             if name in ("ollama", "llama.cpp"):
                 assert target.prompt(folder, given) == text.text(given), (name, given)

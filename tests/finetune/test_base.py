@@ -84,6 +84,12 @@ def other_words(folder: Path) -> None:
         (lambda folder: change(folder / "config.json", num_key_value_heads=1), "num_key_value_heads is 1"),
         (lambda folder: (folder / "tokenizer.json").unlink(), "no tokenizer"),
         (other_words, "tokens in its tokenizer.json are not the GGUF's"),
+        (
+            lambda folder: (folder / "tokenizer.json").write_text('{"model": {"vocab": {"a": "x"}}}'),
+            "no list of tokens",
+        ),
+        (lambda folder: (folder / "tokenizer.json").write_text('{"model": {"vocab": [5, []]}}'), "no list of tokens"),
+        (lambda folder: (folder / "model.safetensors.index.json").write_text('{"weight_map": 5}'), "no weight_map"),
         (pickled, "pickle files"),
         (missing_shard, "no model-00001-of-00002.safetensors"),
         (cut, "damaged or cut short"),

@@ -168,6 +168,7 @@ HOSTILE = {
     "a billion tensors": b"GGUF" + struct.pack("<IQQ", 3, 2**30, 0),
     "a tensor of a billion dimensions": b"GGUF" + struct.pack("<IQQ", 3, 1, 0) + text(b"t") + struct.pack("<I", 2**30),
     "a tensor of nothing": b"GGUF" + struct.pack("<IQQ", 3, 1, 0) + text(b"t") + struct.pack("<IQIQ", 1, 0, 2, 0),
+    "a tensor twice": b"GGUF" + struct.pack("<IQQ", 3, 2, 0) + 2 * (text(b"t") + struct.pack("<IQIQ", 1, 32, 0, 0)),
     "an alignment that is a list": one_field(b"general.alignment", array(_U8, 2, b"ab")),
     "an alignment that is a text": one_field(b"general.alignment", struct.pack("<I", _STRING) + text(b"32")),
     "an alignment without end": one_field(b"general.alignment", struct.pack("<If", _F32, float("inf"))),

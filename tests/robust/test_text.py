@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
-from hostile_texts import CONTROL, STORABLE, TEXTS, hostile_store, hostile_task
+from hostile_texts import CONTROL, STORABLE, TEXTS, UNSEEN, hostile_store, hostile_task
 from rich.console import Console
 from robustness_counts import count
 
@@ -90,6 +90,7 @@ def test_show_tells_the_life_of_every_input(db: Path) -> None:
         shown = run("show", number, "-d", db)
         for piece in as_shown(text):
             assert piece in shown, (piece, shown)  # neither markup nor template has eaten any of it
+        assert not UNSEEN.search(shown)
         told = json.loads(run("show", number, "--json", "-d", db))
         assert told["text"] == clean(text)
     count("texts", len(TEXTS) // 2)

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from hostile_texts import CONTROL, STORABLE, TEXTS, hostile_store
+from hostile_texts import CONTROL, STORABLE, TEXTS, UNSEEN, hostile_store
 from robustness_counts import count
 
 from selfguide_lite.cli import main
@@ -84,6 +84,9 @@ def test_the_report_shows_texts_as_texts(kind: str, tmp_path: Path) -> None:
     for name in ("markup", "script", "image", "template", "SQL", "formula", "turns of a chat", "end of a script"):
         assert clean(STORABLE[name]) in page.text, name
     assert [tag for tag, _ in Page(source).elements].count("script") == 3
+    (policy,) = [one["content"] for tag, one in page.elements if one.get("http-equiv") == "Content-Security-Policy"]
+    assert "default-src 'none'; base-uri 'none'; form-action 'none'; " in policy and "http" not in policy
+    assert not UNSEEN.search(page.text)
     data = json.loads(next(script for script in Page(source).scripts if script.startswith("{")))
     for figure in data.values():
         assert "<script" not in json.dumps(figure) and "<b" not in json.dumps(figure).replace("<br>", "")
@@ -116,6 +119,10 @@ def get(served: tuple[str, int], path: str, host: str = "", cookie: str | None =
     cookie = os.environ["BROWSE_COOKIE"] if cookie is None else cookie
     connection.request("GET", path, headers={"Cookie": cookie, **({"Host": host} if host else {})})
     answer = connection.getresponse()
+    if answer.status == 200:
+        policy = answer.headers["Content-Security-Policy"]
+        assert policy.startswith("default-src 'none'; ") and "base-uri 'none'" in policy and "http" not in policy
+        assert "*" not in policy and answer.headers["X-Content-Type-Options"] == "nosniff"
     status, body = answer.status, answer.read().decode()
     connection.close()
     return status, body

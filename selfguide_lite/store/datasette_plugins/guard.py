@@ -2,8 +2,8 @@
 
 A web page elsewhere can point a name of its own at 127.0.0.1 and then read what is served there; the name it asks for
 gives it away. Other users of this machine lack the token that `browse` prints: it is part of the first address, and a
-cookie from then on. Cells of a CSV are made harmless as `selfguide sql --csv` makes them, control codes in pages are
-replaced.
+cookie from then on. A page may load nothing from elsewhere, so that a text which got through as markup could tell
+nobody. Cells of a CSV are made harmless as `selfguide sql --csv` makes them, control codes in pages are replaced.
 Loaded by Datasette as a plugin, see `selfguide_lite.store.browse`.
 """
 
@@ -29,6 +29,17 @@ _COOKIE = "selfguide_token"
 TOKEN_VARIABLE = "SELFGUIDE_BROWSE_TOKEN"  # set by `browse` for its child alone
 # In UTF-8: the control codes below U+0020 but tab and line breaks, DEL, the C1 codes, direction overrides and isolates.
 _OBEYED = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]|\xc2[\x80-\x9f]|\xe2\x80[\xaa-\xae]|\xe2\x81[\xa6-\xa9]")
+
+# Datasette's own pages have scripts and styles in them.
+_POLICY = (
+    b"default-src 'none'; script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
+    b"connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+)
+_HEADERS = [
+    (b"content-security-policy", _POLICY),
+    (b"referrer-policy", b"no-referrer"),
+    (b"x-content-type-options", b"nosniff"),
+]
 
 
 @hookimpl  # type: ignore[untyped-decorator]
@@ -96,9 +107,9 @@ class _Neutral:
             headers = {name.lower(): value for name, value in message["headers"]}
             kind = headers.get(b"content-type", b"").split(b";")[0].strip()
             self._change = self._kinds.get(kind)
-            if self._change is not None:
-                kept = [(name, value) for name, value in message["headers"] if name.lower() != b"content-length"]
-                message = {**message, "headers": kept}
+            lost = {name for name, _ in _HEADERS} | ({b"content-length"} if self._change is not None else set())
+            kept = [(name, value) for name, value in message["headers"] if name.lower() not in lost]
+            message = {**message, "headers": [*kept, *_HEADERS]}
         elif self._change is not None and message.get("body"):
             message = {**message, "body": self._change(message["body"])}
         await self._send(message)

@@ -92,6 +92,10 @@ def test_given_rows_are_in_the_dataset_as_they_are(store: Store) -> None:
     assert store.unanswered(1, "score", 1) == []
     assert set(reasons(store).values()) == {None}
     assert store._value("SELECT count(*) FROM vote") == 0
+    store.connection.execute("INSERT INTO output(input_id, sample, text) SELECT id, 0, 'happy' FROM input")
+    assert store._value("SELECT count(*) FROM vote") == 4  # a model answered them all the same
+    found = store._rows("SELECT answer, share, confidence, n, by_hand FROM answer")
+    assert found == [("upset", 1.0, 1.0, 0, "given")] * 4
     change_setting(store, 1, "given_weight", "0")
     assert store.pairs(1) == [] and set(reasons(store).values()) == {"given"}
 

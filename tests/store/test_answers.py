@@ -193,6 +193,25 @@ def test_the_pairs_that_balancing_draws_are_the_same_for_ever(store: Store) -> N
         store.set_setting(task_id, "dataset_seed", seed)
         drawn.append([pair.input_id for pair in store.pairs(task_id) if pair.output == "spam"])
     assert drawn == [[1, 11, 4], [2, 7, 8], [13, 3, 8]]
+    store.set_setting(task_id, "random_labels", True)
+    assert "".join(pair.output[0] for pair in store.pairs(task_id)) == "shsshh"
+
+
+def test_the_funnel_counts_each_task_by_itself(store: Store) -> None:
+    for name in ("one", "two"):
+        task = MAIL.model_copy(update={"name": name, "settings": MAIL.settings.changed({"balance": True})})
+        task_id = scored(store, [0.9] * 4 + [0.1] * 2, ["spam"] * 3 + ["ham"] * 3, task)
+        store.set_setting(task_id, "agreement_min_pairs", 1)
+        for number, (text, outputs) in enumerate((("", ()), ("nobody asks", ()), ("odd", ("no idea", "none"))), 10):
+            shown = store.add_input(NewInput(task_id, task_id, 0, number, text))
+            store.add_outputs([NewOutput(shown, task_id, n, output) for n, output in enumerate(outputs)])
+        wanted = {
+            ("input", "empty"): 1, ("input", "kept"): 8, ("output", "label"): 2, ("output", "kept"): 12,
+            ("answer", "unanswered"): 1, ("answer", "no valid answer"): 1, ("answer", "disagreement"): 1,
+            ("answer", "kept"): 5, ("dataset", "balance"): 1, ("dataset", "kept"): 4,
+        }  # fmt: skip
+        assert {(row.stage, row.reason): row.n for row in store.funnel(task_id)} == wanted
+    assert {(row.stage, row.reason): row.n for row in store.funnel(1)} == wanted
 
 
 def test_unsure_answers_can_be_dropped(store: Store) -> None:

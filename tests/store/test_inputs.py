@@ -124,6 +124,15 @@ def test_an_input_that_names_a_label_is_dropped_unless_a_seed_input_names_it(
         assert len(store.pool(1)) == 1
 
 
+def test_a_label_that_ends_in_a_sign_has_no_edge_there(tmp_path: Path) -> None:
+    examples = (Example(input="a loop", output="c++"), Example(input="a class", output="java"))
+    task = Task(name="t", kind="classification", instruction="say", labels=("c++", "java"), examples=examples)
+    task = task.model_copy(update={"settings": Settings(input_length_filter=False)})
+    assert reasons(tmp_path / "a.db", task, ["in c++11 it compiles", "javascript it is", "c+ and more"]) == [
+        "label_named", None, None,
+    ]  # fmt: skip
+
+
 def test_lengths_from_a_part_of_the_shortest_to_a_multiple_of_the_longest(tmp_path: Path) -> None:
     task = Task(
         name="t",
@@ -140,6 +149,11 @@ def test_lengths_from_a_part_of_the_shortest_to_a_multiple_of_the_longest(tmp_pa
         store.set_setting(1, "length_rule", "deviations")
         assert [bound.rule for bound in store.length_bounds(1)] == ["deviations"] * 2
         assert store.length_bounds(1)[0].high == pytest.approx(14.5 + 2 * 5.5)
+        # As near as lengths can be without being equal: not the slack for equal lengths.
+        store.connection.execute("UPDATE example SET input = 'a' WHERE number = 0")
+        store.connection.execute("UPDATE example SET input = 'bb' WHERE number = 1")
+        bounds = store.length_bounds(1)[0]
+        assert (bounds.low, bounds.high) == pytest.approx((0.5, 2.5))
 
 
 def old_file(path: Path) -> None:

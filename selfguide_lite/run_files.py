@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from selfguide_lite.core.errors import SelfguideError
+from selfguide_lite.core.errors import ReplacedError, SelfguideError
 from selfguide_lite.core.hashing import file_sha256
 from selfguide_lite.core.paths import files_dir, training_folders
 from selfguide_lite.llm import model_path
@@ -108,14 +108,6 @@ def _number(given: Path | str | int) -> int | None:
     return int(text) if text.isascii() and text.isdigit() and len(text) < 10 and not Path(text).is_file() else None
 
 
-def _is_empty(db: Path) -> bool:
-    """Tell whether nothing is in a database, nor in its file alone.
-
-    A backup that was put in its place while the job ran can be read as empty through the log that the job left.
-    """
-    return row_counts(db) == (0, 0, 0) and row_counts(db, without_log=True) in (None, (0, 0, 0))
-
-
 @contextmanager
 def nothing_left_of_a_false_start(db: Path) -> Iterator[None]:
     """Remove a database that this job made where it fails before anything is in it, as with an unusable model.
@@ -125,8 +117,10 @@ def nothing_left_of_a_false_start(db: Path) -> Iterator[None]:
     new = not db.exists()
     try:
         yield
-    except Exception:
-        if new and db.exists() and _is_empty(db):
+    except Exception as error:
+        # A file that was put in this one's place is somebody else's, whatever is in it.
+        ours = new and db.exists() and not isinstance(error, ReplacedError)
+        if ours and row_counts(db) == (0, 0, 0):
             for name in (db.name, f"{db.name}-wal", f"{db.name}-shm"):
                 db.with_name(name).unlink(missing_ok=True)
             with suppress(OSError):  # it holds more than the lock

@@ -116,12 +116,15 @@ def begin(
         if file_limit is not None:
             resource.setrlimit(resource.RLIMIT_FSIZE, (file_limit, file_limit))
 
+    variables_of_all = environment(**variables)
+    if file_limit is not None:
+        variables_of_all.pop("COVERAGE_PROCESS_CONFIG", None)  # its file would be over the limit too
     return subprocess.Popen(
         [*prefix, sys.executable, "-m", "selfguide_lite", *map(str, words)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        env=environment(**variables),
+        env=variables_of_all,
         preexec_fn=limit,
     )
 

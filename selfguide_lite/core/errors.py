@@ -5,6 +5,10 @@ class SelfguideError(Exception):
     """Something the user can mend: the message says what is wrong, where, and what to do, in one line."""
 
 
+class ReplacedError(SelfguideError):
+    """A file was deleted or replaced while it was in use: what is at its place now is not this process's."""
+
+
 def short(text: str, longest: int = 80) -> str:
     """Return a name or text from a user's file for a message: in one line, without control codes, cut where long."""
     cut = text if len(text) <= longest else text[: longest - 1] + "…"

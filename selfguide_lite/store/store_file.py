@@ -7,7 +7,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from selfguide_lite.core.errors import SelfguideError
+from selfguide_lite.core.errors import ReplacedError, SelfguideError
 from selfguide_lite.store.connection import clear_errors, connect
 from selfguide_lite.store.similar import sketch_pending
 
@@ -88,7 +88,7 @@ class StoreFile:
 
     def _refuse_replaced(self) -> None:
         if not self._check_in_place():
-            raise SelfguideError(f"{self.path}: was deleted or replaced while in use; put it back, or start again")
+            raise ReplacedError(f"{self.path}: was deleted or replaced while in use; put it back, or start again")
 
     def _check_in_place(self) -> bool:
         """Tell whether the file is still the one that was opened; if not, take its write-ahead log away.

@@ -8,16 +8,13 @@ from typing import Any, Literal
 from selfguide_lite.store.store_file import StoreFile
 
 
-def row_counts(path: Path, *, without_log: bool = False) -> tuple[int, int, int] | None:
+def row_counts(path: Path) -> tuple[int, int, int] | None:
     """Return how many inputs, outputs and training steps a file holds; None where it cannot be read.
 
     The file is read as it is, also one of an older or a newer version.
-
-    :param without_log: the file alone, as if there were no write-ahead log beside it
     """
-    alone = "&immutable=1" if without_log else ""
     try:
-        with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro{alone}", uri=True)) as connection:
+        with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as connection:
             inputs, outputs, steps = (
                 int(connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0])
                 for table in ("input", "output", "train_step")

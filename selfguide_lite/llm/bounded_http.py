@@ -27,14 +27,14 @@ class BoundedClient(openai.DefaultHttpxClient):
         super().__init__(follow_redirects=False)
         self._seconds = seconds
 
-    def send(self, request: Any, *, stream: bool = False, **options: Any) -> Any:
-        """Send a request and read the answer whole.
+    def send(self, request: Any, *, stream: bool = False, auth: Any = None, follow_redirects: Any = False) -> Any:
+        """Send a request and read the answer whole; redirects are never followed, whatever a caller says.
 
         :raises TooMuch: where it is packed, or does not end within `MOST_BYTES` and the seconds
         """
         # What is packed may be a thousand times as large, so nothing packed is asked for.
         request.headers["Accept-Encoding"] = "identity"
-        response = super().send(request, stream=True, **options)
+        response = super().send(request, stream=True, auth=auth, follow_redirects=False)
         try:
             body = self._body(response)
         finally:

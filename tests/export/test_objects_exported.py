@@ -127,6 +127,8 @@ def test_what_the_readme_of_vllm_shows_sends_the_schema(
     client = """
 import json, sys
 from types import SimpleNamespace as Of
+
+pytestmark = pytest.mark.slow
 def create(**asked):
     json.dump(asked, sys.stderr)
     return Of(choices=[Of(message=Of(content=""))])

@@ -9,6 +9,8 @@ from selfguide_lite.finetune.memory import Need, Shape, training_memory
 from selfguide_lite.finetune.options import TrainOptions
 from selfguide_lite.gguf.projections import PROJECTIONS
 
+pytestmark = pytest.mark.slow
+
 LENGTHS, BATCHES = (512, 1024, 2048, 4096), (1, 2, 4, 8)
 # Llama 3.2 1B and 3B, Llama 2 7B, Llama 3 8B: heads for attention beside each
 SHAPES = {

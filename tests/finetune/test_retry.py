@@ -22,6 +22,8 @@ from selfguide_lite.finetune.retry import fit_within_memory, with_smaller_batche
 from selfguide_lite.gguf.adapter import read_adapter
 from selfguide_lite.store import Store
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 TINY = resource("data/tiny_vicuna/tiny-vicuna.gguf")
 OPTIONS = ("--epochs", 3, "--batch-size", 8, "--save-steps", 2, "--rank", 4, "--seed", 1)  # 6 steps of 2

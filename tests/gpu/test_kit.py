@@ -19,6 +19,8 @@ from parts import join, lay_out  # noqa: E402
 from pieces import cublas_of_torch  # noqa: E402
 from unpack import missing  # noqa: E402
 
+pytestmark = pytest.mark.slow
+
 
 def test_what_is_laid_out_is_joined_again(tmp_path: Path) -> None:
     files = []

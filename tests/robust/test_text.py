@@ -71,14 +71,14 @@ def test_status_and_the_filters(db: Path) -> None:
         ):
             said = run(*command, "-d", db, *arguments, status=1)
             assert said.startswith("Error: ") and said.count("\n") == 1, said
-    count("texts", len(TEXTS) // 2)
+    count("texts", len(TEXTS) // 4)
 
 
 def test_a_filter_whose_details_are_hostile(tmp_path: Path) -> None:
     path = tmp_path / "own.db"
     hostile_store(path).close()
     run("filter", "add", "own", "select id, text as detail from input", "--stage", "input", "-d", path)
-    for number in range(1, len(TEXTS) + 1):
+    for number in range(3, len(TEXTS) + 1, 4):  # other ones than the test below
         run("show", number, "-d", path)
     run("status", "-d", path)
     run("report", "-d", path, "-o", tmp_path / "own.html")
@@ -86,14 +86,14 @@ def test_a_filter_whose_details_are_hostile(tmp_path: Path) -> None:
 
 
 def test_show_tells_the_life_of_every_input(db: Path) -> None:
-    for number, text in list(enumerate(TEXTS.values(), 1))[::2]:  # each takes half a second
+    for number, text in list(enumerate(TEXTS.values(), 1))[::4]:  # each takes half a second
         shown = run("show", number, "-d", db)
         for piece in as_shown(text):
             assert piece in shown, (piece, shown)  # neither markup nor template has eaten any of it
         assert not UNSEEN.search(shown)
         told = json.loads(run("show", number, "--json", "-d", db))
         assert told["text"] == clean(text)
-    count("texts", len(TEXTS) // 2)
+    count("texts", len(TEXTS) // 4)
 
 
 @pytest.mark.parametrize(

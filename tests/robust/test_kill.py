@@ -32,8 +32,6 @@ pytestmark = pytest.mark.slow
 KILLS = {"generate": 2, "annotate": 2, "train": 2, "export": 1, "evaluate": 2}  # the proof `kills` makes 200
 EVALUATED = 48
 
-KILLS = {"generate": 9, "annotate": 7, "train": 6, "export": 2, "evaluate": 6}
-
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Place:

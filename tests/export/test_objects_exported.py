@@ -27,6 +27,8 @@ from selfguide_lite.llm.llama import LlamaEngine, Tuning
 from selfguide_lite.store import NewInput, NewOutput, Store
 from selfguide_lite.task import Task
 
+pytestmark = pytest.mark.slow
+
 TASK = Task.model_validate(
     {
         "name": "city flats",
@@ -128,7 +130,6 @@ def test_what_the_readme_of_vllm_shows_sends_the_schema(
 import json, sys
 from types import SimpleNamespace as Of
 
-pytestmark = pytest.mark.slow
 def create(**asked):
     json.dump(asked, sys.stderr)
     return Of(choices=[Of(message=Of(content=""))])

@@ -4,7 +4,7 @@ Knows the schema, nothing of rows.
 """
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -19,18 +19,29 @@ _OFTEN = 1_000_000  # steps of SQLite's, some milliseconds
 
 
 @contextmanager
+def in_one_line(words: Callable[[str], str]) -> Iterator[None]:
+    """Turn any error of SQLite inside into one line. What Ctrl-C stopped stays an interrupt.
+
+    :param words: makes the line of SQLite's message
+    :raises SelfguideError: in place of `sqlite3.Error` and `sqlite3.Warning`
+    """
+    try:
+        yield
+    except (sqlite3.Error, sqlite3.Warning) as error:
+        if is_interrupt(error):
+            raise KeyboardInterrupt from error
+        raise SelfguideError(words(str(error))) from error
+
+
+@contextmanager
 def clear_errors(path: Path, doing: str) -> Iterator[None]:
     """Turn any error of SQLite inside into one line that names the file and says what to do.
 
     :param doing: what was being done, such as `write to`
     :raises SelfguideError: in place of `sqlite3.Error`
     """
-    try:
+    with in_one_line(lambda message: f"{path}: cannot {doing} this database: {_advice(message)}"):
         yield
-    except sqlite3.Error as error:
-        if is_interrupt(error):
-            raise KeyboardInterrupt from error
-        raise SelfguideError(f"{path}: cannot {doing} this database: {_advice(str(error))}") from error
 
 
 def _advice(message: str) -> str:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from selfguide_lite.core.errors import SelfguideError
-from selfguide_lite.store.connection import clear_errors
+from selfguide_lite.store.connection import clear_errors, guard
 from selfguide_lite.store.filter_views import STAGES, problem_of, quoted_name, shipped_filters, user_filters, view_files
 from selfguide_lite.store.store import Store
 from selfguide_lite.store.stored_values import clean_term
@@ -186,6 +186,6 @@ def _changing(store: Store, name: str) -> Iterator[sqlite3.Connection]:
             message = "it holds several statements; a filter is one SELECT"
         raise SelfguideError(f"filter {name!r}: {message}") from error
     finally:
-        connection.set_progress_handler(None, 0)
+        guard(connection)
         if connection.in_transaction:
             connection.execute("ROLLBACK")

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
-from selfguide_lite.core.errors import SelfguideError, is_interrupt
-from selfguide_lite.store.connection import guard
+from selfguide_lite.core.errors import SelfguideError
+from selfguide_lite.store.connection import guard, in_one_line
 from selfguide_lite.tabular import Row, Table
 
 
@@ -20,13 +20,9 @@ def database_table(path: Path, statement: str) -> Table:
         with closing(_opened(path)) as connection:
             cursor = _run(connection, path, statement)
             names = [column[0] for column in cursor.description]
-            try:
+            with in_one_line(lambda message: f"{path}: {message}"):
                 for number, values in enumerate(cursor, 1):
                     yield Row(number, dict(zip(names, values, strict=True)))
-            except sqlite3.Error as error:
-                if is_interrupt(error):
-                    raise KeyboardInterrupt from error
-                raise SelfguideError(f"{path}: {error}") from error
 
     with closing(_opened(path)) as connection:
         columns = tuple(column[0] for column in _run(connection, path, statement).description or ())
@@ -53,10 +49,9 @@ def _authorize(action: int, _first: str | None, second: str | None, _database: s
 
 
 def _run(connection: sqlite3.Connection, path: Path, statement: str) -> sqlite3.Cursor:
-    try:
+    def words(message: str) -> str:
+        refused = "the statement may only read this one file" if "authoriz" in message else message
+        return f"{path}: --sql: {refused}"
+
+    with in_one_line(words):
         return connection.execute(statement)
-    except (sqlite3.Error, sqlite3.Warning) as error:
-        if is_interrupt(error):
-            raise KeyboardInterrupt from error
-        problem = "the statement may only read this one file" if "authoriz" in str(error) else str(error)
-        raise SelfguideError(f"{path}: --sql: {problem}") from error

@@ -13,8 +13,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from selfguide_lite.core.errors import SelfguideError, is_interrupt
 from selfguide_lite.core.plain_json import plain_json
+from selfguide_lite.store.connection import in_one_line
 from selfguide_lite.store.store import Store
 
 _PRAGMAS = frozenset(
@@ -46,23 +46,15 @@ def query(path: Path, statement: str) -> Iterator[tuple[list[str], Iterator[tupl
     with Store.open(path, read_only=True) as store:
         connection = store.connection
         connection.set_authorizer(_authorize)
-        try:
+        with in_one_line(_problem):
             cursor = connection.execute(statement)
             yield [column[0] for column in cursor.description or ()], _clear(cursor)
-        except (sqlite3.Error, sqlite3.Warning) as error:
-            if is_interrupt(error):
-                raise KeyboardInterrupt from error
-            raise SelfguideError(f"sql: {_problem(error)}") from error
 
 
 def _clear(cursor: sqlite3.Cursor) -> Iterator[tuple[Any, ...]]:
-    try:
+    with in_one_line(_problem):
         for row in cursor:  # noqa: UP028 (`yield from` would close the cursor after its database)
             yield row
-    except sqlite3.Error as error:
-        if is_interrupt(error):
-            raise KeyboardInterrupt from error
-        raise SelfguideError(f"sql: {_problem(error)}") from error
 
 
 def _authorize(action: int, first: str | None, second: str | None, database: str | None, source: str | None) -> int:
@@ -76,15 +68,14 @@ def _authorize(action: int, first: str | None, second: str | None, database: str
     return sqlite3.SQLITE_OK
 
 
-def _problem(error: Exception) -> str:
-    message = str(error)
+def _problem(message: str) -> str:
     if "readonly" in message:
-        return f"{message}: this command only reads; `selfguide set` changes a setting, `sqlite3` the rest"
-    if "not authorized" in message or "authorization denied" in message:
-        return f"{message}: this command reads this one database; it attaches no other and sets nothing"
-    if "one statement at a time" in message:
-        return "several statements; give one"
-    return message
+        message += ": this command only reads; `selfguide set` changes a setting, `sqlite3` the rest"
+    elif "not authorized" in message or "authorization denied" in message:
+        message += ": this command reads this one database; it attaches no other and sets nothing"
+    elif "one statement at a time" in message:
+        message = "several statements; give one"
+    return f"sql: {message}"
 
 
 def plain(value: Any) -> Any:

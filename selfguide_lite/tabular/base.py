@@ -9,6 +9,7 @@ from typing import Any
 from selfguide_lite.core.errors import SelfguideError, short
 
 LONGEST_TEXT = 100_000  # characters, as in a task file
+MOST_UNPACKED = 256 * 2**20  # bytes of a packed file's texts: a small file can stand for more than any memory has
 INPUT_COLUMNS = ("input", "text")  # where an input stands, where nothing else is said
 OUTPUT_COLUMNS = ("output", "label")
 

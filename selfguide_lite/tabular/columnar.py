@@ -6,10 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from selfguide_lite.core.errors import SelfguideError
-from selfguide_lite.tabular.base import Row, Table
+from selfguide_lite.tabular.base import MOST_UNPACKED, Row, Table
 
 _BATCH = 100  # rows that are unpacked at a time
-_MOST_UNPACKED = 256 * 2**20  # bytes, unless the file itself is large
 _MOST_TIMES = 100  # as often as texts are packed at most
 _MOST_JSON = 16 * 2**20  # bytes
 
@@ -84,8 +83,8 @@ def _largest_group(metadata: Any) -> int:
 
 
 def _most_unpacked(files: Sequence[Path]) -> int:
-    """Return how much the texts of files may hold: a few bytes can stand for more than any memory has."""
-    return max(_MOST_UNPACKED, _MOST_TIMES * sum(file.stat().st_size for file in files if file.is_file()))
+    """Return how many bytes the texts of files may take; large files may hold more."""
+    return max(MOST_UNPACKED, _MOST_TIMES * sum(file.stat().st_size for file in files if file.is_file()))
 
 
 def _rows(

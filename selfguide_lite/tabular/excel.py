@@ -6,9 +6,7 @@ from typing import Any
 from zipfile import BadZipFile, ZipFile
 
 from selfguide_lite.core.errors import SelfguideError
-from selfguide_lite.tabular.base import Row, Table, check_distinct
-
-_MOST_UNPACKED = 256 * 2**20  # bytes; openpyxl holds all texts of a book at once
+from selfguide_lite.tabular.base import MOST_UNPACKED, Row, Table, check_distinct
 
 
 def excel(path: Path) -> Table:
@@ -55,7 +53,7 @@ def _cells(path: Path) -> Iterator[tuple[int, tuple[Any, ...]]]:
 
 
 def _check_size(path: Path) -> None:
-    """Refuse a workbook that is small on the disk and would fill the memory.
+    """Refuse a workbook that is small on the disk and would fill the memory: openpyxl holds all its texts at once.
 
     :raises SelfguideError: where it is, or is no workbook
     """
@@ -64,6 +62,6 @@ def _check_size(path: Path) -> None:
             unpacked = sum(part.file_size for part in packed.infolist())
     except (BadZipFile, OSError, ValueError, NotImplementedError) as error:
         raise SelfguideError(f"{path}: cannot read this file as an Excel workbook") from error
-    if unpacked > _MOST_UNPACKED:
-        most, size = _MOST_UNPACKED // 2**20, unpacked / 2**20
+    if unpacked > MOST_UNPACKED:
+        most, size = MOST_UNPACKED // 2**20, unpacked / 2**20
         raise SelfguideError(f"{path}: has {size:,.0f} MiB when unpacked, and {most} at most are read; save it as CSV")

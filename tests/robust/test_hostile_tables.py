@@ -81,7 +81,7 @@ def refused(path: Path) -> str:
 def test_a_workbook_made_to_harm(
     name: str, book: dict[str, bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("selfguide_lite.tabular.excel._MOST_UNPACKED", 2**20)
+    monkeypatch.setattr("selfguide_lite.tabular.excel.MOST_UNPACKED", 2**20)
     path = tmp_path / "bad.xlsx"
     parts: dict[str, bytes | str | None] = {**book, **WORKBOOKS[name]}
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as packed:
@@ -123,7 +123,7 @@ def test_a_parquet_that_unpacks_to_more_than_the_memory(tmp_path: Path, monkeypa
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    monkeypatch.setattr("selfguide_lite.tabular.columnar._MOST_UNPACKED", 2**20)
+    monkeypatch.setattr("selfguide_lite.tabular.columnar.MOST_UNPACKED", 2**20)
     path = tmp_path / "bad.parquet"
     one_cell = pa.table({"input": ["a" * 9_000_000]})
     pq.write_table(one_cell, path, compression="zstd", use_dictionary=False)

@@ -95,7 +95,6 @@ def set_command(key: str, value: str, db: Path | None, task_name: str | None) ->
       selfguide set rounds default
     """
     from selfguide_lite.core.renamed import current_name, renamed_notes
-    from selfguide_lite.core.settings import Settings
     from selfguide_lite.setting_list import shown
     from selfguide_lite.store import FILTER_SETTINGS
     from selfguide_lite.store.choices import change_setting, checked_setting
@@ -103,7 +102,7 @@ def set_command(key: str, value: str, db: Path | None, task_name: str | None) ->
     say_renamed(renamed_notes([key]))
     key = current_name(key)
     with opened_task(db, task_name, write=True) as (store, task_id):
-        at_once = key in FILTER_SETTINGS or key not in Settings.model_fields
+        at_once = key in FILTER_SETTINGS
         checked_setting(key, value)  # what is refused is refused before the dataset is read
         before = len(store.pairs(task_id)) if at_once else 0
         now = change_setting(store, task_id, key, value)

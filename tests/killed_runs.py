@@ -8,9 +8,14 @@ from typing import Any
 
 from robust_runs import check_sound, rows_of
 
-INPUTS = "SELECT round, prompt, label, seed_inputs, text, finish_reason, mean_logprob FROM input ORDER BY round, prompt"
+# Rounded: another number of sequences or threads, measured while the machine is busy, moves the seventh digit.
+INPUTS = (
+    "SELECT round, prompt, label, seed_inputs, text, finish_reason, round(mean_logprob, 4) FROM input"
+    " ORDER BY round, prompt"
+)
 OUTPUTS = (
-    "SELECT i.round, i.prompt, o.method, o.sample, o.text, o.label, o.weight, o.logprob, o.finish_reason"
+    "SELECT i.round, i.prompt, o.method, o.sample, o.text, o.label, round(o.weight, 4), round(o.logprob, 4),"
+    " o.finish_reason"
     " FROM output AS o JOIN input AS i ON i.id = o.input_id ORDER BY i.round, i.prompt, o.method, o.sample"
 )
 DATASET = "SELECT * FROM dataset ORDER BY input_id"

@@ -44,6 +44,7 @@ def test_plan_for_a_program(kind: str, tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == ["inputs.txt", "rows.csv", "task.yaml"]
 
 
+@pytest.mark.slow
 def test_plan_for_people_shows_prompts_in_full(tmp_path: Path) -> None:
     (tmp_path / "task.yaml").write_text(TASK.format(kind="generation"), encoding="utf-8")
     done = CliRunner().invoke(main, ["run", str(tmp_path / "task.yaml"), "--dry-run"])

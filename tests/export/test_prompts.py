@@ -32,6 +32,8 @@ from selfguide_lite.task import Example, Task
 
 needs("trl")
 
+pytestmark = pytest.mark.slow
+
 TASK = Task(
     name="shop talk",
     kind="classification",

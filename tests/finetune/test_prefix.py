@@ -12,6 +12,8 @@ from selfguide_lite.finetune.rows import Row, padded
 needs("torch")
 needs("transformers")
 
+pytestmark = pytest.mark.slow
+
 PROMPT = tuple(range(3, 33))
 # rows of one task: same beginning, own inputs and answers of different lengths
 ROWS = [

@@ -26,7 +26,7 @@ TYPES = {"q4_1": llama_cpp.LLAMA_FTYPE_MOSTLY_Q4_1, "q5_1": llama_cpp.LLAMA_FTYP
 QUESTIONS = [
     ScoreRequest(str(n), (Message("user", f"Is {n} the good one?"),), ("yes", "no", "the other")) for n in range(6)
 ]
-pytestmark = pytest.mark.skipif(has_gpu(), reason="with a graphics card no copy is made")
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(has_gpu(), reason="with a graphics card no copy is made")]
 
 
 @pytest.fixture(autouse=True)

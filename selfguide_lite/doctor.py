@@ -172,9 +172,9 @@ def _finetunable(path: Path | None) -> Iterator[Check]:
 
 def _memory(path: Path | None) -> Iterator[Check]:
     """Tell whether the free memory is enough to write data with the model, and to finetune it."""
-    from selfguide_lite.finetune.memory import free_memory
+    from selfguide_lite.core.limits import free_memory
 
-    free = free_memory(cuda=False)
+    free = free_memory()
     if path is None:
         yield Check("memory", "green", f"{size(free)} free")
         return

@@ -7,6 +7,8 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
+from selfguide_lite.core.limits import cpu_share
+
 _SECONDS = 60
 
 
@@ -78,10 +80,7 @@ def cores() -> int:
         return int(given)
     allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
     count = min(allowed, psutil.cpu_count(logical=False) or allowed)
-    try:  # a container's share of the processor
-        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
-        if quota != "max":
-            count = min(count, max(1, int(quota) // int(period)))
-    except (OSError, ValueError):
-        pass
+    share = cpu_share()
+    if share is not None:
+        count = min(count, int(share))
     return max(1, count)

@@ -1,8 +1,8 @@
 """What a training will need, from the model's shape alone: a lack of memory is said before anything is loaded."""
 
 from dataclasses import dataclass
-from pathlib import Path
 
+from selfguide_lite.core import limits
 from selfguide_lite.core.errors import SelfguideError
 from selfguide_lite.finetune.options import Bits, TrainOptions
 from selfguide_lite.finetune.precision import half_on_cpu
@@ -11,7 +11,6 @@ _GIB = 2**30
 _CUDA_OVERHEAD = int(0.9 * _GIB)  # context, kernels, the allocator's own gaps
 _CPU_OVERHEAD = int(0.8 * _GIB)  # the libraries
 _CHUNK_TOKENS = 1024  # logits are made for so many tokens at a time
-_CGROUP = Path("/sys/fs/cgroup")
 
 
 class OutOfMemory(SelfguideError):
@@ -101,17 +100,7 @@ def free_memory(cuda: bool) -> int:
         import torch
 
         return int(torch.cuda.mem_get_info()[0])
-    import psutil
-
-    free = int(psutil.virtual_memory().available)
-    try:  # a container's share of the memory; what it cached of files it gives back
-        limit = int((_CGROUP / "memory.max").read_text())
-        used = int((_CGROUP / "memory.current").read_text())
-        stat = dict(line.split(" ", 1) for line in (_CGROUP / "memory.stat").read_text().splitlines())
-        free = min(free, max(limit - used + int(stat.get("inactive_file", 0)), 0))
-    except (OSError, ValueError):  # there is none, or it says `max`
-        pass
-    return free
+    return limits.free_memory()
 
 
 def choose_bits(options: TrainOptions, shape: Shape, length: int) -> Bits:

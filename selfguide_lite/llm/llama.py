@@ -13,6 +13,7 @@ import numpy as np
 
 from selfguide_lite.core.errors import SelfguideError
 from selfguide_lite.core.hashing import file_sha256
+from selfguide_lite.core.limits import free_memory
 from selfguide_lite.core.machine import cores
 from selfguide_lite.core.messages import Message
 from selfguide_lite.core.model_info import ModelInfo
@@ -86,9 +87,7 @@ class _Worker:
 
 def affordable_cells(model: Model) -> int:
     """Return how many tokens the caches of all workers together may hold without taking too much of the free memory."""
-    import psutil
-
-    return int(psutil.virtual_memory().available * CACHE_SHARE / model.cell_bytes)
+    return int(free_memory() * CACHE_SHARE / model.cell_bytes)
 
 
 class LlamaEngine:

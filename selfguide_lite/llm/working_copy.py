@@ -14,6 +14,7 @@ from selfguide_lite.core.cache import copies_dir, read_json, write_json
 from selfguide_lite.core.errors import SelfguideError
 from selfguide_lite.core.files import atomic_write
 from selfguide_lite.core.hashing import file_sha256
+from selfguide_lite.core.limits import free_memory
 
 SLOW_TYPES = frozenset({"Q4_1", "Q5_1"})
 _KIND = "q8_0"
@@ -67,11 +68,9 @@ def _place(path: Path) -> Path:
 
 
 def _check_room(copy: Path, needed: int) -> None:
-    import psutil
-
     if shutil.disk_usage(copy.parent).free < needed:
         raise SelfguideError(f"{copy.parent}: the disk has no room for it")
-    if psutil.virtual_memory().available * _MEMORY_SHARE < needed:
+    if free_memory() * _MEMORY_SHARE < needed:
         raise SelfguideError("there is too little memory for it")
 
 

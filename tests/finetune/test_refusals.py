@@ -14,7 +14,6 @@ from needs import needs
 from selfguide_lite.cli import main
 from selfguide_lite.core.hashing import file_sha256
 from selfguide_lite.core.resources import resource
-from selfguide_lite.finetune import memory
 from selfguide_lite.gguf.adapter import write_adapter
 
 pytestmark = pytest.mark.slow
@@ -59,18 +58,6 @@ def test_with_too_little_memory(tmp_path: Path) -> None:
     line = refusal(train_elsewhere(tmp_path, "--bits", 4, FREE=str(500 * 2**20)))
     assert "this machine has 0.5 GiB free" in line and "GiB too little" in line and "--batch-size" in line
     assert not (tmp_path / "cache" / "hf").exists()
-
-
-def test_a_container_has_its_share_of_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(memory, "_CGROUP", tmp_path)
-    free = memory.free_memory(cuda=False)
-    assert free > 100 * 2**20
-    (tmp_path / "memory.max").write_text(f"{64 * 2**20}\n")
-    (tmp_path / "memory.current").write_text(f"{50 * 2**20}\n")
-    (tmp_path / "memory.stat").write_text(f"anon 1\ninactive_file {6 * 2**20}\nactive_file 2\n")
-    assert memory.free_memory(cuda=False) == 20 * 2**20
-    (tmp_path / "memory.max").write_text("max\n")
-    assert memory.free_memory(cuda=False) > 100 * 2**20
 
 
 def asked(*words: object) -> str:

@@ -1,0 +1,75 @@
+"""What a container or a service may use of the machine: limits of control groups, version 1 and 2.
+
+See the kernel's documentation, admin-guide/cgroup-v2 and cgroup-v1. A limit counts wherever it stands between the
+group of this process and the root.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+_MOUNTS = Path("/sys/fs/cgroup")
+_OWN = Path("/proc/self/cgroup")
+
+
+def free_memory() -> int:
+    """Return the bytes of memory that this process can still get, of the machine's and of its group's."""
+    import psutil
+
+    return min([int(psutil.virtual_memory().available), *(max(0, free) for free in _free_of_groups())])
+
+
+def cpu_share() -> float | None:
+    """Return how many processor cores the group may keep busy; None where nothing limits it."""
+    shares = []
+    for version, group in _groups("cpu"):
+        if version == 2:
+            quota, _, period = _text(group / "cpu.max").partition(" ")
+        else:
+            quota, period = _text(group / "cpu.cfs_quota_us"), _text(group / "cpu.cfs_period_us")
+        if quota.isdecimal() and period.isdecimal() and int(period):
+            shares.append(int(quota) / int(period))
+    return min(shares, default=None)
+
+
+def _free_of_groups() -> Iterator[int]:
+    """Yield what each limit leaves; what a group has cached of files it gives back."""
+    for version, group in _groups("memory"):
+        names = ("max", "current", "inactive_file")
+        if version == 1:
+            names = ("limit_in_bytes", "usage_in_bytes", "total_inactive_file")
+        limit, used = (_text(group / f"memory.{name}") for name in names[:2])
+        stat = dict(line.split(" ", 1) for line in _text(group / "memory.stat").splitlines() if " " in line)
+        cached = stat.get(names[2], "0")
+        if limit.isdecimal() and used.isdecimal() and cached.isdecimal():
+            yield int(limit) - int(used) + int(cached)
+
+
+def _groups(controller: str) -> Iterator[tuple[int, Path]]:
+    """Yield the version and the folder of this process's groups, from its own up to the root that is seen here.
+
+    In a container the path is often one outside of it, and only the root is there.
+    """
+    for line in _text(_OWN).splitlines():
+        number, _, rest = line.partition(":")
+        controllers, _, path = rest.partition(":")
+        if controllers and controller not in controllers.split(","):
+            continue
+        if controllers:
+            version, mounts = 1, [_MOUNTS / controllers, _MOUNTS / controller]
+        elif number == "0":
+            version, mounts = 2, [_MOUNTS, _MOUNTS / "unified"]
+        else:
+            continue
+        root = next((mount for mount in mounts if (mount / "cgroup.procs").exists()), None)
+        if root is None:
+            continue
+        own = Path(path.strip().lstrip("/"))
+        yield from ((version, root / part) for part in (own, *own.parents) if (root / part).is_dir())
+
+
+def _text(path: Path) -> str:
+    """Return what a file says, or nothing."""
+    try:
+        return path.read_text(encoding="utf-8").strip()
+    except (OSError, ValueError):
+        return ""

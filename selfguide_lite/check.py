@@ -76,7 +76,19 @@ def task_warnings(task: Task, prompts: Prompts) -> list[str]:
 
     Files of a user's own rows are left out: the run reads them itself, and says what is refused.
     """
-    return [f"{level}: {field or 'task'}: {message}" for level, field, message in _look(task, prompts, None, own=False)]
+    found = _look(task, prompts, None, own=False)
+    return [f"{level}: {field or 'task'}: {message}" for level, field, message in found if level == "warning"]
+
+
+def refuse_errors(task: Task, settings: Settings, prompts: Prompts) -> None:
+    """Stop at the first thing in a task with which no run can come to anything, as `check_file` finds them.
+
+    :param settings: in force; those that a database keeps may mend what the task file says
+    :raises SelfguideError: naming the field
+    """
+    for level, field, message in _look(task.model_copy(update={"settings": settings}), prompts, None, own=False):
+        if level == "error":
+            raise SelfguideError(f"task {task.name}: {field or 'task'}: {message}")
 
 
 def _place(places: Places, field: str) -> tuple[int, int]:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from selfguide_lite import diagnosis
-from selfguide_lite.check import task_warnings
+from selfguide_lite.check import refuse_errors, task_warnings
 from selfguide_lite.core.errors import SelfguideError, in_plain_words
 from selfguide_lite.core.lock import check_folder, exclusive
 from selfguide_lite.core.progress import FunnelRow, Listener
@@ -125,6 +125,7 @@ def run(
         task_id = bring_in_told(store, task, listener.note, agree, renamed)
         own.take_in(store, task_id, rows, listener)
         wanted = task.rules.resolve(options.chosen(task, store.chosen_settings(task_id)))
+        refuse_errors(task, wanted, options.prompts)
         context = RunContext(store, task_id, wanted, options.prompts, options.seed, listener)
         if is_synthesized(store, task_id, wanted):
             listener.done("generate", f"{len(store.requests_done(task_id))} inputs were in the store")

@@ -49,6 +49,20 @@ def test_a_run_names_its_model_first_prints_the_warnings_and_ends_with_what_is_n
     assert last == f"Next: selfguide report -d '{db}'; selfguide dataset -o pairs.jsonl -d '{db}'; {again}"
 
 
+def test_what_check_calls_an_error_stops_a_run_before_its_work(task: Path) -> None:
+    told = TASK.replace(", noise_filter: false", "") + "noise_terms: [grumble]\n"
+    task.write_text(told, encoding="utf-8")
+    before = sorted(task.parent.iterdir())
+    done = call("run", task, "-d", task.with_name("tone.db"), "-m", MODEL, "--no-train")
+    assert done.exit_code == 1
+    says = "labels.1: the noise term 'grumble' drops every answer with this label"
+    assert done.output.splitlines()[-1].startswith(f"Error: task tone: {says}")
+    assert says in call("check", task, "-m", MODEL).output.replace("error: ", "")
+    assert sorted(task.parent.iterdir()) == before
+    go_on = ["--set", "noise_filter=false", "--set", "rounds=0"]
+    assert "drops every answer" not in call("run", task, "-d", task.with_name("tone.db"), "-m", MODEL, *go_on).output
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("command", ["run", "generate"])
 def test_a_false_start_leaves_nothing(command: str, task: Path) -> None:

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from selfguide_lite.core.errors import SelfguideError
 from selfguide_lite.core.settings import Settings
+from selfguide_lite.fields import as_said
 from selfguide_lite.llm.base import Completion, Engine, Request, ScoreRequest, Scores
 from selfguide_lite.llm.shares import shares
 from selfguide_lite.prompts import Prompts
@@ -152,11 +153,19 @@ def _sampled(
 def _asked(
     context: RunContext, waiting: Sequence[PoolInput], engine: Engine, run_id: int
 ) -> Iterator[tuple[int, list[NewOutput]]]:
-    """Yield for each input the object that it was written from; a person's own inputs are answered greedily."""
+    """Yield for each input the object that it was written from, as far as it says it.
+
+    Where the input lacks what must be there, the answer is marked as absent, for the filter `ungrounded`. A person's
+    own inputs are answered greedily.
+    """
+    schema = context.task.answer_schema
+    assert schema is not None
     made = {one.id: one.label for one in context.store.agreeing_pool(context.task_id)}
     for shown in waiting:
         if (text := made.get(shown.id)) is not None:
-            yield 0, [NewOutput(input_id=shown.id, run_id=run_id, sample=0, text=text, method="asked")]
+            said, whole = as_said(schema, text, shown.text)
+            reason = "stop" if whole else "absent"
+            yield 0, [NewOutput(shown.id, run_id, 0, said, method="asked", finish_reason=reason)]
     own = [shown for shown in waiting if made.get(shown.id) is None]
     if own:
         yield from _sampled(context, own, engine, run_id)

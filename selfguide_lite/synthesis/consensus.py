@@ -33,7 +33,8 @@ def consensus_weights(texts: Sequence[str]) -> list[float]:
         return (others + counts[text] - 1) / (len(texts) - 1)
 
     means = {text: mean_likeness(text) for text in counts}
-    best = max(means, key=lambda text: means[text])  # dictionaries keep the order: the earliest of those tied
+    # Sums of the same numbers in another order differ in the last digit; of those tied the earliest stands first.
+    best = max(means, key=lambda text: round(means[text], 9))
     share = means[best]
     each = (1 - share) / (len(texts) - counts[best])
     # An answer that was drawn several times could outweigh a winner which is like few others: it never wins for that.

@@ -20,7 +20,7 @@ from selfguide_lite.prompt_styles import ShownInput, input_style
 from selfguide_lite.prompts import Prompts
 from selfguide_lite.run_context import RunContext
 from selfguide_lite.store import LabelledInput, NewInput, PoolInput, Store
-from selfguide_lite.synthesis.objects import draw_objects, writes_output_first
+from selfguide_lite.synthesis.objects import TEXTS, best_texts, draw_objects, writes_output_first
 from selfguide_lite.synthesis.runs import recorded_run
 from selfguide_lite.task import Task
 
@@ -102,8 +102,12 @@ def generate(context: RunContext, engine: Engine, after_round: Callable[[], None
             drawn = {
                 input_key(round_, number): draws.prompt(round_, number, pool, asked.get(number)) for number in todo
             }
-            requests = (_request(key, prompt, context, longest) for key, prompt in drawn.items())
-            for completion in engine.complete(requests):
+            requests = (_request(key, prompt, context, longest, output_first) for key, prompt in drawn.items())
+            completions = engine.complete(requests)
+            if output_first and task.answer_schema is not None:
+                made = {input_key(round_, number): text for number, text in asked.items()}
+                completions = best_texts(completions, made, task.answer_schema)
+            for completion in completions:
                 prompt = drawn[completion.key]
                 if completion.finish_reason == "error":
                     raise SelfguideError(f"input of round {round_}, prompt {prompt.prompt}: {completion.error}")
@@ -267,13 +271,15 @@ def rounds_without_input(pool: Sequence[PoolInput], round_: int, since: int = 0)
     return max(0, round_ - 1 - max(fruitful, since - 1))
 
 
-def _request(key: str, prompt: InputPrompt, context: RunContext, max_tokens: int) -> Request:
+def _request(key: str, prompt: InputPrompt, context: RunContext, max_tokens: int, output_first: bool) -> Request:
+    """Return the request for an input. A text for an object that is there already is to follow it, not to vary."""
     settings = context.settings
     return Request(
         key=key,
         messages=prompt.messages,
-        temperature=settings.input_temperature,
-        top_k=settings.input_top_k,
+        n=TEXTS if output_first else 1,
+        temperature=settings.output_temperature if output_first else settings.input_temperature,
+        top_k=settings.output_top_k if output_first else settings.input_top_k,
         max_tokens=max_tokens,
         seed=context.seed,
     )

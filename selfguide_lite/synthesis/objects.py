@@ -1,19 +1,24 @@
-"""Output first (arXiv 2303.04132): an object is made up, then a text is asked for that contains it.
+"""Output first (arXiv 2303.04132): an object is made up, then texts are asked for that contain it; the best stays.
 
 What an object is drawn from depends on the seed, the task, the round and what was there when the round began, so a run
-that was stopped draws the same ones again.
+that was stopped draws the same ones again. The model makes up texts, numbers and dates. What is chosen from a list, and
+what is missing, follows a plan: left to itself a small model takes the same values again and again.
 """
 
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
 from selfguide_lite.core.errors import SelfguideError
 from selfguide_lite.core.messages import Message
 from selfguide_lite.core.settings import Settings
-from selfguide_lite.llm.base import Engine, Request
+from selfguide_lite.fields import Schema, found_object, is_in, judged_values, object_text, values_of
+from selfguide_lite.llm.base import Completion, Engine, Request
 from selfguide_lite.run_context import RunContext
 from selfguide_lite.store import LabelledInput
 from selfguide_lite.task import Task
+
+TEXTS = 4  # written for an object; the one that says most of it stays
 
 
 def writes_output_first(task: Task, settings: Settings) -> bool:
@@ -68,8 +73,47 @@ def draw_objects(
             raise SelfguideError(
                 f"object of round {round_}, prompt {number}: {completion.error or 'it does not fit the schema'}"
             )
-        found[number] = text
+        assert task.answer_schema is not None
+        rng = random.Random(f"{context.seed}/{task.name}/{round_}/{number}/plan")
+        found[number] = _planned(task.answer_schema, text, [example.output for example in task.examples], rng)
     return found
+
+
+def best_texts(completions: Iterable[Completion], made: Mapping[str, str], schema: Schema) -> Iterator[Completion]:
+    """Yield for each object the text that says most of its values, as soon as all its texts are there.
+
+    :param made: the objects by the keys of the requests
+    """
+    waiting: dict[str, list[Completion]] = {}
+    for completion in completions:
+        texts = waiting.setdefault(completion.key, [])
+        texts.append(completion)
+        if completion.finish_reason == "error":
+            yield completion
+        elif len(texts) == TEXTS:
+            values = list(judged_values(schema, made[completion.key]))
+            texts.sort(key=lambda text: text.sample)
+            yield max(texts, key=lambda text: _faithfulness(text, values))
+            del waiting[completion.key]
+
+
+def _faithfulness(text: Completion, values: Sequence[tuple[Any, Any]]) -> tuple[bool, int]:
+    """Return whether a text came to its end, and how many values it says."""
+    return text.finish_reason != "length", sum(is_in(field, value, text.text) for field, value in values)
+
+
+def _planned(schema: Schema, made: str, examples: Sequence[str], rng: random.Random) -> str:
+    """Return an object with choices drawn evenly, and with as many of its optional values as the examples have."""
+    values = values_of(schema, found_object(made) or {})
+    for one in schema.fields:
+        shown = (found_object(rng.choice(examples)) or {}).get(one.name)
+        if one.optional and shown is None:
+            values[one.name] = None
+        elif one.type == "enum" and one.many:
+            values[one.name] = rng.sample(one.values, min(len(shown or ()), len(one.values)))
+        elif one.type == "enum":
+            values[one.name] = rng.choice(one.values)
+    return object_text(schema, values_of(schema, values))
 
 
 def _budget(context: RunContext, engine: Engine) -> int:

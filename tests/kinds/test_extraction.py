@@ -9,6 +9,7 @@ from click.testing import CliRunner, Result
 from selfguide_lite.cli import main
 from selfguide_lite.core.errors import SelfguideError
 from selfguide_lite.core.resources import resource
+from selfguide_lite.fields import as_said
 from selfguide_lite.llm import EngineOptions, open_engine
 from selfguide_lite.own_data import rows_of
 from selfguide_lite.run_context import RunContext
@@ -171,13 +172,16 @@ def test_output_first_makes_up_objects_and_keeps_them_as_answers(tmp_path: Path,
         synthesize(context, engine)
         assert is_synthesized(store, task_id, context.settings)
         rows = store.connection.execute(
-            "SELECT i.label, o.text, o.method, (SELECT count(*) FROM output WHERE input_id = i.id)"
-            " FROM input AS i JOIN output AS o ON o.input_id = i.id"
+            "SELECT i.label, i.text, o.text, o.finish_reason, o.method,"
+            " (SELECT count(*) FROM output WHERE input_id = i.id) FROM input AS i JOIN output AS o ON o.input_id = i.id"
         ).fetchall()
-        assert rows and all(
-            asked == text and row == ("asked", 1) for asked, text, *found in rows for row in [(*found,)]
-        )
-        assert all(first.rules.parse(asked, ()) == asked for asked, *_ in rows)
+        schema = first.answer_schema
+        assert rows and schema is not None
+        for made, text, answer, reason, *found in rows:
+            assert first.rules.parse(made, ()) == made and found == ["asked", 1]
+            assert (answer, reason == "stop") == as_said(schema, made, text)
+        absent = store.connection.execute("SELECT count(*) FROM output WHERE finish_reason = 'absent'").fetchone()
+        assert store.connection.execute("SELECT count(DISTINCT id) FROM filter_output_ungrounded").fetchone() == absent
         assert store.connection.execute("SELECT count(*) FROM filter_output_schema").fetchone() == (0,)
         wrong = task.settings.changed({"method": "asked"})
         with pytest.raises(SelfguideError, match="method asked takes the object"):

@@ -14,11 +14,11 @@ from data.made_texts.adverts import advert
 from data.made_texts.mails import mail
 from data.results.field_tables import tables
 from data.results.fields import DIRECTIONS, KEPT, MODELS, TASKS, FieldRun, planned
-from data.results.grounding import grounding, is_in
+from data.results.grounding import grounding
 from data.results.table import records
 from selfguide_lite import load_task
 from selfguide_lite.core.resources import resource
-from selfguide_lite.fields import Field, checked
+from selfguide_lite.fields import Field, checked, is_in
 from selfguide_lite.store import Pair
 
 ADVERT = "TO LET in Leeds's old town! 1,350.50 euros, three rooms, 92 sqm, from March 15th, 2027. Tel. 0555 341 220."

@@ -20,6 +20,7 @@ WORDS = st.lists(st.sampled_from(["the", "cat", "sat", "on", "a", "mat", "dog", 
 @example(["a", "b", "a", "b"])
 @example(["", "", "cat"])
 @example(["cat", "dog", "ran", "ran"])
+@example(["the cat the", "the the cat cat cat", "the the the the", "the the cat cat sat", "the on"])
 def test_the_answer_most_like_the_others_wins_with_its_mean_likeness(texts: list[str]) -> None:
     weights = consensus_weights(texts)
     votes: Counter[str] = Counter()

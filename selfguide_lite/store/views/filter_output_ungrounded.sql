@@ -1,5 +1,6 @@
 -- Rejects objects with a value that must occur in the input (verbatim in the schema) and does not. Case and runs of blanks
--- do not count, nor marks between thousands in the input's numbers.
+-- do not count, nor marks between thousands in the input's numbers. And objects that an input was written from and that
+-- have a value which it does not say and which cannot be null (marked as absent when they became answers).
 -- rank: 50
 WITH
   part AS MATERIALIZED (
@@ -25,4 +26,8 @@ WHERE NOT CASE
     THEN instr(i.text, m.value) OR instr(replace(replace(replace(i.text, ',', ''), ' ', ''), '''', ''), m.value)
       OR instr(replace(i.text, '.', ''), m.value)
   ELSE instr(lower(i.text), lower(m.value)) OR instr(ifnull(i.folded, ''), lower(m.value)) END
-GROUP BY m.id;
+GROUP BY m.id
+UNION ALL
+SELECT id, 'a value that it must have is not in the input'
+FROM output
+WHERE method = 'asked' AND finish_reason = 'absent';

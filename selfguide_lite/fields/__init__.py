@@ -3,13 +3,13 @@
 Knows nothing of tasks, models or stores.
 """
 
-from selfguide_lite.fields.grounding import as_said, is_in, judged_values
+from selfguide_lite.fields.grounding import is_in, judged, judged_values, says_all
 from selfguide_lite.fields.model import Field, Schema, sized
 from selfguide_lite.fields.reading import read_schema
 from selfguide_lite.fields.scoring import FieldCount, counts, f1
 from selfguide_lite.fields.values import absent_values, checked, found_object, object_text, parsed, values_of
 
 __all__ = [
-    "Field", "FieldCount", "Schema", "absent_values", "as_said", "checked", "counts", "f1", "found_object", "is_in",
-    "judged_values", "object_text", "parsed", "read_schema", "sized", "values_of",
+    "Field", "FieldCount", "Schema", "absent_values", "checked", "counts", "f1", "found_object", "is_in",
+    "judged", "judged_values", "object_text", "parsed", "read_schema", "says_all", "sized", "values_of",
 ]  # fmt: skip

@@ -7,7 +7,7 @@ from typing import Any
 
 from selfguide_lite.core.matching import normalize
 from selfguide_lite.fields.model import Field, Schema
-from selfguide_lite.fields.values import found_object, object_text, value_of, values_of
+from selfguide_lite.fields.values import found_object, value_of, values_of
 
 _JUDGED = ("string", "integer", "number", "date")  # an enum's value and a switch are said in other words
 _NUMBER = re.compile(r"(?P<whole>\d{1,3}(?:[ ,.'’]\d{3}(?!\d))+|\d+)(?:[.,](?P<rest>\d+))?")
@@ -46,24 +46,12 @@ def judged_values(schema: Schema, answer: str) -> Iterator[tuple[Field, Any]]:
             yield from ((one, item) for item in (values[one.name] if one.many else [values[one.name]]))
 
 
-def as_said(schema: Schema, answer: str, text: str) -> tuple[str, bool]:
-    """Return an object with no more than a text says, and whether that is all that an object must have.
-
-    An optional value that is not in the text becomes null, an item of a list goes. What must be there stays.
+def says_all(schema: Schema, answer: str, text: str) -> bool:
+    """Tell whether all values of an object that can be looked for are in a text.
 
     :param answer: an object of the schema
     """
-    values, whole = values_of(schema, found_object(answer) or {}), True
-    for one in schema.fields:
-        value = values[one.name]
-        if not judged(one) or value is None:
-            continue
-        if one.many:
-            values[one.name] = [item for item in value if is_in(one, item, text)]
-        elif not is_in(one, value, text):
-            whole &= one.optional
-            values[one.name] = None if one.optional else value
-    return object_text(schema, values), whole
+    return all(is_in(field, value, text) for field, value in judged_values(schema, answer))
 
 
 def _dates(text: str) -> Iterator[str]:

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from selfguide_lite.core.errors import SelfguideError
 from selfguide_lite.core.settings import Settings
-from selfguide_lite.fields import as_said
+from selfguide_lite.fields import says_all
 from selfguide_lite.llm.base import Completion, Engine, Request, ScoreRequest, Scores
 from selfguide_lite.llm.shares import shares
 from selfguide_lite.prompts import Prompts
@@ -153,19 +153,18 @@ def _sampled(
 def _asked(
     context: RunContext, waiting: Sequence[PoolInput], engine: Engine, run_id: int
 ) -> Iterator[tuple[int, list[NewOutput]]]:
-    """Yield for each input the object that it was written from, as far as it says it.
+    """Yield for each input the object that it was written from.
 
-    Where the input lacks what must be there, the answer is marked as absent, for the filter `ungrounded`. A person's
-    own inputs are answered greedily.
+    Where the input lacks a value of it, the answer is marked as absent, for the filter `ungrounded`. A person's own
+    inputs are answered greedily.
     """
     schema = context.task.answer_schema
     assert schema is not None
     made = {one.id: one.label for one in context.store.agreeing_pool(context.task_id)}
     for shown in waiting:
         if (text := made.get(shown.id)) is not None:
-            said, whole = as_said(schema, text, shown.text)
-            reason = "stop" if whole else "absent"
-            yield 0, [NewOutput(shown.id, run_id, 0, said, method="asked", finish_reason=reason)]
+            reason = "stop" if says_all(schema, text, shown.text) else "absent"
+            yield 0, [NewOutput(shown.id, run_id, 0, text, method="asked", finish_reason=reason)]
     own = [shown for shown in waiting if made.get(shown.id) is None]
     if own:
         yield from _sampled(context, own, engine, run_id)

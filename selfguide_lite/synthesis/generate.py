@@ -98,7 +98,10 @@ def generate(context: RunContext, engine: Engine, after_round: Callable[[], None
                     for shown in everything
                     if (shown.round is None or shown.round < drawn_from) and not (after_round and shown.agrees is False)
                 ]
-            asked = draw_objects(context, engine, round_, todo, pool) if output_first else {}
+            asked: dict[int, str] = {}
+            if output_first:
+                last = {number: draws.seed_order(round_, number)[-1] for number in todo}
+                asked = draw_objects(context, engine, round_, last, pool)
             drawn = {
                 input_key(round_, number): draws.prompt(round_, number, pool, asked.get(number)) for number in todo
             }
@@ -182,14 +185,15 @@ class PromptSampler:
         """Draw one prompt.
 
         :param pool: the inputs that had passed the filters when the round began, in order
-        :param asked: the object that the input is to contain, where objects are made up first
+        :param asked: the object that the input is to contain, where objects are made up first; it is shown the seed
+            inputs alone, since others may lack values of their objects
         :raises SelfguideError: where the prompt without any pool input is over budget, saying by how much
         """
         task, settings = self.task, self.settings
-        first = number - number % settings.prompts_per_draw
-        rng = random.Random(f"{self.seed}/{task.name}/{round_}/{first}")
-        seed_inputs = list(range(len(task.examples)))
-        rng.shuffle(seed_inputs)
+        first, rng = self._draw(round_, number)
+        seed_inputs = self._shuffled(rng)
+        if asked is not None:
+            pool = ()
         label = asked or self._label(round_, number, rng if number == first else None)
         style = input_style(settings.input_style)
         most = min(settings.max_pool_inputs, len(pool))
@@ -209,6 +213,20 @@ class PromptSampler:
                     "prompt_budget, or take a model with a longer context"
                 )
             count -= 1
+
+    def seed_order(self, round_: int, number: int) -> list[int]:
+        """Return the positions of the seed examples in the order in which a prompt shows them."""
+        return self._shuffled(self._draw(round_, number)[1])
+
+    def _draw(self, round_: int, number: int) -> tuple[int, random.Random]:
+        """Return the first prompt of a prompt's draw, and the random stream of the draw."""
+        first = number - number % self.settings.prompts_per_draw
+        return first, random.Random(f"{self.seed}/{self.task.name}/{round_}/{first}")
+
+    def _shuffled(self, rng: random.Random) -> list[int]:
+        order = list(range(len(self.task.examples)))
+        rng.shuffle(order)
+        return order
 
     def _label(self, round_: int, number: int, rng: random.Random | None) -> str | None:
         """Return the label whose input a prompt asks for; None where it asks for any.

@@ -1,8 +1,9 @@
-"""Output first (arXiv 2303.04132): an object is made up, then texts are asked for that contain it; the best stays.
+"""Output first (arXiv 2303.04132): an object is made up, then two texts are asked for that contain it.
 
 What an object is drawn from depends on the seed, the task, the round and what was there when the round began, so a run
-that was stopped draws the same ones again. The model makes up texts, numbers and dates. What is chosen from a list, and
-what is missing, follows a plan: left to itself a small model takes the same values again and again.
+that was stopped draws the same ones again. The model makes up texts, numbers and dates. The rest is as in the example
+that is shown last where the text is asked for: which values are missing, and what is chosen from a list. For a small
+model writes much as in that example, and chooses the same from a list again and again.
 """
 
 import random
@@ -12,13 +13,13 @@ from typing import Any
 from selfguide_lite.core.errors import SelfguideError
 from selfguide_lite.core.messages import Message
 from selfguide_lite.core.settings import Settings
-from selfguide_lite.fields import Schema, found_object, is_in, judged_values, object_text, values_of
+from selfguide_lite.fields import Schema, found_object, is_in, judged, judged_values, object_text, values_of
 from selfguide_lite.llm.base import Completion, Engine, Request
 from selfguide_lite.run_context import RunContext
 from selfguide_lite.store import LabelledInput
 from selfguide_lite.task import Task
 
-TEXTS = 4  # written for an object; the one that says most of it stays
+TEXTS = 2  # written for an object; the one that says most of it stays
 
 
 def writes_output_first(task: Task, settings: Settings) -> bool:
@@ -36,11 +37,11 @@ def writes_output_first(task: Task, settings: Settings) -> bool:
 
 
 def draw_objects(
-    context: RunContext, engine: Engine, round_: int, numbers: Sequence[int], pool: Sequence[LabelledInput]
+    context: RunContext, engine: Engine, round_: int, numbers: Mapping[int, int], pool: Sequence[LabelledInput]
 ) -> dict[int, str]:
     """Return an object for each prompt of a round, by the prompt's number, in the form of the examples.
 
-    :param numbers: of the prompts that are still to be answered
+    :param numbers: of the prompts that are still to be answered, each with the example that its object takes after
     :param pool: the inputs that had passed the filters when the round began; some of their objects are shown
     :raises SelfguideError: where the engine fails
     """
@@ -74,8 +75,7 @@ def draw_objects(
                 f"object of round {round_}, prompt {number}: {completion.error or 'it does not fit the schema'}"
             )
         assert task.answer_schema is not None
-        rng = random.Random(f"{context.seed}/{task.name}/{round_}/{number}/plan")
-        found[number] = _planned(task.answer_schema, text, [example.output for example in task.examples], rng)
+        found[number] = _after_example(task.answer_schema, text, task.examples[numbers[number]].output)
     return found
 
 
@@ -102,18 +102,16 @@ def _faithfulness(text: Completion, values: Sequence[tuple[Any, Any]]) -> tuple[
     return text.finish_reason != "length", sum(is_in(field, value, text.text) for field, value in values)
 
 
-def _planned(schema: Schema, made: str, examples: Sequence[str], rng: random.Random) -> str:
-    """Return an object with choices drawn evenly, and with as many of its optional values as the examples have."""
-    values = values_of(schema, found_object(made) or {})
+def _after_example(schema: Schema, made: str, example: str) -> str:
+    """Return an object with an example's choices, and with values where the example has some, and nowhere else.
+
+    :param example: an object of the schema
+    """
+    values, model = (values_of(schema, found_object(text) or {}) for text in (made, example))
     for one in schema.fields:
-        shown = (found_object(rng.choice(examples)) or {}).get(one.name)
-        if one.optional and shown is None:
-            values[one.name] = None
-        elif one.type == "enum" and one.many:
-            values[one.name] = rng.sample(one.values, min(len(shown or ()), len(one.values)))
-        elif one.type == "enum":
-            values[one.name] = rng.choice(one.values)
-    return object_text(schema, values_of(schema, values))
+        if not judged(one) or None in (model[one.name], values[one.name]):
+            values[one.name] = model[one.name]
+    return object_text(schema, values)
 
 
 def _budget(context: RunContext, engine: Engine) -> int:

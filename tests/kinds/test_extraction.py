@@ -9,7 +9,7 @@ from click.testing import CliRunner, Result
 from selfguide_lite.cli import main
 from selfguide_lite.core.errors import SelfguideError
 from selfguide_lite.core.resources import resource
-from selfguide_lite.fields import as_said
+from selfguide_lite.fields import says_all
 from selfguide_lite.llm import EngineOptions, open_engine
 from selfguide_lite.own_data import rows_of
 from selfguide_lite.run_context import RunContext
@@ -179,7 +179,7 @@ def test_output_first_makes_up_objects_and_keeps_them_as_answers(tmp_path: Path,
         assert rows and schema is not None
         for made, text, answer, reason, *found in rows:
             assert first.rules.parse(made, ()) == made and found == ["asked", 1]
-            assert (answer, reason == "stop") == as_said(schema, made, text)
+            assert answer == made and (reason == "stop") == says_all(schema, made, text)
         absent = store.connection.execute("SELECT count(*) FROM output WHERE finish_reason = 'absent'").fetchone()
         assert store.connection.execute("SELECT count(DISTINCT id) FROM filter_output_ungrounded").fetchone() == absent
         assert store.connection.execute("SELECT count(*) FROM filter_output_schema").fetchone() == (0,)
@@ -193,7 +193,7 @@ def test_output_first_makes_up_objects_and_keeps_them_as_answers(tmp_path: Path,
         # earlier objects that do not fit the context beside the examples' are not shown
         long = rows[0][0].replace('"city":"', '"city":"' + "x" * 150)
         pool = [LabelledInput(number, "a text", 0, long) for number in range(6)]
-        assert set(draw_objects(context, engine, 1, [0, 1], pool)) == {0, 1}
+        assert set(draw_objects(context, engine, 1, {0: 0, 1: 1}, pool)) == {0, 1}
         free = Task.model_validate({"name": "g", "kind": "generation", "instruction": "x",
                                     "examples": [{"input": "a", "output": "b"}]})  # fmt: skip
         given = free.settings.changed({"direction": "output-first"})

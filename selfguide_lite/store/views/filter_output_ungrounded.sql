@@ -1,6 +1,6 @@
 -- Rejects objects with a value that must occur in the input (verbatim in the schema) and does not. Case and runs of blanks
--- do not count, nor marks between thousands in the input's numbers. And objects that an input was written from and that
--- have a value which it does not say and which cannot be null (marked as absent when they became answers).
+-- do not count, nor marks between thousands in the input's numbers. And objects that an input was written from where
+-- it lacks a text, a number or a date of theirs (marked as absent when they became answers).
 -- rank: 50
 WITH
   part AS MATERIALIZED (
@@ -28,6 +28,6 @@ WHERE NOT CASE
   ELSE instr(lower(i.text), lower(m.value)) OR instr(ifnull(i.folded, ''), lower(m.value)) END
 GROUP BY m.id
 UNION ALL
-SELECT id, 'a value that it must have is not in the input'
+SELECT id, 'a value of the object is not in the input that was written from it'
 FROM output
 WHERE method = 'asked' AND finish_reason = 'absent';

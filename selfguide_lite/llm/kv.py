@@ -126,39 +126,48 @@ class Cache:
 
         :param bring_back: look among those beside the cache too; not where room was just made in it
         """
-        best, length = None, 0
-        for entry in self._held:
-            shared = common(tokens, entry.tokens)
-            if shared > length:
-                best, length = entry, shared
+        best, length = self._most_like(tokens)
         if bring_back and self._stored:
             stored = max(self._stored, key=lambda entry: common(tokens, entry.tokens))
-            if common(tokens, stored.tokens) > length + WORTH and self._bring_back(stored):
-                best, length = self._held[-1], common(tokens, stored.tokens)
+            if common(tokens, stored.tokens) > length + WORTH:
+                self._bring_back(stored)
+                best, length = self._most_like(tokens)  # where there is no room, the best may have left all the same
         if best is None:
             return None, 0
         self._held.remove(best)
         self._held.append(best)
         return best.sequence, length
 
-    def _bring_back(self, stored: _Stored) -> bool:
-        """Put a stored prefix into the cache. False where it has no room."""
+    def _most_like(self, tokens: Tokens) -> tuple[_Held | None, int]:
+        """Return the prefix in the cache that has most in common with `tokens`, and how many tokens that is."""
+        best, length = None, 0
+        for entry in self._held:
+            shared = common(tokens, entry.tokens)
+            if shared > length:
+                best, length = entry, shared
+        return best, length
+
+    def _bring_back(self, stored: _Stored) -> None:
+        """Put a stored prefix into the cache, where it has room. It is the one used last, also beside the cache.
+
+        Others leave the cache for it. They are stored in turn, and push out those that were not used for longest: this
+        one would be among them, so that comes first.
+        """
+        self._stored.remove(stored)
+        self._stored.append(stored)
         size = len(stored.tokens)
         while len(self._held) >= MAX_HELD:
             self.drop_oldest()
         if self.used + size > self.capacity:
-            return False
+            return
         sequence = self.new()
         if sequence is None:
-            return False
+            return
         if not self.context.restore(sequence.number, stored.state):
             self.free(sequence)
-            return False
+            return
         self.grow(sequence, size)
-        self._stored.remove(stored)
-        self._stored.append(stored)
         self._held.append(_Held(stored.tokens, sequence))
-        return True
 
     def hold(self, tokens: Tokens, source: Sequence) -> None:
         """Keep the cells of a prefix that `source` has computed."""

@@ -61,6 +61,7 @@ def _pairs(done: Sequence[Record]) -> str:
     rows = []
     for task, model, direction, runs in _grouped(done):
         pairs, right = (sum(one[name] for one in runs) for name in ("pairs", "right_pairs"))
+        written = sum(one["inputs"] for one in runs)
         given, found = (sum(sum(one[name].values()) for one in runs) for name in ("given_values", "found_values"))
         rows.append(
             [
@@ -68,9 +69,11 @@ def _pairs(done: Sequence[Record]) -> str:
                 model,
                 direction,
                 _seeds(runs),
+                f"{written / len(runs):.0f}",
                 f"{100 * np.mean([one['kept_share'] for one in runs]):.0f} %",
                 f"{pairs / len(runs):.0f}",
                 f"{right / len(runs):.0f}",
+                f"{100 * right / max(1, written):.0f}",
                 _interval(wilson(right, pairs)) if pairs else "",
                 f"{given / max(1, pairs):.1f}",
                 f"{100 * found / max(1, given):.1f}",
@@ -78,7 +81,7 @@ def _pairs(done: Sequence[Record]) -> str:
             ]
         )
     head = (
-        "task", "model", "direction", "seeds", "kept inputs", "pairs", "right pairs", "of the pairs, %",
+        "task", "model", "direction", "seeds", "inputs", "kept", "pairs", "right pairs", "of 100 inputs", "of the pairs, %",
         "judged values a pair", "of them in the text, %", "minutes",
     )  # fmt: skip
     return markdown_table(head, rows)

@@ -66,7 +66,7 @@ def test_tables_of_records(tmp_path: Path) -> None:
         done: dict[str, Any] = {
             "task": one.task, "model": MODELS[one.model], "direction": one.direction, "seed": one.seed,
             "defaults_sha256": "ab" * 32, "model_sha256": "cd" * 32, "date": "2026-11-24", "seconds": 600,
-            "kept_share": 0.5, "pairs": 100, "right_pairs": 70 if one.direction == "input-first" else 80,
+            "inputs": 400, "kept_share": 0.5, "pairs": 100, "right_pairs": 70 if one.direction == "input-first" else 80,
             "given_values": {"rent": 100, "city": 100}, "found_values": {"rent": 70, "city": 100},
         }  # fmt: skip
         if one.model == "smollm2":
@@ -79,7 +79,7 @@ def test_tables_of_records(tmp_path: Path) -> None:
             done["fields"] = dict.fromkeys(methods, one_method)
         (tmp_path / f"{one.key}.json").write_text(json.dumps(done))
     text = tables(tmp_path)
-    assert "| rental-adverts | Gemma 3 270M | output-first | 1, 2 | 50 % | 100 | 80 | 80.0 (" in text
+    assert "| rental-adverts | Gemma 3 270M | output-first | 1, 2 | 400 | 50 % | 100 | 80 | 20 | 80.0 (" in text
     assert "| rental-adverts | input-first | 1, 2 | 100 % |" in text and ", 25 |" in text
     assert "rent 50 → 50, city 75 → 75" in text
     (row,) = [line for line in text.splitlines() if line.startswith("| support-mails | 1, 2 |")]

@@ -81,8 +81,8 @@ def _pairs(done: Sequence[Record]) -> str:
             ]
         )
     head = (
-        "task", "model", "direction", "seeds", "inputs", "kept", "pairs", "right pairs", "of 100 inputs", "of the pairs, %",
-        "judged values a pair", "of them in the text, %", "minutes",
+        "task", "model", "direction", "seeds", "inputs", "kept", "pairs", "right pairs", "of 100 inputs",
+        "of the pairs, %", "judged values a pair", "of them in the text, %", "minutes",
     )  # fmt: skip
     return markdown_table(head, rows)
 

@@ -71,9 +71,9 @@ class Settings(BaseModel):
     """Ask for the input of a given label. Classification only."""
     label_order: Literal["in-turn", "random"] = "in-turn"
     """Which label is asked for: each in its turn, or one at random."""
-    direction: Literal["input-first", "output-first"] = "input-first"
+    direction: Literal["input-first", "output-first"] | None = None
     """Write an input and then answer it, or make up an object and then write an input that contains it. Output first is
-    for extraction only."""
+    for extraction only, and its default."""
     # annotate
     annotate_each_round: bool | None = None
     """Answer the inputs after every round, not at the end, so that prompts show only inputs whose answer is the label

@@ -64,6 +64,7 @@ class TaskKind(ABC):
         method = settings.method or ("score" if self.labelled else "greedy")
         conditioned = self.labelled and settings.label_condition
         return {
+            "direction": "input-first",
             "method": method,
             "annotate_each_round": conditioned and method == "score",
             "output_length_filter": not self.parsed,

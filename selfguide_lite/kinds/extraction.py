@@ -69,7 +69,11 @@ examples:
         return self.parse(answer, labels) is not None
 
     def defaults(self, settings: Settings) -> dict[str, Any]:
-        """Return the usual defaults; several answers are drawn, since their fields vote, where no object was first."""
-        usual = "sample" if settings.direction == "input-first" else "asked"
+        """Return the usual defaults: objects are made up first.
+
+        Where they are not, several answers are drawn, since their fields vote.
+        """
+        direction = settings.direction or ("output-first" if settings.method in (None, "asked") else "input-first")
+        usual = "sample" if direction == "input-first" else "asked"
         drawn = settings if settings.method is not None else settings.model_copy(update={"method": usual})
-        return super().defaults(drawn) | {"output_length_filter": False}
+        return super().defaults(drawn) | {"direction": direction, "output_length_filter": False}

@@ -27,7 +27,7 @@ def writes_output_first(task: Task, settings: Settings) -> bool:
 
     :raises SelfguideError: where that is asked for and the task's answers are no objects
     """
-    if settings.direction == "input-first":
+    if settings.direction != "output-first":
         return False
     if task.answer_schema is None:
         raise SelfguideError(

@@ -159,6 +159,16 @@ def test_own_rows_are_objects(tmp_path: Path, task: Task) -> None:
         rows_of(read_table(path), task)
 
 
+def test_objects_come_first_unless_their_answers_are_drawn(task: Task) -> None:
+    def ways(**given: str) -> tuple[str | None, str | None]:
+        found = task.rules.resolve(task.settings.changed(given))
+        return found.direction, found.method
+
+    assert ways() == ways(direction="output-first") == ways(method="asked") == ("output-first", "asked")
+    assert ways(direction="input-first") == ways(method="sample") == ("input-first", "sample")
+    assert ways(method="greedy") == ("input-first", "greedy")
+
+
 @pytest.mark.slow
 def test_output_first_makes_up_objects_and_keeps_them_as_answers(tmp_path: Path, task: Task) -> None:
     first = task.model_copy(update={"settings": task.settings.changed({"direction": "output-first"})})
@@ -183,7 +193,7 @@ def test_output_first_makes_up_objects_and_keeps_them_as_answers(tmp_path: Path,
         absent = store.connection.execute("SELECT count(*) FROM output WHERE finish_reason = 'absent'").fetchone()
         assert store.connection.execute("SELECT count(DISTINCT id) FROM filter_output_ungrounded").fetchone() == absent
         assert store.connection.execute("SELECT count(*) FROM filter_output_schema").fetchone() == (0,)
-        wrong = task.settings.changed({"method": "asked"})
+        wrong = task.settings.changed({"method": "asked", "direction": "input-first"})
         with pytest.raises(SelfguideError, match="method asked takes the object"):
             annotate(RunContext(store, task_id, wrong), engine)
         more = wrong.model_copy(update={"rounds": 5})
@@ -204,7 +214,8 @@ def test_output_first_makes_up_objects_and_keeps_them_as_answers(tmp_path: Path,
 @pytest.mark.slow
 def test_a_run_writes_objects_measures_and_predicts(tmp_path: Path) -> None:
     # What a random city is, is not in the text: without verbatim some answers stay.
-    (tmp_path / "task.yaml").write_text(TASK.replace("verbatim: true, ", ""), encoding="utf-8")
+    text = TASK.replace("verbatim: true, ", "").replace("settings: {", "settings: {direction: input-first, ")
+    (tmp_path / "task.yaml").write_text(text, encoding="utf-8")
     task = load_task(tmp_path / "task.yaml")
     values = {"price": 1, "city": "Ulm", "extras": [], "pets": "no"}
     rows = [{"input": f"{n} rooms in Ulm", "output": {**values, "rooms": n}} for n in range(1, 4)]

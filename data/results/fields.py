@@ -27,7 +27,7 @@ TASKS = ("rental-adverts", "support-mails")
 DIRECTIONS = ("input-first", "output-first")
 SMOLLM2, GEMMA = "SmolLM2-135M-Instruct", "Gemma 3 270M"
 MODELS = {"smollm2": SMOLLM2, "gemma3": GEMMA}
-DATA_ROUNDS = 3  # of a run that only writes data: 120 prompts tell the share of right pairs
+DATA_ROUNDS = 1  # of a run that only writes data: 40 prompts
 KEPT = Path(__file__).parent / "field_runs"
 _TEMPLATES = {
     "input-first": ("annotate.j2", "input-chat-turns.j2"),

@@ -16,6 +16,7 @@ from data.results.grounding import grounding, shown
 from data.results.record import read, settings_sha256, write_down
 from selfguide_lite import RunOptions, RunResult, Store, Task, load_task, run
 from selfguide_lite.cli.common import given_settings
+from selfguide_lite.core.errors import SelfguideError
 from selfguide_lite.core.hashing import file_sha256
 from selfguide_lite.core.resources import resource
 from selfguide_lite.evaluate.by_field import field_scores
@@ -106,31 +107,37 @@ def measure(one: FieldRun, folder: Path, kept: Path) -> dict[str, Any]:
     }
 
     def job() -> dict[str, Any]:
-        task = one.loaded()
+        task, db = one.loaded(), folder / f"{one.key}.db"
         with listener_for(False, RUN_STAGES) as listener:
             options = RunOptions(
                 model=model, settings=one.settings, seed=one.seed, listener=listener, train=one.model == "smollm2"
             )
-            result = run(task, folder / f"{one.key}.db", options)
-        return {**_data(task, result, one.seed), **_scores(task, result)}
+            try:
+                result = run(task, db, options)
+            except SelfguideError:
+                found = _data(task, db, one.seed) if db.exists() else {}
+                if found.get("inputs") and not found["pairs"]:  # that none is left is a finding too
+                    return found
+                raise
+        return {**_data(task, db, one.seed), **_scores(task, result)}
 
     return write_down(place, folder, base, job)
 
 
-def _data(task: Task, result: RunResult, seed: int) -> dict[str, Any]:
+def _data(task: Task, db: Path, seed: int) -> dict[str, Any]:
     """Return what is kept of the pairs."""
     assert task.answer_schema is not None
-    inputs: Counter[str] = Counter({row.reason: row.n for row in result.funnel if row.stage == "input"})
-    with Store.open(result.db, read_only=True) as store:
+    with Store.open(db, read_only=True) as store:
         task_id = store.only_task_id(task.name)
-        pairs = store.pairs(task_id)
+        pairs, funnel = store.pairs(task_id), store.funnel(task_id)
         summary = field_summary(store, task_id)
+    inputs: Counter[str] = Counter({row.reason: row.n for row in funnel if row.stage == "input"})
     found = grounding(task.answer_schema, pairs)
     return {
         "inputs": inputs.total(),
         "kept_inputs": inputs["kept"],
         "kept_share": round(inputs["kept"] / max(1, inputs.total()), 3),
-        "funnel": [[row.stage, row.reason, row.n] for row in result.funnel],
+        "funnel": [[row.stage, row.reason, row.n] for row in funnel],
         "pairs": found.pairs,
         "right_pairs": found.right,
         "found_values": found.found,

@@ -247,7 +247,7 @@ def test_labels_are_scored_in_shares(random_model: Path, tmp_path: Path) -> None
 
 
 def test_nothing_survives_ends_with_the_reason_and_advice(random_model: Path, tmp_path: Path) -> None:
-    task = write_task(tmp_path, noise_terms=["e", "a", "o", "i", "u", "t", "n"])
+    task = write_task(tmp_path, noise_terms=["e", "i", "o", "u", "t", "n", "r", "h"])
     command = ["run", str(task), "-d", str(tmp_path / "a.db"), "-m", str(random_model), "--set", "patience_rounds=2"]
     result = CliRunner().invoke(main, [*command, "-q", "--json"])
     assert result.exit_code == 1

@@ -24,6 +24,9 @@ from selfguide_lite.synthesis import annotate, generate
 from selfguide_lite.task import Example, Task
 
 DB = "long.db"
+# After the first tenth of a stage memory may grow by this much: what is kept of each input is a few hundred bytes.
+_SLACK = 8 * 2**20
+_PER_INPUT = 1024
 _PROMPTS = 20  # a round
 TASK = Task(
     name="long",
@@ -109,6 +112,21 @@ def long_run(folder: Path, inputs: int, samples: int) -> list[Measured]:
     done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": root}, check=False)
     assert done.returncode == 0, done.stderr
     return [Measured(**json.loads(line)) for line in done.stdout.splitlines()]
+
+
+def check_flat(found: list[Measured], inputs: int) -> None:
+    """Memory, open files and the database's growth for a row are in the end what they were at the beginning."""
+    for stage in ("generate", "annotate"):
+        tenths = [one for one in found if one.stage == stage]
+        assert len(tenths) >= 10
+        first, last = tenths[0], tenths[-1]
+        assert max(one.rss for one in tenths) - first.rss < _SLACK + _PER_INPUT * inputs, table(found)
+        assert max(one.files for one in tenths) == first.files, table(found)
+        # pages and indexes grow in steps: halves are compared, not tenths
+        middle = tenths[len(tenths) // 2]
+        early = (middle.size - first.size) / (middle.rows - first.rows)
+        late = (last.size - middle.size) / (last.rows - middle.rows)
+        assert 0.75 * early < late < 1.25 * early, table(found)
 
 
 def table(found: list[Measured]) -> str:

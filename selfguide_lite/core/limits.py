@@ -9,6 +9,11 @@ from pathlib import Path
 
 _MOUNTS = Path("/sys/fs/cgroup")
 _OWN = Path("/proc/self/cgroup")
+# By version: the files of limit and use, and the line of `memory.stat` with what is cached of files.
+_MEMORY = {
+    1: ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
+    2: ("memory.max", "memory.current", "inactive_file"),
+}
 
 
 def free_memory() -> int:
@@ -34,12 +39,10 @@ def cpu_share() -> float | None:
 def _free_of_groups() -> Iterator[int]:
     """Yield what each limit leaves; what a group has cached of files it gives back."""
     for version, group in _groups("memory"):
-        names = ("max", "current", "inactive_file")
-        if version == 1:
-            names = ("limit_in_bytes", "usage_in_bytes", "total_inactive_file")
-        limit, used = (_text(group / f"memory.{name}") for name in names[:2])
+        most, in_use, inactive = _MEMORY[version]
+        limit, used = _text(group / most), _text(group / in_use)
         stat = dict(line.split(" ", 1) for line in _text(group / "memory.stat").splitlines() if " " in line)
-        cached = stat.get(names[2], "0")
+        cached = stat.get(inactive, "0")
         if limit.isdecimal() and used.isdecimal() and cached.isdecimal():
             yield int(limit) - int(used) + int(cached)
 

@@ -10,6 +10,7 @@ import random
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 
 from selfguide_lite.core.errors import SelfguideError
 from selfguide_lite.core.messages import Message
@@ -74,53 +75,46 @@ def generate(context: RunContext, engine: Engine, after_round: Callable[[], None
     template = context.prompts.input_template(task, settings.input_style)
     longest = _most_tokens(store, task_id, settings)
     with recorded_run(context, "generate", engine, template) as run:
-        everything, counted = store.agreeing_pool(task_id), ready
+        everything = store.agreeing_pool(task_id)
         since = min(left) if (first := store.first_round_like(run.id)) is None else first
-        pool: list[LabelledInput] = []
-        drawn_from: int | None = None
-        for round_, todo in left.items():
-            if drawn_from != pool_round(round_):
-                drawn_from = pool_round(round_)
-                if counted != ready:
-                    everything, counted = store.agreeing_pool(task_id), ready
-                earlier = [one for one in everything if one.round is None or one.round < drawn_from]
-                idle = rounds_without_input(earlier, drawn_from, since)
-                if idle >= settings.patience_rounds:
-                    run.reason = "fruitless"
-                    listener.note(no_new_inputs(idle, len(everything), store.funnel(task_id)))
-                    break
-                # Inputs of a person's own are there before the first round, and are shown with their answers.
-                if after_round is not None and (round_ or any(one.round is None for one in everything)):
-                    after_round()
-                    everything = store.agreeing_pool(task_id)
-                pool = [
-                    shown
-                    for shown in everything
-                    if (shown.round is None or shown.round < drawn_from) and not (after_round and shown.agrees is False)
-                ]
-            asked: dict[int, str] = {}
-            if output_first:
-                last = {number: draws.seed_order(round_, number)[-1] for number in todo}
-                asked = draw_objects(context, engine, round_, last, pool)
-            drawn = {
-                input_key(round_, number): draws.prompt(round_, number, pool, asked.get(number)) for number in todo
-            }
-            requests = (_request(key, prompt, context, longest, output_first) for key, prompt in drawn.items())
-            completions = engine.complete(requests)
-            if output_first and task.answer_schema is not None:
-                made = {input_key(round_, number): text for number, text in asked.items()}
-                completions = best_texts(completions, made, task.answer_schema)
-            for completion in completions:
-                prompt = drawn[completion.key]
-                if completion.finish_reason == "error":
-                    raise SelfguideError(f"input of round {round_}, prompt {prompt.prompt}: {completion.error}")
-                store.add_input(_new_input(task_id, run.id, prompt, completion))
-                ready += 1
-                listener.advance("generate", ready, completion.completion_tokens)
-            if pool_round(round_ + 1) != round_ + 1:
-                continue
-            before = len(everything)
-            everything, counted = store.agreeing_pool(task_id), ready
+        for drawn_from, rounds in groupby(left, key=pool_round):
+            earlier = [one for one in everything if one.round is None or one.round < drawn_from]
+            idle = rounds_without_input(earlier, drawn_from, since)
+            if idle >= settings.patience_rounds:
+                run.reason = "fruitless"
+                listener.note(no_new_inputs(idle, len(everything), store.funnel(task_id)))
+                break
+            # Inputs of a person's own are there before the first round, and are shown with their answers.
+            if after_round is not None and (drawn_from or any(one.round is None for one in everything)):
+                after_round()
+                everything = store.agreeing_pool(task_id)
+            pool = [
+                shown
+                for shown in everything
+                if (shown.round is None or shown.round < drawn_from) and not (after_round and shown.agrees is False)
+            ]
+            for round_ in rounds:
+                asked: dict[int, str] = {}
+                if output_first:
+                    last = {number: draws.seed_order(round_, number)[-1] for number in left[round_]}
+                    asked = draw_objects(context, engine, round_, last, pool)
+                drawn = {
+                    input_key(round_, number): draws.prompt(round_, number, pool, asked.get(number))
+                    for number in left[round_]
+                }
+                requests = (_request(key, prompt, context, longest, output_first) for key, prompt in drawn.items())
+                completions = engine.complete(requests)
+                if output_first and task.answer_schema is not None:
+                    made = {input_key(round_, number): text for number, text in asked.items()}
+                    completions = best_texts(completions, made, task.answer_schema)
+                for completion in completions:
+                    prompt = drawn[completion.key]
+                    if completion.finish_reason == "error":
+                        raise SelfguideError(f"input of round {round_}, prompt {prompt.prompt}: {completion.error}")
+                    store.add_input(_new_input(task_id, run.id, prompt, completion))
+                    ready += 1
+                    listener.advance("generate", ready, completion.completion_tokens)
+            before, everything = len(everything), store.agreeing_pool(task_id)
             newest = everything[-1].text if len(everything) > before else None
             listener.advance("generate", ready, 0, len(everything), newest)
             began = time.monotonic()

@@ -13,7 +13,7 @@ from typing import Any
 from selfguide_lite.core.errors import SelfguideError
 from selfguide_lite.core.messages import Message
 from selfguide_lite.core.settings import Settings
-from selfguide_lite.fields import Schema, found_object, is_in, judged, judged_values, object_text, values_of
+from selfguide_lite.fields import Field, Schema, found_object, is_in, judged, judged_values, object_text, values_of
 from selfguide_lite.llm.base import Completion, Engine, Request
 from selfguide_lite.run_context import RunContext
 from selfguide_lite.store import LabelledInput
@@ -97,7 +97,7 @@ def best_texts(completions: Iterable[Completion], made: Mapping[str, str], schem
             del waiting[completion.key]
 
 
-def _faithfulness(text: Completion, values: Sequence[tuple[Any, Any]]) -> tuple[bool, int]:
+def _faithfulness(text: Completion, values: Sequence[tuple[Field, Any]]) -> tuple[bool, int]:
     """Return whether a text came to its end, and how many values it says."""
     return text.finish_reason != "length", sum(is_in(field, value, text.text) for field, value in values)
 

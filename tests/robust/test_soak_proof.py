@@ -15,15 +15,13 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from long_runs import DB, Measured, long_run, table
-from robust_runs import check_sound, count, environment, rows_of
+from long_runs import DB, Measured, check_flat, long_run, table
+from robust_runs import check_sound, count, environment
 
 pytestmark = [pytest.mark.proof, pytest.mark.slow, pytest.mark.timeout(14400)]
 
 INPUTS = int(os.environ.get("SELFGUIDE_SOAK_INPUTS", "100000"))
 SAMPLES = 10
-_SLACK = 8 * 2**20
-_PER_INPUT = 1024
 # Arguments: database, seconds that a snapshot is held; ends when the file named third is there.
 READER = """
 import json, os, sqlite3, sys, time
@@ -55,7 +53,8 @@ while not os.path.exists(end):
     time.sleep(0 if hold else 0.5)
 print(json.dumps({"reads": reads, "slowest": round(slowest, 2), "errors": errors[:5], "hold": hold}))
 """
-# Runs a command and says how much memory and time it took.
+# Runs a command and says how much memory and time it took. A process of its own, since a child's largest memory counts
+# from its parent's at the fork on, and that of the tests is larger than a command's.
 METERED = """
 import json, os, subprocess, sys
 child = subprocess.Popen(sys.argv[1:], stdout=subprocess.DEVNULL)
@@ -82,13 +81,10 @@ def readers(db: Path, folder: Path) -> Iterator[list[dict[str, object]]]:
         told += [json.loads(one.communicate()[0]) for one in begun]
 
 
-def check_flat(found: list[Measured]) -> None:
-    """Memory, open files and the processor's time for a row are in the end what they were at the beginning."""
+def check_as_fast(found: list[Measured]) -> None:
+    """A row takes as much of the processor's time in the end as at the beginning."""
     for stage in ("generate", "annotate"):
         tenths = [one for one in found if one.stage == stage]
-        assert len(tenths) >= 10
-        assert max(one.rss for one in tenths) - tenths[0].rss < _SLACK + _PER_INPUT * INPUTS, table(found)
-        assert max(one.files for one in tenths) == tenths[0].files, table(found)
         spent = [(b.seconds - a.seconds) / (b.rows - a.rows) for a, b in pairwise(tenths)]
         assert sum(spent[-3:]) < 2 * sum(spent[:3]), table(found)
 
@@ -103,10 +99,11 @@ def test_soak(tmp_path: Path) -> None:
     print(f"\n{minutes:.0f} minutes, log of {logged / 2**20:.0f} MB at the end\n{table(found)}")
     print("\n".join(map(json.dumps, told)))
     assert all(not one["errors"] and one["reads"] for one in told)
-    check_flat(found)
+    check_flat(found, INPUTS)
+    check_as_fast(found)
     check_sound(db)
     assert count(db, "input") > 0.99 * INPUTS
-    assert rows_of(db, "SELECT count(*) FROM output")[0][0] > 0.9 * INPUTS * SAMPLES
+    assert count(db, "output") > 0.9 * INPUTS * SAMPLES
     for words in (["status"], ["dataset", "-o", tmp_path / "pairs.jsonl"], ["report", "-o", tmp_path / "report.html"]):
         command = [sys.executable, "-m", "selfguide_lite", *words, "-d", db]
         done = subprocess.run(

@@ -28,6 +28,8 @@ WHERE NOT CASE
   ELSE instr(lower(i.text), lower(m.value)) OR instr(ifnull(i.folded, ''), lower(m.value)) END
 GROUP BY m.id
 UNION ALL
-SELECT id, 'a value of the object is not in the input that was written from it'
-FROM output
-WHERE method = 'asked' AND finish_reason = 'absent';
+SELECT o.id, 'a value of the object is not in the input that was written from it'
+FROM (SELECT DISTINCT task_id FROM field) AS t
+CROSS JOIN input AS i ON i.task_id = t.task_id
+CROSS JOIN output AS o ON o.input_id = i.id
+WHERE o.method = 'asked' AND o.finish_reason = 'absent';

@@ -10,9 +10,11 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 
+from selfguide_lite.core.limits import require_address_space
 from selfguide_lite.core.matching import normalize
 
 _WORDS = re.compile(r"[a-z0-9]+")
+_NLTK = 256 * 2**20  # bytes of address space that importing it takes at most, with what it imports where that is there
 
 
 def exact_match(prediction: str, references: Sequence[str]) -> float:
@@ -58,6 +60,7 @@ def macro_f1(answers: Sequence[str | None], rights: Sequence[str], labels: Seque
 @lru_cache(maxsize=1)
 def _stem() -> Callable[[str], str]:
     """The Porter stemmer that the package uses, each word stemmed once. Importing it takes a second."""
+    require_address_space(_NLTK)
     from nltk.stem.porter import PorterStemmer
 
     return lru_cache(maxsize=200_000)(PorterStemmer().stem)

@@ -1,9 +1,10 @@
-"""What a container or a service may use of the machine: limits of control groups, version 1 and 2.
+"""What a container or a service may use of the machine: limits of control groups, version 1 and 2, and `ulimit -v`.
 
 See the kernel's documentation, admin-guide/cgroup-v2 and cgroup-v1. A limit counts wherever it stands between the
 group of this process and the root.
 """
 
+import resource
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -21,6 +22,20 @@ def free_memory() -> int:
     import psutil
 
     return min([int(psutil.virtual_memory().available), *(max(0, free) for free in _free_of_groups())])
+
+
+def require_address_space(size: int) -> None:
+    """Raise `MemoryError` where `ulimit -v` leaves less than so many bytes.
+
+    To be called before a library is loaded that asks for its buffers without end where it does not get them, as
+    OpenBLAS does.
+    """
+    most, _ = resource.getrlimit(resource.RLIMIT_AS)
+    if most == resource.RLIM_INFINITY:
+        return
+    used = _text(Path("/proc/self/statm")).partition(" ")[0]
+    if used.isdecimal() and most - int(used) * resource.getpagesize() < size:
+        raise MemoryError(f"ulimit -v leaves less than {size // 2**20} MiB")
 
 
 def cpu_share() -> float | None:

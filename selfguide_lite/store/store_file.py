@@ -8,8 +8,9 @@ from types import TracebackType
 from typing import Any, Self
 
 from selfguide_lite.core.errors import ReplacedError, SelfguideError
-from selfguide_lite.store.connection import clear_errors, connect
+from selfguide_lite.store.connection import BUSY_TIMEOUT, clear_errors, connect
 from selfguide_lite.store.similar import sketch_pending
+from selfguide_lite.store.write_ahead_log import WriteAheadLog
 
 
 class StoreFile:
@@ -26,6 +27,7 @@ class StoreFile:
         self._keeper = keeper
         self._file = _identity(path)
         self._log: tuple[int, int] | None = None
+        self._write_ahead_log = WriteAheadLog(connection, BUSY_TIMEOUT)
 
     @classmethod
     def open(cls, path: Path | str, *, read_only: bool = False, create: bool = True) -> Self:
@@ -85,6 +87,11 @@ class StoreFile:
                 if self.connection.in_transaction:
                     self.connection.execute("ROLLBACK")
                 raise
+            with suppress(OSError):
+                self._write_ahead_log.empty_when_large(self._log_path().stat().st_size)
+
+    def _log_path(self) -> Path:
+        return self.path.with_name(self.path.name + "-wal")
 
     def _refuse_replaced(self) -> None:
         if not self._check_in_place():
@@ -96,7 +103,7 @@ class StoreFile:
         SQLite would take a log that is left behind for that of the file which took the place, and break that. So what
         the log holds is brought into this file, wherever it is now.
         """
-        log = _identity(self.path.with_name(self.path.name + "-wal"))
+        log = _identity(self._log_path())
         if _identity(self.path) == self._file:
             self._log = log or self._log
             return True

@@ -9,14 +9,19 @@ import os
 import subprocess
 import sys
 import time
+import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
 
+import psutil
 import pytest
+from browsing import browsing
 from long_runs import DB, Measured, check_flat, long_run, table
 from robust_runs import check_sound, count, environment
+
+from selfguide_lite.store.write_ahead_log import LARGE
 
 pytestmark = [pytest.mark.proof, pytest.mark.slow, pytest.mark.timeout(14400)]
 
@@ -102,6 +107,7 @@ def test_soak(tmp_path: Path) -> None:
     check_flat(found, INPUTS)
     check_as_fast(found)
     check_sound(db)
+    assert logged < 1.5 * LARGE
     assert count(db, "input") > 0.99 * INPUTS
     assert count(db, "output") > 0.9 * INPUTS * SAMPLES
     for words in (["status"], ["dataset", "-o", tmp_path / "pairs.jsonl"], ["report", "-o", tmp_path / "report.html"]):
@@ -113,3 +119,29 @@ def test_soak(tmp_path: Path) -> None:
         used = json.loads(done.stdout.splitlines()[-1])
         print(f"{words[0]:8} {used['rss'] / 2**20:6.0f} MB {used['seconds']:6} s of the processor")
         assert used["status"] == 0, done.stderr
+    look_at_pages(db)
+
+
+def look_at_pages(db: Path) -> None:
+    """Read the pages of `browse` one after the other, and say how long each took and how much memory all took."""
+    with browsing(db) as served:
+        server = psutil.Process(served.process)
+        for page in ("", "/long", "/long/dataset", "/long/funnel", "/long/input", "/long/vote", "/long/input_verdict"):
+            request = urllib.request.Request(f"{served.address}{page}", headers={"Cookie": served.cookie})
+            began, before = time.monotonic(), spent(server)
+            with urllib.request.urlopen(request, timeout=600) as answer:
+                body = answer.read()
+            took, used = time.monotonic() - began, spent(server) - before
+            rss = sum(one.memory_info().rss for one in family(server)) / 2**20
+            print(f"browse {page or '/':22} {rss:6.0f} MB {used:6.1f} s of the processor, {took:.1f} s")
+            assert len(body) > 1000
+
+
+def family(process: psutil.Process) -> list[psutil.Process]:
+    """A process and all that it started."""
+    return [process, *process.children(recursive=True)]
+
+
+def spent(process: psutil.Process) -> float:
+    """The processor's seconds of a process and all that it started."""
+    return sum(sum(one.cpu_times()[:2]) for one in family(process))

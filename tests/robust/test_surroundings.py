@@ -3,6 +3,7 @@
 import shutil
 import sqlite3
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import pytest
 import robustness_counts
 from fork_server import ForkServer
 from killed_runs import INPUTS, OUTPUTS
-from robust_runs import Place, Watched, begin, check_one_line, check_sound, count, ended, prepare, rows_of
+from robust_runs import Place, Watched, begin, check_one_line, check_sound, count, ended, environment, prepare, rows_of
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
@@ -130,6 +131,18 @@ def test_little_memory(server: ForkServer, place: Place, alone: Path, tmp_path: 
     for command in ("generate", "annotate"):
         done(server, *place.arguments(command, db), "-q")
     check_the_same(db, alone)
+    robustness_counts.count("faults")
+
+
+def test_too_little_address_space_for_a_library_that_would_ask_without_end() -> None:
+    """OpenBLAS, which the stemmer's package loads where SciPy is there, repeats a request that is refused for ever."""
+    script = "from selfguide_lite.metrics import rouge_l; print(rouge_l('walking on', ['walks on']))"
+    for mebibytes, says in ((200, "MemoryError"), (4096, "1.0")):
+        done = subprocess.run(
+            ["prlimit", f"--as={mebibytes * 2**20}", sys.executable, "-c", script],
+            capture_output=True, text=True, timeout=200, env=environment(OPENBLAS_NUM_THREADS="1"),
+        )  # fmt: skip
+        assert says in done.stdout + done.stderr
     robustness_counts.count("faults")
 
 

@@ -6,14 +6,12 @@ import io
 import json
 import os
 import re
-import signal
-import subprocess
-import sys
 from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
+from browsing import browsing
 from click.testing import CliRunner
 from hostile_texts import CONTROL, STORABLE, TEXTS, UNSEEN, hostile_store
 from robustness_counts import count
@@ -99,19 +97,9 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, int]
     pytest.importorskip("datasette")
     path = tmp_path_factory.mktemp("browse") / "hostile.db"
     hostile_store(path, "classification").close()
-    command = [sys.executable, "-m", "selfguide_lite", "browse", "--port", "0", "-d", str(path)]
-    pipe = subprocess.PIPE
-    with subprocess.Popen(command, stdout=pipe, stderr=subprocess.STDOUT, text=True, start_new_session=True) as server:
-        try:
-            assert server.stdout is not None
-            line = next(line for line in server.stdout if "Browse at" in line)
-            found = re.search(r"http://([\d.]+):(\d+)/\?token=([\w-]{32})", line)
-            assert found and found[1] == "127.0.0.1"
-            next(line for line in server.stdout if "running on" in line)
-            os.environ["BROWSE_COOKIE"] = f"selfguide_token={found[3]}"
-            yield found[1], int(found[2])
-        finally:
-            os.killpg(server.pid, signal.SIGTERM)
+    with browsing(path) as served:
+        os.environ["BROWSE_COOKIE"] = served.cookie
+        yield served.host, served.port
 
 
 def get(served: tuple[str, int], path: str, host: str = "", cookie: str | None = None) -> tuple[int, str]:

@@ -2,8 +2,6 @@
 
 import csv
 import json
-import os
-import signal
 import subprocess
 import sys
 import time
@@ -12,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from browsing import browsing
 from click.testing import CliRunner, Result
 
 from selfguide_lite.cli import main
@@ -350,34 +349,24 @@ def test_the_commands_say_in_a_line_what_is_wrong_with_the_file(tmp_path: Path) 
 @pytest.mark.slow
 def test_browse_serves_descriptions_and_queries_on_this_machine_only(db: Path) -> None:
     pytest.importorskip("datasette")
-    command = [sys.executable, "-m", "selfguide_lite", "browse", "--port", "0", "-d", str(db)]
-    pipe = subprocess.PIPE
-    with subprocess.Popen(command, stdout=pipe, stderr=subprocess.STDOUT, text=True, start_new_session=True) as served:
-        try:
-            assert served.stdout is not None
-            line = next(line for line in served.stdout if "Browse at" in line)
-            address, token = line.split()[-1].split("/?token=")
-            assert address.startswith("http://127.0.0.1:")
-            next(line for line in served.stdout if "running on" in line)
-            cookie = f"selfguide_token={token}"
-            assert "The training pairs." in fetch(f"{address}/mood/dataset", cookie)
-            for page in ("/", "/mood"):  # the first things first, the internals folded away
-                shown = fetch(f"{address}{page}", cookie)
-                places = [shown.index(f'href="/mood/{name}"') for name in ("dataset", "input_verdict", "funnel")]
-                assert places == sorted(places) and "input_band" not in shown.split("<details id")[0]
-            assert shown.index("<details id") < shown.index("input_band") and "<details open" not in shown
-            votes = json.loads(fetch(f"{address}/mood/what_the_samples_voted.json?input_id=1&_shape=array", cookie))
-            assert [(row["answer"], row["n"]) for row in votes] == [("good", 2), ("bad", 1)]
-            for name in (
-                "why_dropped.json?text=sun",
-                "weak_labels.json",
-                "close_calls.json",
-                "rejected_outputs.json",
-                "where_from.json",
-            ):
-                assert json.loads(fetch(f"{address}/mood/{name}", cookie))["rows"], name
-        finally:
-            os.killpg(served.pid, signal.SIGTERM)
+    with browsing(db) as served:
+        address, cookie = served.address, served.cookie
+        assert "The training pairs." in fetch(f"{address}/mood/dataset", cookie)
+        for page in ("/", "/mood"):  # the first things first, the internals folded away
+            shown = fetch(f"{address}{page}", cookie)
+            places = [shown.index(f'href="/mood/{name}"') for name in ("dataset", "input_verdict", "funnel")]
+            assert places == sorted(places) and "input_band" not in shown.split("<details id")[0]
+        assert shown.index("<details id") < shown.index("input_band") and "<details open" not in shown
+        votes = json.loads(fetch(f"{address}/mood/what_the_samples_voted.json?input_id=1&_shape=array", cookie))
+        assert [(row["answer"], row["n"]) for row in votes] == [("good", 2), ("bad", 1)]
+        for name in (
+            "why_dropped.json?text=sun",
+            "weak_labels.json",
+            "close_calls.json",
+            "rejected_outputs.json",
+            "where_from.json",
+        ):
+            assert json.loads(fetch(f"{address}/mood/{name}", cookie))["rows"], name
 
 
 def test_browse_on_a_port_that_is_taken(db: Path) -> None:

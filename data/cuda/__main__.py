@@ -8,7 +8,10 @@ from pathlib import Path
 import click
 
 from data.cuda.build import Check, look_at, prepare
+from data.cuda.wheel import pack
 from selfguide_lite.core.errors import SelfguideError
+from selfguide_lite.setup.lock import version_of
+from selfguide_lite.setup.plan import LLAMA
 
 
 @click.command()
@@ -25,13 +28,17 @@ from selfguide_lite.core.errors import SelfguideError
 @click.option(
     "--shown", type=int, default=10, show_default=True, help="Kernels that are printed; all are in kernels.txt."
 )
-def main(architecture: str, folder: Path, jobs: int, flash_attention: str, shown: int) -> None:
+@click.option("--wheel", is_flag=True, help="Also write the libraries as a wheel, for a machine with such a card.")
+def main(architecture: str, folder: Path, jobs: int, flash_attention: str, shown: int, wheel: bool) -> None:
     """Compile llama.cpp's libraries with CUDA and list the kernels in them."""
     check = Check(folder.absolute(), architecture, flash_attention)
     try:
         prepare(check, click.echo)
         check.compile(jobs)
         built = look_at(check)
+        if wheel:
+            made = pack(check.source / "llama_cpp", check.build / "bin", version_of(LLAMA), check.folder)
+            click.echo(f"{made}: {made.stat().st_size / 2**20:.1f} MiB")
     except SelfguideError as error:
         sys.exit(f"Error: {error}")
     for name in built.kernels[:shown]:

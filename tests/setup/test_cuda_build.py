@@ -1,10 +1,15 @@
 """What `make cuda-build-check` asks of CMake, and how it reads ninja's log. The build itself takes hours."""
 
+import os
+import subprocess
+import sys
+import zipfile
 from pathlib import Path
 
 import pytest
 
 from data.cuda.build import Check, compile_times, kernels_in, look_at
+from data.cuda.wheel import pack, repack
 from selfguide_lite.core.errors import SelfguideError
 from selfguide_lite.setup import toolkit
 
@@ -52,3 +57,32 @@ def test_a_library_without_kernels_is_told_apart(tmp_path: Path) -> None:
     (check.build / "bin" / "libggml-cuda.so").symlink_to(Path(math.__file__))
     with pytest.raises(SelfguideError, match="no CUDA kernels"):
         look_at(check)
+
+
+@pytest.mark.slow
+def test_a_packed_wheel_computes_and_holds_each_library_once(tmp_path: Path) -> None:
+    """Made of the installed llama.cpp, packed twice, installed into an empty folder."""
+    llama_cpp = pytest.importorskip("llama_cpp")
+    pytest.importorskip("pip")
+    package = Path(llama_cpp.__file__).parent
+    wheel = pack(package, package / "lib", "0.0.1", tmp_path / "a")
+    again = repack(wheel, tmp_path / "b")
+    with zipfile.ZipFile(wheel) as one, zipfile.ZipFile(again) as other:
+        assert sorted(one.namelist()) == sorted(other.namelist())
+        names = [Path(name).name for name in one.namelist() if "/lib/" in name]
+        assert one.read("llama_cpp/lib/libllama.so") == other.read("llama_cpp/lib/libllama.so")
+    assert (
+        "libllama.so" in names and "libggml-base.so.0" in names and not [name for name in names if name.count(".") > 2]
+    )
+    pip = [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--no-index", "--target", tmp_path / "c", again]
+    subprocess.run(pip, check=True)
+    script = "import llama_cpp; from selfguide_lite.llm.build_check import installed_build as b; print(llama_cpp, b())"
+    path = os.pathsep.join(map(str, (tmp_path / "c", Path.cwd())))
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        capture_output=True,
+        text=True,
+        check=True,
+        env=os.environ | {"PYTHONPATH": path},
+    )
+    assert str(tmp_path / "c") in done.stdout and "problem=''" in done.stdout

@@ -18,6 +18,7 @@ from selfguide_lite.cli.common import (
     stoppable,
     tuning_option,
 )
+from selfguide_lite.cli.machine_use import machine_use_options
 from selfguide_lite.cli.run_options import JobCommand, job_options
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ _EVAL = click.option("--eval", "eval_file", type=_FILE, metavar="FILE", help="JS
 @_EVAL
 @click.option("--examples", type=click.IntRange(0), default=3, show_default=True, help="Fixed and broken ones to show.")
 @prompts_option
+@machine_use_options
 @quiet_option
 @json_option
 def evaluate_command(

@@ -15,6 +15,7 @@ from selfguide_lite.cli.common import (
     settings_options,
     tuning_option,
 )
+from selfguide_lite.cli.machine_use import machine_use_options
 
 if TYPE_CHECKING:
     from selfguide_lite.run_options import RunOptions
@@ -50,7 +51,7 @@ def _run_options(given: dict[str, Any]) -> "RunOptions":
 
 
 def job_options(*, server: bool = True) -> Callable[[Command], Command]:
-    """Add the options for model, settings, prompts and seed to a `JobCommand`, and `--quiet`.
+    """Add the options for model, settings, prompts, seed and use of the machine to a `JobCommand`, and `--quiet`.
 
     :param server: whether a server may take the model's place
     """
@@ -58,7 +59,8 @@ def job_options(*, server: bool = True) -> Callable[[Command], Command]:
     def add(command: Command) -> Command:
         # Applied from the last to the first, as decorators are: help lists them in the order given here.
         engine = (engine_options,) if server else (model_option, tuning_option)
-        for option in reversed((*engine, settings_options, prompts_option, seed_option, quiet_option)):
+        options = (*engine, settings_options, prompts_option, seed_option, machine_use_options, quiet_option)
+        for option in reversed(options):
             command = option(command)
         return command
 

@@ -20,6 +20,7 @@ from selfguide_lite.cli.common import (
     stoppable,
     task_option,
 )
+from selfguide_lite.cli.machine_use import machine_use_options
 from selfguide_lite.cli.next_steps import next_steps
 from selfguide_lite.cli.renamed import TrainCommand
 
@@ -73,6 +74,7 @@ _SETTINGS = {
 @settings_options
 @prompts_option
 @seed_option
+@machine_use_options
 @quiet_option
 @json_option
 def train_command(

@@ -10,6 +10,8 @@ from pathlib import Path
 from selfguide_lite.core.limits import cpu_share
 
 _SECONDS = 60
+_DEVICES = Path("/sys/devices")
+_NEARLY = 0.8  # of the fastest core's capacity: cores of one kind differ by less
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +70,9 @@ def output_of(program: str, *words: str) -> str:
 
 
 def cores() -> int:
-    """Return how many processor cores this process may use, hyper-threads not counted; `SELFGUIDE_THREADS` decides.
+    """Return how many processor cores this process may use; `SELFGUIDE_THREADS` decides.
+
+    Neither hyper-threads nor efficiency cores count: where both kinds work on one product, the fast wait for the slow.
 
     llama.cpp's threads wait for each other busily: on a machine that others use as well, one thread too many makes
     every step twenty times slower.
@@ -78,9 +82,51 @@ def cores() -> int:
     given = os.environ.get("SELFGUIDE_THREADS", "")
     if given.isdecimal() and int(given) > 0:
         return int(given)
-    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
-    count = min(allowed, psutil.cpu_count(logical=False) or allowed)
+    if hasattr(os, "sched_getaffinity"):
+        allowed = os.sched_getaffinity(0)
+        fast = fast_cores(allowed)
+        count = min(len(fast), psutil.cpu_count(logical=False) or len(allowed))
+    else:
+        fast_ones = output_of("sysctl", "-n", "hw.perflevel0.physicalcpu").strip()  # Apple's
+        count = int(fast_ones) if fast_ones.isdecimal() else psutil.cpu_count(logical=False) or os.cpu_count() or 1
     share = cpu_share()
     if share is not None:
         count = min(count, int(share))
     return max(1, count)
+
+
+def fast_cores(allowed: set[int]) -> set[int]:
+    """Return one processor of each core that is made for speed, of those that are allowed; Linux alone says which.
+
+    Intel's hybrids list their performance cores, and other machines give each a capacity.
+
+    :param allowed: numbers of processors; returned as they are where the system says nothing
+    """
+    fast = _numbers(_text(_DEVICES / "cpu_core/cpus"))
+    if not fast:
+        capacities = {number: _text(_DEVICES / f"system/cpu/cpu{number}/cpu_capacity") for number in allowed}
+        known = {number: int(text) for number, text in capacities.items() if text.isdecimal()}
+        fast = {number for number, capacity in known.items() if capacity >= _NEARLY * max(known.values())}
+    usable = (allowed & fast) or allowed
+    first: dict[str, int] = {}
+    for number in sorted(usable):
+        siblings = _text(_DEVICES / f"system/cpu/cpu{number}/topology/thread_siblings_list")
+        first.setdefault(siblings or str(number), number)
+    return set(first.values())
+
+
+def _numbers(listed: str) -> set[int]:
+    """Read the kernel's lists, such as `0-3,8`."""
+    found: set[int] = set()
+    for part in listed.split(","):
+        first, _, last = part.partition("-")
+        if first.isdecimal():
+            found |= set(range(int(first), int(last if last.isdecimal() else first) + 1))
+    return found
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="ascii", errors="replace").strip()
+    except OSError:
+        return ""

@@ -16,6 +16,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import IO, Any
 
+from selfguide_lite.core.battery import BatteryGuard
 from selfguide_lite.core.errors import SelfguideError, in_plain_words
 from selfguide_lite.core.progress import TrainStep
 from selfguide_lite.core.resources import child_environment
@@ -119,13 +120,18 @@ def main() -> None:
             events.write(json.dumps([kind, told]) + "\n")
             events.flush()
 
+        def note(message: str) -> None:
+            tell("note", message)
+
+        guard = BatteryGuard(note)
+
+        def on_step(step: TrainStep) -> None:
+            tell("step", asdict(step))
+            guard.wait_while_low()
+
         try:
             job = FitJob.of_json(sent)
-            done = trainer_named(job.options.trainer).fit(
-                job,
-                on_step=lambda step: tell("step", asdict(step)),
-                note=lambda message: tell("note", message),
-            )
+            done = trainer_named(job.options.trainer).fit(job, on_step, note)
         except OutOfMemory as error:
             tell("memory", str(error))
         except SelfguideError as error:

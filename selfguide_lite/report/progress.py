@@ -15,9 +15,11 @@ from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderR
 from rich.live import Live
 from rich.text import Text
 
+from selfguide_lite.core.battery import BatteryGuard
 from selfguide_lite.core.progress import FunnelRow, Listener, NullListener, Stage, TrainStep
 from selfguide_lite.core.text import duration, neutral
 from selfguide_lite.report.funnel import funnel_stages, parts
+from selfguide_lite.report.pausing import Pausing
 from selfguide_lite.report.state import JobState, StageState
 
 RUN_STAGES: tuple[Stage, ...] = ("generate", "annotate", "train", "export", "evaluate")
@@ -32,20 +34,21 @@ _SPARKS_ASCII = "_.-=+*#@"
 
 @contextmanager
 def listener_for(quiet: bool, stages: Sequence[Stage] = ()) -> Iterator[Listener]:
-    """Give the listener that fits where standard error goes, for the time of a job.
+    """Give the listener that fits where standard error goes, for the time of a job; it pauses where the battery is low.
 
-    :param quiet: say nothing
+    :param quiet: say nothing, but that the work pauses
     :param stages: those that will come, to be shown as ahead; others appear when they start
     """
     if quiet:
-        yield NullListener()
+        yield Pausing(NullListener(), BatteryGuard(lambda line: print(line, file=sys.stderr)))
         return
     console = Console(stderr=True, highlight=False)
     if not sys.stderr.isatty() or console.is_dumb_terminal:
-        yield PlainLines(stages)
+        lines = PlainLines(stages)
+        yield Pausing(lines, BatteryGuard(lines.note))
         return
     with LiveDisplay(console, stages) as display:
-        yield display
+        yield Pausing(display, BatteryGuard(display.note))
 
 
 class LiveDisplay(JobState):

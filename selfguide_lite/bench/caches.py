@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from selfguide_lite.core.errors import SelfguideError
 from selfguide_lite.core.machine import cores
@@ -28,7 +29,7 @@ def caches(path: Path, at_once: Sequence[int] = AT_ONCE, room: int = ROOM) -> di
     """
     model, _ = load(fast_weights(path))
     found: dict[str, Any] = {}
-    expected = None
+    expected: npt.NDArray[np.float32] | None = None
     for kind in TYPES:
         ended, rates = "", {}
         began = time.perf_counter()
@@ -49,16 +50,18 @@ def caches(path: Path, at_once: Sequence[int] = AT_ONCE, room: int = ROOM) -> di
             if time.perf_counter() - began > _LIMIT:
                 ended = "time"
                 break
-        apart = float(np.sqrt(np.mean((logits - expected) ** 2)) / np.std(expected)) if rates else None
+        apart = None
+        if rates and expected is not None:
+            apart = float(np.sqrt(np.mean((logits - expected) ** 2)) / np.std(expected))
         found[kind] = {"tokens_per_second": rates, "ended": ended or "all tried", "apart": apart}
     model.close()
     return found
 
 
-def _prompt(context: Context, sequences: int) -> Any:
+def _prompt(context: Context, sequences: int) -> npt.NDArray[np.float32]:
     """Compute every sequence's prompt, in calls of its own; return the logits behind the first one."""
     rng = np.random.default_rng(0)
-    first = None
+    first = np.zeros(0, np.float32)
     for number in range(sequences):
         context.token[:_PROMPT] = rng.integers(3, context.model.vocabulary.size, _PROMPT)
         context.pos[:_PROMPT] = np.arange(_PROMPT)
@@ -66,7 +69,7 @@ def _prompt(context: Context, sequences: int) -> Any:
         context.output[:_PROMPT] = 0
         context.output[_PROMPT - 1] = 1
         context.decode(_PROMPT)
-        if first is None:
+        if number == 0:
             first = context.logits(1)[0].copy()
     return first
 

@@ -2,11 +2,12 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar, cast
 
 from selfguide_lite.finetune.launch import local_rank, world_size
 from selfguide_lite.finetune.memory import OutOfMemory
 
+Number = TypeVar("Number", bound=int)
 # what torch, cuBLAS and the driver say; only the first has an exception of its own
 _OUT = ("out of memory", "CUBLAS_STATUS_ALLOC_FAILED")
 
@@ -20,12 +21,12 @@ def take_card() -> int:
     """
     import torch
 
-    number = local_rank() % max(torch.cuda.device_count(), 1)
+    number: int = local_rank() % max(torch.cuda.device_count(), 1)
     torch.cuda.set_device(number)
     return number
 
 
-def least(value: int) -> int:
+def least(value: Number) -> Number:
     """Return the smallest of the values that the processes of a launch have, which all call this."""
     if world_size() == 1:
         return value
@@ -37,7 +38,7 @@ def least(value: int) -> int:
         distributed.init_process_group("nccl" if on_card else "gloo")
     shared = torch.tensor(value, device="cuda" if on_card else "cpu")
     distributed.all_reduce(shared, op=distributed.ReduceOp.MIN)
-    return int(shared)
+    return cast(Number, int(shared))
 
 
 def card_dtype() -> Any:

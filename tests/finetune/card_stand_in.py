@@ -17,6 +17,7 @@ from torch.overrides import TorchFunctionMode
 
 # read when Triton, transformers and Unsloth are imported: each kernel in Python, each tensor loaded in this thread
 os.environ |= {"TRITON_INTERPRET": "1", "HF_DEACTIVATE_ASYNC_LOAD": "1", "UNSLOTH_COMPILE_DISABLE": "1"}
+os.environ["UNSLOTH_BNB_TRITON"] = "0"  # its kernels that unpack weights take the interpreter minutes
 
 _CARD = torch.device("cuda:0")
 _DEVICE, _IS_CUDA = torch.Tensor.device.__get__, torch.Tensor.is_cuda.__get__

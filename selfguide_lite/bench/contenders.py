@@ -18,6 +18,7 @@ import numpy as np
 import psutil
 
 from selfguide_lite.bench import workloads
+from selfguide_lite.bench.caches import caches
 from selfguide_lite.bench.local_server import post, wait_for
 from selfguide_lite.bench.objects import objects
 from selfguide_lite.bench.prefixes import common_length, distinct_tokens
@@ -384,7 +385,7 @@ CONTENDERS: dict[str, Callable[[Path], Result]] = {
     function.__name__: function
     for function in (
         tune, annotate_loop, annotate_server, annotate_engine, annotate_ceiling, tree, score, objects, generate_loop,
-        generate_engine, growth,
+        generate_engine, growth, caches,
     )
 }  # fmt: skip
 

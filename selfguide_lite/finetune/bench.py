@@ -12,16 +12,14 @@ import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from selfguide_lite.core.errors import SelfguideError
 from selfguide_lite.core.progress import TrainStep
-from selfguide_lite.finetune.collator import Collator
 from selfguide_lite.finetune.job import FitJob
-from selfguide_lite.finetune.options import TrainOptions, rate_for
-from selfguide_lite.finetune.order import EvenOrder
+from selfguide_lite.finetune.options import TrainOptions
+from selfguide_lite.finetune.plain import plain_fit
 from selfguide_lite.finetune.rows import Row, make_rows
-from selfguide_lite.finetune.trainers.unsloth import check_installed, fit, prepare_environment
+from selfguide_lite.finetune.trainers.unsloth import check_installed, fit
 from selfguide_lite.finetune.training import shape_of
 from selfguide_lite.gguf.reader import GgufFile
 from selfguide_lite.gguf.to_hf import hf_folder
@@ -138,88 +136,19 @@ def _run(name: str, model: Path, pairs: int) -> Result:
     rows = _rows(model, pairs)
     options = TrainOptions(epochs=1)
     clock = _Clock()
-    with tempfile.TemporaryDirectory() as out:
-        if name == "ours":
-            with GgufFile(model) as gguf:
-                shape, pad = shape_of(gguf), pad_id(gguf)
-
-            def on_step(step: TrainStep) -> None:
-                clock.tick(step.loss, step.memory)
-
-            fit(FitJob(hf_folder(model), rows, options, Path(out), shape, pad), on_step, note=lambda _: None)
-        else:
-            _plain(model, rows, options, Path(out), clock)
-    return clock.result(sum(len(row.ids) for row in rows[options.batch_size :]))
-
-
-def _plain(model: Path, rows: list[Row], options: TrainOptions, out: Path, clock: _Clock) -> None:
-    """The same with what everybody has: transformers' Trainer on PEFT's LoRA."""
-    prepare_environment()
-    import psutil
-    import torch
-    from datasets import Dataset
-    from peft import LoraConfig, get_peft_model
-    from transformers import AutoModelForCausalLM, PrinterCallback, Trainer, TrainerCallback, TrainingArguments
-
-    from selfguide_lite.core.machine import cores
-
-    cuda = torch.cuda.is_available()
-    if not cuda:
-        torch.set_num_threads(cores())
     with GgufFile(model) as gguf:
         shape, pad = shape_of(gguf), pad_id(gguf)
-    torch.manual_seed(options.seed)
-    base = AutoModelForCausalLM.from_pretrained(hf_folder(model), dtype=torch.bfloat16 if cuda else torch.float32)
-    config = LoraConfig(
-        r=options.rank,
-        lora_alpha=int(options.alpha),
-        lora_dropout=options.dropout,
-        target_modules=list(options.target_modules),
-        task_type="CAUSAL_LM",
-    )
-    steps = -(-len(rows) // options.batch_size)
-    arguments = TrainingArguments(
-        output_dir=str(out),
-        per_device_train_batch_size=options.batch_size,
-        num_train_epochs=options.epochs,
-        learning_rate=rate_for(shape.parameters),
-        lr_scheduler_type="linear",
-        warmup_steps=-(-steps // 20),
-        logging_steps=1,
-        save_strategy="no",
-        seed=options.seed,
-        data_seed=options.seed,
-        use_cpu=not cuda,
-        bf16=cuda,
-        remove_unused_columns=False,
-        disable_tqdm=True,
-        report_to="none",
-        dataloader_pin_memory=cuda,
-    )
 
-    class Reporter(TrainerCallback):  # type: ignore[misc]
-        """Notes the clocks."""
+    def on_step(step: TrainStep) -> None:
+        clock.tick(step.loss, step.memory)
 
-        def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any], **_: Any) -> None:
-            if "loss" in logs:
-                memory = torch.cuda.max_memory_allocated() if cuda else psutil.Process().memory_info().rss
-                clock.tick(float(logs["loss"]), int(memory))
-
-    class InOrder(Trainer):  # type: ignore[misc]
-        """Takes the rows in the order of our training: the same work, and the same losses."""
-
-        def _get_train_sampler(self, train_dataset: Any = None) -> Any:
-            return EvenOrder([row.ids[row.answer_start :] for row in rows], options.seed)
-
-    trainer = InOrder(
-        model=get_peft_model(base, config),
-        args=arguments,
-        train_dataset=Dataset.from_list([{"input_ids": list(row.ids), "labels": row.labels} for row in rows]),
-        data_collator=Collator(pad),
-        callbacks=[Reporter()],
-    )
-    trainer.remove_callback(PrinterCallback)
-    trainer.train()
+    with tempfile.TemporaryDirectory() as out:
+        job = FitJob(hf_folder(model), rows, options, Path(out), shape, pad)
+        if name == "ours":
+            fit(job, on_step, note=lambda _: None)
+        else:
+            plain_fit(job, clock.tick)
+    return clock.result(sum(len(row.ids) for row in rows[options.batch_size :]))
 
 
 def main() -> None:

@@ -11,3 +11,8 @@ def is_main_process() -> bool:
 def world_size() -> int:
     """Number of processes that train together."""
     return max(int(os.environ.get("WORLD_SIZE", "1")), 1)
+
+
+def local_rank() -> int:
+    """Return which of this machine's processes this is: each has the card of its number."""
+    return int(os.environ.get("LOCAL_RANK", "0"))

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import llama_cpp
 import numpy as np
@@ -24,6 +24,8 @@ Tokens = npt.NDArray[np.int32]
 Logits = npt.NDArray[np.float32]
 State = npt.NDArray[np.uint8]
 
+CacheType = Literal["f16", "q8_0", "q4_0"]
+_CACHE_TYPES = {"f16": llama_cpp.GGML_TYPE_F16, "q8_0": llama_cpp.GGML_TYPE_Q8_0, "q4_0": llama_cpp.GGML_TYPE_Q4_0}
 MAX_SEQUENCES = 256  # a compile-time limit of llama.cpp
 NO_ROOM = 1  # llama_decode: no free cells for this batch, nothing was changed
 
@@ -247,6 +249,7 @@ class ContextOptions:
     :param flash: flash attention
     :param threads: for single tokens and for prompts
     :param sequences: different sequences at most
+    :param cache: how the KV cache holds its numbers; another type than f16 needs flash attention
     """
 
     cells: int
@@ -254,6 +257,7 @@ class ContextOptions:
     flash: bool = False
     threads: int = 0
     sequences: int = MAX_SEQUENCES
+    cache: CacheType = "f16"
 
 
 class Context:
@@ -271,6 +275,7 @@ class Context:
         params.n_seq_max = options.sequences
         params.kv_unified = True
         params.flash_attn_type = 1 if options.flash else 0
+        params.type_k = params.type_v = _CACHE_TYPES[options.cache]
         params.n_threads = params.n_threads_batch = options.threads or cores()
         params.no_perf = True
         with _quietly():

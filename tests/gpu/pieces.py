@@ -17,6 +17,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[2]
 OUT = Path(os.environ.get("OUT", "out/gpu")).absolute()
 FILES = ROOT / "out" / "gpu-files"  # what unpack.py joined
+RECORDS = ROOT / "data" / "results" / "runs"  # made on a processor
 PACKAGES = ("torch", "transformers", "accelerate", "peft", "trl", "unsloth", "unsloth_zoo", "bitsandbytes", "triton")
 PACKAGES += ("xformers", "datasets", "llama_cpp_python", "numpy", "sqlite_utils")
 _LARGEST = 16 * 2**20
@@ -127,28 +128,63 @@ def tried_llama() -> dict[str, Any]:
 
 
 def training(seconds: float) -> dict[str, Any]:
-    """Train a LoRA on a 7B model of random weights: peak memory and tokens a second, by bits and by a card's memory."""
-    found: dict[str, Any] = {"peak_tflops_bf16": python(("train_card.py", "peak"), 120, {}).strip()}
+    """Train a LoRA on a 7B model of random weights: peak memory and tokens a second, by bits and by a card's memory.
+
+    Beside plain PEFT, and beside what multiplying two matrices reaches on the card.
+    """
+    found: dict[str, Any] = {"peak_tflops_bf16": float(python(("train_card.py", "peak"), 120, {}))}
     deadline = time.monotonic() + seconds
-    for bits, gigabytes in ((4, 12), (4, 16), (4, 24), (16, 24), (4, 0), (16, 0)):
-        key = f"{bits} bits, {gigabytes or 'all'} GB"
+    every = [(4, 0, ()), (4, 0, ("plain",)), (16, 0, ()), (16, 0, ("plain",)), (4, 12, ()), (4, 16, ()), (4, 24, ())]
+    for bits, gigabytes, more in [*every, (16, 24, ())]:
+        key = " ".join((f"{bits} bits, {gigabytes or 'all'} GB", *more))
+        words = ("train_card.py", "7b", str(bits), str(gigabytes), *more)
         try:
-            told = python(("train_card.py", "7b", str(bits), str(gigabytes)), max(deadline - time.monotonic(), 1), {})
-            found[key] = json.loads(told.splitlines()[-1])
+            found[key] = json.loads(python(words, max(deadline - time.monotonic(), 1), {}).splitlines()[-1])
         except (RuntimeError, subprocess.TimeoutExpired) as error:
             found[key] = str(error)[-_TAIL:]
-    return found
+    return found | {"ratios": ratios(found)}
+
+
+def ratios(found: dict[str, Any]) -> dict[str, Any]:
+    """Return our training over plain PEFT, and over the card's measured peak."""
+    told: dict[str, Any] = {}
+    for bits in (4, 16):
+        ours, plain = found.get(f"{bits} bits, all GB"), found.get(f"{bits} bits, all GB plain")
+        if not isinstance(ours, dict):
+            continue
+        told[f"{bits} bits, of the peak"] = round(ours["tflops"] / found["peak_tflops_bf16"], 3)
+        if isinstance(plain, dict):
+            told[f"{bits} bits, speed over plain"] = round(ours["tokens_per_second"] / plain["tokens_per_second"], 2)
+            told[f"{bits} bits, memory over plain"] = round(ours["peak_gb"] / plain["peak_gb"], 2)
+            apart = max(abs(a / b - 1) for a, b in zip(ours["losses"], plain["losses"], strict=True))
+            told[f"{bits} bits, losses apart"] = round(apart, 4)
+    return told
 
 
 def synthesis(seconds: float) -> dict[str, Any]:
-    """Measure the engine on random 1B and 7B models, against the loop and llama.cpp's server."""
-    found, deadline = {}, time.monotonic() + seconds
+    """Measure the engine on random 1B and 7B models, against the loop and llama.cpp's server; then the KV caches."""
+    found: dict[str, Any] = {}
+    deadline = time.monotonic() + seconds
     tiny = str(ROOT / "data" / "tiny_vicuna" / "tiny-vicuna.gguf")
     for size in ("1b", "7b"):
         words = ("-m", "selfguide_lite", "bench", "--json", "--random", size, "-m", tiny, "--only", "annotate")
         more = ("--only", "tree", "--only", "score", "--only", "generate") if size == "1b" else ()
         told = python((*words, *more), max(deadline - time.monotonic(), 1), {})
         found[size] = json.loads(told.splitlines()[-1])
+    for size in ("7b", "1b"):
+        try:
+            found[f"{size}, caches"] = caches(size, max(deadline - time.monotonic(), 1))
+        except (RuntimeError, subprocess.TimeoutExpired) as error:
+            found[f"{size}, caches"] = str(error)[-_TAIL:]
+    return found
+
+
+def caches(size: str, seconds: float) -> dict[str, Any]:
+    """Measure the types of the KV cache, with sequences until the memory is full."""
+    from selfguide_lite.bench.run import random_model
+
+    words = ("-m", "selfguide_lite.bench.contenders", "caches", str(random_model(size)))
+    found: dict[str, Any] = json.loads(python(words, seconds, {}).splitlines()[-1])
     return found
 
 
@@ -162,9 +198,22 @@ def job(seconds: float) -> dict[str, Any]:
         raise NotCarriedError("the default model")
     db = OUT.parent / "gpu-job.db"
     db.unlink(missing_ok=True)
-    words = ("-m", "selfguide_lite", "run", "data/tasks/junk-offers.yaml", "--db", str(db), "-m", str(model), "--json")
+    task = "junk-offers"
+    words = ("-m", "selfguide_lite", "run", f"data/tasks/{task}.yaml", "--db", str(db), "-m", str(model), "--json")
     told: dict[str, Any] = json.loads(python(words, seconds, {}).splitlines()[-1])
-    return told
+    return told | {"processor": beside_records(task, told.get("gain"))}
+
+
+def beside_records(task: str, gain: dict[str, Any] | None, folder: Path = RECORDS) -> dict[str, Any]:
+    """Say whether a gain is that of a processor: whether its interval meets those of the recorded runs of the task."""
+    records = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(folder.glob(f"{task}-*-default.json"))]
+    known = [record["gain"] for record in records if record["task"] == task and record.get("gain")]
+    if not known:
+        return {"status": "no record"}
+    if gain is None:
+        return {"status": "no gain here", "records": len(known)}
+    met = sum(one["low"] <= gain["high"] and gain["low"] <= one["high"] for one in known)
+    return {"status": "the same" if met == len(known) else "another", "records": len(known), "met": met}
 
 
 def tests(seconds: float) -> dict[str, Any]:

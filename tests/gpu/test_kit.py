@@ -8,15 +8,21 @@ import sys
 import tarfile
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import pytest
+from needs import needs
+
+from selfguide_lite.bench.caches import caches
+from selfguide_lite.bench.contenders import CONTENDERS
+from selfguide_lite.core.resources import resource
 
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE))
 
 from kit import pins_to_carry, slim_bitsandbytes, slim_sources  # noqa: E402
 from parts import join, lay_out  # noqa: E402
-from pieces import cublas_of_torch  # noqa: E402
+from pieces import beside_records, cublas_of_torch, ratios  # noqa: E402
 from unpack import missing  # noqa: E402
 
 pytestmark = pytest.mark.slow
@@ -80,6 +86,43 @@ def test_what_is_carried_and_what_is_there() -> None:
     assert not names & {"torch", "transformers", "llama-cpp-python"} and not any("nvidia" in name for name in names)
     wheels = [Path("click-8.0-py3-none-any.whl"), Path("Not_There.At-1-py3-none-any.whl")]
     assert missing(wheels) == wheels[1:]
+
+
+def test_training_is_measured_beside_plain_peft() -> None:
+    """As on a card, with a tiny model and few short rows: the losses are those of plain PEFT."""
+    needs("unsloth")
+    found: dict[str, Any] = {"peak_tflops_bf16": 1.0}
+    lines = "import sys, json, train_card as t; t.ROWS, t.LENGTH, t.BATCH = 6, 24, 2"
+    for key, plain in (("16 bits, all GB", "False"), ("16 bits, all GB plain", "True")):
+        code = f"{lines}; print(json.dumps(t.train('tiny', 16, 12, {plain})))"
+        done = subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, check=False,
+            env=os.environ | {"PYTHONPATH": os.pathsep.join((str(HERE.parents[1]), str(HERE)))},
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        found[key] = json.loads(done.stdout.splitlines()[-1])
+        assert len(found[key]["losses"]) == 3 and found[key]["estimate_gb"] > 0
+    told = ratios(found)
+    assert told["16 bits, losses apart"] < 0.01 and told["16 bits, speed over plain"] > 0
+    assert {"16 bits, of the peak", "16 bits, memory over plain"} <= set(told) and not any("4 " in key for key in told)
+
+
+def test_caches_of_all_types_are_measured() -> None:
+    found = caches(resource("data/tiny_vicuna/tiny-vicuna.gguf"), at_once=(2, 4), room=300)
+    assert list(found) == ["f16", "q8_0", "q4_0"]
+    for told in found.values():
+        assert told["ended"] == "all tried" and all(told["tokens_per_second"][number] > 0 for number in (2, 4))
+    assert found["f16"]["apart"] < 1e-3 < found["q4_0"]["apart"] < 0.5
+    assert found["q8_0"]["apart"] < found["q4_0"]["apart"]
+    assert "caches" in CONTENDERS
+
+
+def test_a_gain_is_put_beside_the_records_of_a_processor() -> None:
+    assert beside_records("junk-offers", None) == {"status": "no record"}
+    assert beside_records("sms-spam", None)["status"] == "no gain here"
+    near, far = {"low": 0.05, "high": 0.3}, {"low": 0.6, "high": 0.7}
+    assert beside_records("sms-spam", near)["status"] == "the same"
+    assert beside_records("sms-spam", far) == {"status": "another", "records": 3, "met": 0}
 
 
 @pytest.mark.skipif(Path("/dev/nvidia0").exists(), reason="there is a card")

@@ -1,4 +1,4 @@
-"""One training on a card, in a process of its own: `train_card.py SIZE BITS GIGABYTES`, or `train_card.py peak`.
+"""One training on a card, in a process of its own: `train_card.py SIZE BITS GIGABYTES [plain]`, or `... peak`.
 
 GIGABYTES are those of the card that is imitated: torch may not allocate more; 0 is all. Prints a line of JSON.
 """
@@ -8,6 +8,19 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
+
+from selfguide_lite.bench.run import random_model
+from selfguide_lite.finetune.job import FitJob
+from selfguide_lite.finetune.memory import training_memory
+from selfguide_lite.finetune.options import TrainOptions
+from selfguide_lite.finetune.plain import plain_fit
+from selfguide_lite.finetune.retry import fit_within_memory
+from selfguide_lite.finetune.rows import Row
+from selfguide_lite.finetune.trainers.unsloth import fit
+from selfguide_lite.finetune.training import shape_of
+from selfguide_lite.gguf.reader import GgufFile
+from selfguide_lite.gguf.tokenizer import pad_id
 
 ROWS, LENGTH, BATCH = 48, 512, 8
 
@@ -29,56 +42,56 @@ def peak() -> float:
     return 2 * size**3 * rounds / (time.perf_counter() - begun) / 1e12
 
 
-def train(size: str, bits: int, gigabytes: int) -> dict[str, object]:
-    """Train on rows of random tokens and return what it took."""
-    import torch
-
-    from selfguide_lite.bench.run import random_model
-    from selfguide_lite.core.progress import TrainStep
-    from selfguide_lite.finetune.job import FitJob
-    from selfguide_lite.finetune.memory import training_memory
-    from selfguide_lite.finetune.options import TrainOptions
-    from selfguide_lite.finetune.retry import fit_within_memory
-    from selfguide_lite.finetune.rows import Row
-    from selfguide_lite.finetune.trainers.unsloth import fit
-    from selfguide_lite.finetune.training import shape_of
-    from selfguide_lite.gguf.reader import GgufFile
-    from selfguide_lite.gguf.tokenizer import pad_id
-
-    if gigabytes and torch.cuda.is_available():
-        torch.cuda.set_per_process_memory_fraction(gigabytes * 1e9 / torch.cuda.mem_get_info()[1])
+def card_job(size: str, bits: int, out: Path) -> FitJob:
+    """Return a training of a random model on rows of random tokens."""
     model = random_model(size)
     with GgufFile(model) as gguf:
         shape, pad = shape_of(gguf), pad_id(gguf)
     numbers = range(3, 3 + LENGTH)
     rows = [Row(tuple((7 * one + number) % 200 + 3 for one in numbers), LENGTH // 2) for number in range(ROWS)]
     options = TrainOptions(bits=bits, batch_size=BATCH, epochs=1, gradient_checkpointing=True)  # type: ignore[arg-type]
-    steps: list[TrainStep] = []
-    notes: list[str] = []
-    times: list[float] = []
+    return FitJob(model, rows, options, out, shape, pad)
 
-    def on_step(step: TrainStep) -> None:
-        steps.append(step)
+
+def train(size: str, bits: int, gigabytes: int, plain: bool = False) -> dict[str, Any]:
+    """Train and return what it took.
+
+    :param plain: by plain PEFT in place of our training
+    """
+    import torch
+
+    cuda = torch.cuda.is_available()
+    if gigabytes and cuda:
+        torch.cuda.set_per_process_memory_fraction(min(1.0, gigabytes * 1e9 / torch.cuda.mem_get_info()[1]))
+    losses: list[float] = []
+    memory: list[int] = []
+    times: list[float] = []
+    notes: list[str] = []
+
+    def note_step(loss: float, used: int) -> None:
         times.append(time.perf_counter())
+        losses.append(loss)
+        memory.append(used)
 
     with tempfile.TemporaryDirectory() as out:
-        done = fit_within_memory(FitJob(model, rows, options, Path(out), shape, pad), fit, on_step, notes.append)
+        job = card_job(size, bits, Path(out))
+        if plain:
+            plain_fit(job, note_step)
+        else:
+            fit_within_memory(job, fit, lambda step: note_step(step.loss, step.memory), notes.append)
     needed = training_memory(
-        options,
-        shape,
-        LENGTH,
-        bits=bits,
-        gradient_checkpointing=True,
-        cuda=torch.cuda.is_available(),  # type: ignore[arg-type]
+        job.options, job.shape, LENGTH, bits=job.options.bits or 16, gradient_checkpointing=True, cuda=cuda
     )
-    later = [one for one in notes if "batches" in one]
+    rate = BATCH * LENGTH * (len(times) - 1) / max(times[-1] - times[0], 1e-9)
     return {
-        "device": done.device,
-        "losses": [round(step.loss, 4) for step in steps],
-        "tokens_per_second": round(BATCH * LENGTH * (len(steps) - 1) / max(times[-1] - times[0], 1e-9), 1),
-        "peak_gb": round(max(step.memory for step in steps) / 1e9, 2),
+        "device": torch.cuda.get_device_name() if cuda else "CPU",
+        "losses": [round(loss, 4) for loss in losses],
+        "tokens_per_second": round(rate, 1),
+        # two operations a weight forward, two backward to the layer below, two forward again for checkpointing
+        "tflops": round(6 * job.shape.parameters * rate / 1e12, 2),
+        "peak_gb": round(max(memory) / 1e9, 2),
         "estimate_gb": round(needed.total / 1e9, 2),
-        "smaller_batches": later,
+        "smaller_batches": [one for one in notes if "batches" in one],
     }
 
 
@@ -86,4 +99,4 @@ if __name__ == "__main__":
     if sys.argv[1] == "peak":
         print(round(peak(), 1))
     else:
-        print(json.dumps(train(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]))))
+        print(json.dumps(train(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), "plain" in sys.argv[4:])))

@@ -4,7 +4,7 @@ import importlib.util
 import math
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import cache
 from typing import Any
@@ -14,18 +14,21 @@ from selfguide_lite.core.errors import SelfguideError
 from selfguide_lite.core.machine import cores
 from selfguide_lite.core.progress import TrainStep
 from selfguide_lite.finetune.average import WeightAverage
+from selfguide_lite.finetune.card import card_dtype, is_out_of_memory, least, memory_watched, take_card
 from selfguide_lite.finetune.checkpoints import PREFIX, last_checkpoint, step_of
 from selfguide_lite.finetune.collator import Collator
 from selfguide_lite.finetune.job import LOG, Fit, FitJob
 from selfguide_lite.finetune.launch import is_main_process, world_size
-from selfguide_lite.finetune.memory import OutOfMemory, check_memory, choose_bits
+from selfguide_lite.finetune.memory import check_memory, choose_bits
 from selfguide_lite.finetune.muted import Muted
-from selfguide_lite.finetune.options import Bits, rate_for, total_steps
+from selfguide_lite.finetune.options import rate_for, total_steps
 from selfguide_lite.finetune.order import EvenOrder
 from selfguide_lite.finetune.precision import LARGE, half_on_cpu
 from selfguide_lite.finetune.prefix import share_prefix
 from selfguide_lite.gguf.to_hf import hf_folder
 
+NEEDED = ("torch", "transformers", "peft", "trl", "datasets", "unsloth")
+NEEDED_ON_CARD = ("bitsandbytes", "triton")
 _WARMUP_SHARE = 0.05
 
 
@@ -62,6 +65,10 @@ def fit(job: FitJob, on_step: Callable[[TrainStep], None], note: Callable[[str],
     muted = Muted(out / LOG)
     with muted:
         import torch
+
+        cuda = torch.cuda.is_available()
+        if cuda:
+            check_installed(NEEDED_ON_CARD)
         import unsloth
         from datasets import Dataset
         from transformers import PrinterCallback, ProgressCallback, TrainerCallback
@@ -70,12 +77,14 @@ def fit(job: FitJob, on_step: Callable[[TrainStep], None], note: Callable[[str],
 
         transformers_logging.set_verbosity_error()
         transformers_logging.disable_progress_bar()
-        cuda = torch.cuda.is_available()
         if not cuda:
             torch.set_num_threads(max(cores() // world_size(), 1))
             _read_numbered_cpus()
         longest = max(len(row.ids) for row in rows)
-        bits: Bits = choose_bits(options, shape, longest) if cuda else 16
+        # One card holds it all, which is what its memory is asked for; left alone Unsloth may spread it over several.
+        place: dict[str, Any] = {"device_map": {"": take_card()}} if cuda else {}
+        # All processes of a launch load the same weights, so the card with the least room decides.
+        bits = least(choose_bits(options, shape, longest)) if cuda else 16
         if not cuda and options.bits in (4, 8):
             with muted.lifted():
                 note(f"--bits {options.bits} is for a GPU; it changes nothing here")
@@ -96,10 +105,19 @@ def fit(job: FitJob, on_step: Callable[[TrainStep], None], note: Callable[[str],
                 use_gradient_checkpointing=False,
                 local_files_only=True,
                 use_safetensors=True,
+                **place,
             )
         except (OSError, ValueError, RuntimeError) as error:
+            if is_out_of_memory(error):  # smaller batches are no help here
+                advice = "take a smaller model" if bits == 4 else "load the base in 4 bits with --bits 4"
+                raise SelfguideError(f"{base}: the card's memory is not enough for the weights; {advice}") from error
             first = next(iter(str(error).strip().splitlines()), type(error).__name__)
             raise SelfguideError(f"{base}: these weights cannot be loaded: {first}") from error
+        if bits < 16 and not getattr(model, "is_quantized", False):  # Unsloth says so in its log and goes on in 16 bits
+            raise SelfguideError(
+                f"bitsandbytes does not work with this card or its driver, so the base was not loaded in {bits} bits: "
+                f"train with --bits 16; {out / LOG} has more"
+            )
         model = unsloth.FastLanguageModel.get_peft_model(
             model,
             r=options.rank,
@@ -217,13 +235,8 @@ def fit(job: FitJob, on_step: Callable[[TrainStep], None], note: Callable[[str],
             with muted.lifted():
                 note(f"going on from the checkpoint of step {resumed_at}")
         started = time.perf_counter()
-        try:
+        with memory_watched():
             trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
-        except torch.OutOfMemoryError as error:
-            raise OutOfMemory(
-                "the card's memory was not enough for this training; lower --batch-size or --max-seq-length, "
-                "or load the base in 4 bits with --bits 4"
-            ) from error
         seconds = time.perf_counter() - started
         average.apply()
         if is_main_process():
@@ -234,12 +247,12 @@ def fit(job: FitJob, on_step: Callable[[TrainStep], None], note: Callable[[str],
     return Fit(steps, sum(tail) / len(tail), rate, seconds, resumed_at, device)
 
 
-def check_installed() -> None:
+def check_installed(needed: Sequence[str] = NEEDED) -> None:
     """Refuse at once where a package for training is missing.
 
+    :param needed: on a card `NEEDED_ON_CARD` too, without which Unsloth fails there
     :raises SelfguideError: naming the packages and how to install them
     """
-    needed = ("torch", "transformers", "peft", "trl", "datasets", "unsloth")
     missing = [name for name in needed if importlib.util.find_spec(name) is None]
     if missing:
         raise SelfguideError(
@@ -269,6 +282,8 @@ def prepare_environment() -> None:
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
     # Threads that wait by spinning lose two thirds of the speed as soon as anything else runs on the machine.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    # What cannot be compiled on this card is computed without; without this some parts of Unsloth end the training.
+    os.environ.setdefault("UNSLOTH_COMPILE_IGNORE_ERRORS", "1")
     os.environ["HF_HUB_OFFLINE"] = "1"
     os.environ["TRANSFORMERS_OFFLINE"] = "1"
 
@@ -277,7 +292,7 @@ def _dtype(cuda: bool, parameters: int) -> Any:
     import torch
 
     if cuda:
-        return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
+        return card_dtype()
     return torch.bfloat16 if half_on_cpu(parameters) else torch.float32
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from selfguide_lite.core.registry import ANSWER_STYLES, ARCHITECTURES, INPUT_STYLES, KINDS, TARGETS, TRAINERS
+from selfguide_lite.core.registry import ANSWER_STYLES, ARCHITECTURES, FORMS, INPUT_STYLES, KINDS, TARGETS, TRAINERS
 
 
 @dataclass(frozen=True)
@@ -45,5 +45,5 @@ class Plugins:
         """Take out of memory what was imported from here."""
         for path in self.folder.glob("*.py"):
             sys.modules.pop(path.stem, None)
-        for registry in (KINDS, INPUT_STYLES, ANSWER_STYLES, TRAINERS, ARCHITECTURES, TARGETS):
+        for registry in (KINDS, INPUT_STYLES, ANSWER_STYLES, TRAINERS, ARCHITECTURES, TARGETS, FORMS):
             registry.forget()

@@ -33,11 +33,12 @@ _READ = {
     "answer_style": "`train`, `evaluate`, `predict`",
 }
 # Layers, width, feed-forward, width of the attention, width of keys, vocabulary, and whether the output is tied.
-_SHAPES = {
+SHAPES = {
     "SmolLM2 135M": Shape(134_515_008, 30, 576, 1536, 576, 192, 49_152, True),
     "TinyLlama 1.1B": Shape(1_100_048_384, 22, 2048, 5632, 2048, 256, 32_000, False),
     "Vicuna 7B": Shape(6_738_415_616, 32, 4096, 11_008, 4096, 4096, 32_000, False),
     "Vicuna 13B": Shape(13_015_864_320, 40, 5120, 13_824, 5120, 5120, 32_000, False),
+    "Llama 2 70B": Shape(68_976_648_192, 80, 8192, 28_672, 8192, 1024, 32_000, False),
 }
 
 
@@ -244,6 +245,6 @@ def memory_table() -> str:
         ("model", "4 bits, 1 x 2,048 tokens", "4 bits, 8 x 512 tokens", "16 bits, 1 x 2,048 tokens"),
         [
             (name, need(shape, 4, 1, 2048), need(shape, 4, 8, 512), need(shape, 16, 1, 2048))
-            for name, shape in _SHAPES.items()
+            for name, shape in SHAPES.items()
         ],
     )

@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from selfguide_lite.cli.common import db_option, find_db, json_option, print_json, task_option
+from selfguide_lite.cli.common import (
+    db_option,
+    find_db,
+    given_settings,
+    json_option,
+    print_json,
+    prompts_option,
+    task_option,
+)
 from selfguide_lite.cli.tables import opened_task, print_table, whole_pipe
 from selfguide_lite.core.text import neutral
 
@@ -131,36 +139,57 @@ def sql_command(statement: str, db: Path | None, as_json: bool, as_csv: bool, as
 @click.option(
     "-o",
     "--output",
-    type=click.Path(dir_okay=False, path_type=Path),
-    metavar="FILE",
-    help="Where to write; the ending .jsonl, .csv or .parquet tells the format.  [default: JSONL to standard output]",
+    type=click.Path(path_type=Path),
+    metavar="PLACE",
+    help="Where to write; the ending .jsonl, .csv or .parquet tells the format, a name without one is a folder that "
+    "`datasets` loads.  [default: JSONL to standard output]",
 )
 @click.option(
     "--format",
-    "form",
-    type=click.Choice(["pairs", "chat", "alpaca"]),
+    "form_name",
     default="pairs",
     show_default=True,
-    help="Of a record: input and output; chat messages; or instruction, input and output.",
+    metavar="FORM",
+    help="Of a record: pairs, chat, prompt-completion, axolotl, alpaca, or one of a plugin.",
 )
-def dataset_command(db: Path | None, task_name: str | None, output: Path | None, form: Any) -> None:
-    """Write the training pairs to a file for other tools.
+@click.option(
+    "--answer-style",
+    metavar="STYLE",
+    help="What the prompt shows before an input: few-shot or bare.  [default: as `train` does]",
+)
+@prompts_option
+def dataset_command(
+    db: Path | None,
+    task_name: str | None,
+    output: Path | None,
+    form_name: str,
+    answer_style: str | None,
+    prompts: Path | None,
+) -> None:
+    """Write the training pairs to a file or folder for other tools.
 
     \b
     Examples:
       selfguide dataset -o pairs.jsonl
-      selfguide dataset -o chat.parquet --format chat
+      selfguide dataset -o for-trl.parquet --format prompt-completion
+      selfguide dataset -o for-datasets --format chat
       selfguide dataset --format alpaca | head
     """
-    from selfguide_lite.store import export
+    from selfguide_lite.dataset_files import form_named, records, write_dataset, write_json_lines
+    from selfguide_lite.prompts import Prompts
 
+    form = form_named(form_name)
     with opened_task(db, task_name) as (store, task_id):
         task, pairs = store.task(task_id), store.pairs(task_id)
+        if answer_style is not None:
+            changed = given_settings(None, [f"answer_style={answer_style}"])
+            task = task.model_copy(update={"settings": task.settings.changed(changed)})
+        rows = records(task, pairs, form, Prompts(prompts))
         if output is None:
             with whole_pipe():
-                export.write_json_lines(export.records(task, pairs, form), sys.stdout)
+                write_json_lines(rows, sys.stdout)
             return
-        export.export(task, pairs, output, form)
+        write_dataset(rows, form, output)
         click.echo(f"Wrote {len(pairs):,} pairs to {output}.", err=True)
 
 

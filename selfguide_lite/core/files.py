@@ -73,6 +73,20 @@ def scratch_folder(parent: Path, prefix: str) -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
+def take_the_place(work: Path, out: Path) -> None:
+    """Rename a folder into its place; one that is there is moved aside first, so that none is ever there by half."""
+    if not out.is_dir():
+        work.rename(out)
+        return
+    with scratch_folder(out.absolute().parent, f".{out.name[:60]}.") as aside:
+        old = out.rename(aside / out.name)
+        try:
+            work.rename(out)
+        except OSError:
+            old.rename(out)
+            raise
+
+
 _SUFFIX = ".part"
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from selfguide_lite.core.errors import SelfguideError
-from selfguide_lite.core.files import atomic_write, scratch, scratch_folder
+from selfguide_lite.core.files import atomic_write, scratch, scratch_folder, take_the_place
 from selfguide_lite.core.paths import slug
 from selfguide_lite.core.progress import Listener, NullListener
 from selfguide_lite.export.card import Outcome, card, front_matter
@@ -92,20 +92,6 @@ def export(db: Path, options: ExportOptions, listener: Listener | None = None) -
     except OSError as error:
         raise SelfguideError(f"{out}: cannot write here: {error.strerror or error}") from error
     return made
-
-
-def take_the_place(work: Path, out: Path) -> None:
-    """Rename a folder into its place; one that is there is moved aside first, so that none is ever there by half."""
-    if not out.is_dir():
-        work.rename(out)
-        return
-    with scratch_folder(out.absolute().parent, f".{out.name[:60]}.") as aside:
-        old = out.rename(aside / out.name)
-        try:
-            work.rename(out)
-        except OSError:
-            old.rename(out)
-            raise
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,6 +29,7 @@ _NO_CONTEXT_NAMED = 4096
 _BYTES_PER_TOKEN = 3  # a cautious guess, for servers do not tell
 _MOST_SECONDS_TO_LIST = 15.0
 _LONGEST_PAUSE = 60.0  # seconds that the client waits at most when a server says when to come again
+_MOST_UNDER_WAY = 1_000  # each has a thread
 _LONGEST_NAME = 500  # characters of a model's name
 _LONGEST_TOKEN = 128  # characters; those of vocabularies are shorter
 _SHORTEST_KEY = 12  # letters and digits of a key that is found in pieces too
@@ -50,17 +51,18 @@ class ServerOptions:
 
     @classmethod
     def from_environment(cls) -> "ServerOptions":
-        """Return the options with what `SELFGUIDE_SERVER_TIMEOUT` and `SELFGUIDE_SERVER_RETRIES` change.
+        """Return the options with what `SELFGUIDE_SERVER_CONCURRENCY`, `_TIMEOUT` and `_RETRIES` change.
 
-        :raises SelfguideError: where one of them is no number
+        :raises SelfguideError: where one of them is no number, or too large a one
         """
         return cls(
+            concurrency=int(_number("SELFGUIDE_SERVER_CONCURRENCY", cls().concurrency, 1, _MOST_UNDER_WAY)),
             timeout=_number("SELFGUIDE_SERVER_TIMEOUT", cls().timeout, 0.001),
             retries=int(_number("SELFGUIDE_SERVER_RETRIES", cls().retries, 0)),
         )
 
 
-def _number(variable: str, default: float, least: float) -> float:
+def _number(variable: str, default: float, least: float, most: float = 1e6) -> float:
     given = os.environ.get(variable)
     if not given:
         return default
@@ -68,8 +70,8 @@ def _number(variable: str, default: float, least: float) -> float:
         value = float(given)
     except ValueError:
         value = math.nan
-    if not least <= value < 1e6:
-        raise SelfguideError(f"{variable}: {given!r} is no number of at least {least:g}")
+    if not least <= value <= most:
+        raise SelfguideError(f"{variable}: {given!r} is no number from {least:g} to {most:g}")
     return value
 
 

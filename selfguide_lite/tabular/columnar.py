@@ -18,7 +18,7 @@ def parquet(path: Path) -> Table:
 
     :raises SelfguideError: where pyarrow is missing or the file is no Parquet
     """
-    pq = _arrow(path, "pyarrow.parquet")
+    pq = arrow(path, "pyarrow.parquet")
     file = _guarded(path, lambda: pq.ParquetFile(path))
     largest = _guarded(path, lambda: _largest_group(file.metadata))
     if largest > _most_unpacked([path]):
@@ -37,7 +37,7 @@ def datasets_folder(path: Path) -> Table:
     :raises SelfguideError: where pyarrow is missing or the folder does not hold what it should
     """
     folder = _split(path)
-    ipc = _arrow(path, "pyarrow.ipc")
+    ipc = arrow(path, "pyarrow.ipc")
     state, info = _json(folder / "state.json"), _json(folder / "dataset_info.json")
     try:
         features = dict(info.get("features") or {})
@@ -117,7 +117,12 @@ def _guarded(path: Path, read: Callable[[], Any]) -> Any:
         raise SelfguideError(f"{path}: cannot read this file: {reason[:200]}") from error
 
 
-def _arrow(path: Path, module: str) -> Any:
+def arrow(path: Path, module: str) -> Any:
+    """Return a module of pyarrow.
+
+    :param path: what it is needed for
+    :raises SelfguideError: where pyarrow is missing
+    """
     from importlib import import_module
 
     try:

@@ -12,11 +12,11 @@ from needs import needs
 from plugins_for_tests import Plugins
 
 from selfguide_lite.cli import main
+from selfguide_lite.core.files import take_the_place
 from selfguide_lite.core.registry import TARGETS
 from selfguide_lite.export import replay
 from selfguide_lite.export.replay import Rows, replay_gguf, replay_peft
 from selfguide_lite.export.targets import target_named
-from selfguide_lite.exporting.writing import take_the_place
 from selfguide_lite.llm import EngineOptions, open_engine
 from selfguide_lite.prompts import Prompts
 

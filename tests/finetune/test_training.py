@@ -181,12 +181,23 @@ def test_a_training_that_an_earlier_version_finished_is_not_done_again(tmp_path:
             again(replace(options, max_seq_length=8))
 
 
+LAUNCHERS = {
+    "torchrun": ["torch.distributed.run", "--standalone", "--nproc-per-node", "2"],
+    # With `--cpu` accelerate starts several processes by MPI alone; its launcher for cards starts them without one too.
+    "accelerate": [
+        *("accelerate.commands.launch", "--multi_gpu", "--num_processes", "2", "--num_machines", "1"),
+        *("--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", "0"),
+    ],
+}
+
+
+@pytest.mark.parametrize("launcher", LAUNCHERS)
 def test_two_processes_learn_what_one_does(
-    trained: tuple[Path, "subprocess.CompletedProcess[str]"], tmp_path: Path
+    trained: tuple[Path, "subprocess.CompletedProcess[str]"], tmp_path: Path, launcher: str
 ) -> None:
-    """Half the batch each, under torchrun: one of them writes the log, and the result is that of one process."""
+    """Half the batch each: one of them writes the log, and the result is that of one process."""
     db = filled(tmp_path / "colours.db")
-    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    launch = [sys.executable, "-m", *LAUNCHERS[launcher]]
     words = ["-m", "selfguide_lite", "train", "-d", db, "-m", TINY, *OPTIONS, "--batch-size", "4", "--json"]
     done = subprocess.run([*launch, *map(str, words)], capture_output=True, text=True, cwd=ROOT)
     assert done.returncode == 0, done.stderr

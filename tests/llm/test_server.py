@@ -2,11 +2,7 @@
 
 import os
 import signal
-import socket
-import subprocess
-import sys
 import threading
-import time
 import urllib.request
 from collections.abc import Iterator
 from dataclasses import replace
@@ -14,6 +10,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+from llama_servers import free_port, start
 from needs import needs
 
 from selfguide_lite.core.errors import SelfguideError
@@ -30,30 +27,6 @@ needs("sse_starlette", "needs llama-cpp-python[server]")
 pytestmark = pytest.mark.slow
 
 QUICK = ServerOptions(concurrency=4, timeout=60, retries=1)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def start(model: Path) -> tuple["subprocess.Popen[bytes]", str]:
-    port = free_port()
-    command = [sys.executable, "-m", "llama_cpp.server", "--model", str(model), "--host", "127.0.0.1"]
-    command += ["--port", str(port), "--n_ctx", "256", "--n_threads", "1", "--verbose", "false"]
-    command += ["--chat_format", "vicuna"]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    url = f"http://127.0.0.1:{port}/v1"
-    until = time.monotonic() + 120
-    while time.monotonic() < until and process.poll() is None:
-        try:
-            with urllib.request.urlopen(f"{url}/models", timeout=2):
-                return process, url
-        except OSError:
-            time.sleep(0.2)
-    process.kill()
-    raise RuntimeError("llama_cpp.server did not start")
 
 
 @pytest.fixture(scope="module")
@@ -88,6 +61,26 @@ def test_chats_and_texts(server: str) -> None:
     assert all("e" not in c.text for c in done if c.key == "text")
     assert greedy[0] == greedy[1]
     assert len(again) == 3
+
+
+def test_so_many_requests_are_under_way_as_the_environment_says(server: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SELFGUIDE_SERVER_CONCURRENCY", "2")
+    most = taken = 0
+
+    def requests() -> Iterator[Request]:
+        nonlocal taken
+        for number in range(8):
+            taken += 1
+            yield ask(f"k{number}", max_tokens=2)
+
+    with ServerEngine(server) as engine:
+        for back, _ in enumerate(engine.complete(requests()), 1):
+            most = max(most, taken - back)
+    assert taken == 8 and 1 <= most <= 2
+    for wrong in ("0", "many", "1001"):
+        monkeypatch.setenv("SELFGUIDE_SERVER_CONCURRENCY", wrong)
+        with pytest.raises(SelfguideError, match=r"SELFGUIDE_SERVER_CONCURRENCY: .* is no number from 1 to 1000"):
+            ServerOptions.from_environment()
 
 
 def test_a_request_that_the_server_refuses_fails_alone(server: str) -> None:

@@ -361,7 +361,10 @@ def variables_in_code() -> set[str]:
 
 
 # What the tests read that a developer sets; others are of the tests' own child processes.
-PRODUCT_OF_TESTS = ("SELFGUIDE_BENCH_INPUTS", "SELFGUIDE_LONG_INPUTS", "SELFGUIDE_PROOF_CACHE", "HYPOTHESIS_PROFILE")
+PRODUCT_OF_TESTS = (
+    *("SELFGUIDE_BENCH_INPUTS", "SELFGUIDE_LONG_INPUTS", "SELFGUIDE_PROOF_CACHE", "HYPOTHESIS_PROFILE"),
+    *("SELFGUIDE_TEST_AXOLOTL", "SELFGUIDE_TEST_SERVER"),
+)
 NAME = re.compile(r"[A-Z][A-Z0-9_]+")
 
 

@@ -15,9 +15,12 @@ from robustness_counts import count
 
 from selfguide_lite.cli import main
 from selfguide_lite.core.progress import FunnelRow, Listener
+from selfguide_lite.core.registry import FORMS
+from selfguide_lite.prompts import Prompts
 from selfguide_lite.report.progress import RUN_STAGES, LiveDisplay, PlainLines
 from selfguide_lite.store import Store
 from selfguide_lite.store.stored_values import clean
+from selfguide_lite.tabular import read_table
 from selfguide_lite.task import load_task
 from selfguide_lite.task.eval_rows import EvalRow
 from selfguide_lite.task.natural_instructions import eval_jsonl, task_yaml
@@ -124,19 +127,23 @@ def test_sql_names_its_columns_as_hostile_as_one_likes(db: Path) -> None:
             run("sql", f'select 1 as "{name}"', *form, "-d", db)
 
 
-@pytest.mark.parametrize("form", ["pairs", "chat", "alpaca"])
+@pytest.mark.parametrize("form", FORMS.names())
 def test_the_dataset_in_every_form_and_format(form: str, db: Path, tmp_path: Path) -> None:
     with Store.open(db, read_only=True) as store:
         pairs, task = store.pairs(1), store.task(1)
     expected: list[dict[str, object]] = []
     for pair in pairs:
-        if form == "chat":
-            question = f"{task.instruction}\n\n{pair.input}"
-            turns = [{"role": "user", "content": question}, {"role": "assistant", "content": pair.output}]
-            expected.append({"messages": turns})
-        else:
-            expected.append({"instruction": task.instruction} if form == "alpaca" else {})
-            expected[-1] |= {"input": pair.input, "output": pair.output}
+        prompt = [{"role": m.role, "content": m.content} for m in Prompts().answer(task, pair.input)]
+        said = {"role": "assistant", "content": pair.output}
+        marked = [*({**turn, "training": False} for turn in prompt), {**said, "training": True}]
+        whole: dict[str, dict[str, object]] = {
+            "pairs": {"input": pair.input, "output": pair.output},
+            "alpaca": {"instruction": task.instruction, "input": pair.input, "output": pair.output},
+            "chat": {"messages": [*prompt, said]},
+            "prompt-completion": {"prompt": prompt, "completion": [said]},
+            "axolotl": {"messages": marked},
+        }
+        expected.append(whole[form])
     assert [json.loads(line) for line in run("dataset", "--format", form, "-d", db).splitlines()] == expected
     for ending in ("jsonl", "csv", "parquet"):
         run("dataset", "--format", form, "-d", db, "-o", tmp_path / f"pairs.{ending}")
@@ -149,7 +156,9 @@ def test_the_dataset_in_every_form_and_format(form: str, db: Path, tmp_path: Pat
         assert not cell.lstrip(" ").startswith(FORMULA) and not CONTROL.search(cell), repr(cell[:80])
     parquet = pytest.importorskip("pyarrow.parquet")
     assert parquet.read_table(tmp_path / "pairs.parquet").to_pylist() == expected
-    count("texts", 5 * len(expected))
+    run("dataset", "--format", form, "-d", db, "-o", tmp_path / "folder")
+    assert [row.values for row in read_table(tmp_path / "folder").read()] == expected
+    count("texts", 6 * len(expected))
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -16,6 +16,7 @@ from click.testing import CliRunner, Result
 from selfguide_lite.cli import main
 from selfguide_lite.core.listening import listening
 from selfguide_lite.core.model_info import ModelInfo
+from selfguide_lite.core.registry import FORMS
 from selfguide_lite.core.settings import Settings
 from selfguide_lite.prompts import Prompts
 from selfguide_lite.store import NewInput, NewOutput, Store, browse
@@ -152,21 +153,32 @@ def test_sql_ends_quietly_when_its_reader_goes_away(db: Path) -> None:
 def test_dataset_in_every_form_and_format(selfguide: Run, tmp_path: Path) -> None:
     pairs = [{"input": "sun in May", "output": "good"}, {"input": "cold wind", "output": "bad"}]
     alpaca = [{"instruction": MOOD.instruction, **pair} for pair in pairs]
-    chat = [
-        {
-            "messages": [
-                {"role": "user", "content": f"{MOOD.instruction}\n\n{pair['input']}"},
-                {"role": "assistant", "content": pair["output"]},
-            ]
-        }
-        for pair in pairs
+
+    def turns(text: str, style: str) -> list[dict[str, str]]:
+        return [{"role": m.role, "content": m.content} for m in Prompts().answer(MOOD, text, style)]
+
+    shown = [turns(pair["input"], "few-shot") for pair in pairs]
+    said = [{"role": "assistant", "content": pair["output"]} for pair in pairs]
+    chat = [{"messages": [*before, last]} for before, last in zip(shown, said, strict=True)]
+    apart = [{"prompt": before, "completion": [last]} for before, last in zip(shown, said, strict=True)]
+    marked = [
+        {"messages": [*({**one, "training": False} for one in before), {**last, "training": True}]}
+        for before, last in zip(shown, said, strict=True)
     ]
-    for form, expected in (("pairs", pairs), ("alpaca", alpaca), ("chat", chat)):
+    assert len(shown[0]) == 2 * len(MOOD.examples) + 1
+    forms = {"pairs": pairs, "alpaca": alpaca, "chat": chat, "prompt-completion": apart, "axolotl": marked}
+    assert FORMS.names() == tuple(sorted(forms))
+    for form, expected in forms.items():
         assert [json.loads(line) for line in selfguide("dataset", "--format", form).output.splitlines()] == expected
         for ending in ("jsonl", "csv", "parquet"):
             path = tmp_path / f"{form}.{ending}"
             selfguide("dataset", "--format", form, "-o", str(path))
             assert read_records(path) == expected
+    bare = selfguide("dataset", "--format", "chat", "--answer-style", "bare").output.splitlines()
+    assert [json.loads(line)["messages"] for line in bare] == [
+        [*turns(pair["input"], "bare"), last] for pair, last in zip(pairs, said, strict=True)
+    ]
+    assert json.loads(bare[0])["messages"][0]["content"] == f"{MOOD.instruction}\n\nsun in May"
     assert not [path for path in tmp_path.iterdir() if ".part" in path.name]
 
 
@@ -176,7 +188,8 @@ def read_records(path: Path) -> list[dict[str, object]]:
     if path.suffix == ".csv":
         with path.open(newline="") as handle:
             rows = list(csv.DictReader(handle))
-        return [{k: json.loads(v) if k == "messages" else v for k, v in row.items()} for row in rows]
+        turns = ("messages", "prompt", "completion")
+        return [{k: json.loads(v) if k in turns else v for k, v in row.items()} for row in rows]
     parquet = pytest.importorskip("pyarrow.parquet")
     found: list[dict[str, object]] = parquet.read_table(path).to_pylist()
     return found
@@ -187,6 +200,7 @@ def test_dataset_refuses_what_it_cannot_write(selfguide: Run, tmp_path: Path) ->
     (tmp_path / "file").write_text("")
     assert "one of .jsonl, .csv, .parquet" in selfguide("dataset", "-o", str(tmp_path / "x.xlsx"), fails=True).output
     assert "cannot write" in selfguide("dataset", "-o", str(tmp_path / "file" / "x.csv"), fails=True).output
+    assert "no form of a record 'sharegpt'" in selfguide("dataset", "--format", "sharegpt", fails=True).output
     assert (tmp_path / "old.jsonl").read_text() == "old"
 
 

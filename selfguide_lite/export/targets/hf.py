@@ -5,9 +5,9 @@ from pathlib import Path
 
 from selfguide_lite.core.files import atomic_write
 from selfguide_lite.core.resources import resource
+from selfguide_lite.dataset_files import form_named, records, write_dataset
 from selfguide_lite.export.package import SCHEMA, Package
 from selfguide_lite.export.peft_files import PeftTarget, write_prompt
-from selfguide_lite.store.export import export
 
 PROGRAM = "answer.py"
 
@@ -20,7 +20,8 @@ class Target(PeftTarget):
     def write(self, package: Package, folder: Path) -> None:
         """Write the prompt, the dataset and the program."""
         write_prompt(package, folder)
-        export(package.task, list(package.pairs), folder / "dataset.jsonl")
+        form = form_named("pairs")
+        write_dataset(records(package.task, package.pairs, form), form, folder / "dataset.jsonl")
         with atomic_write(folder / PROGRAM) as part:
             shutil.copyfile(resource("finetune/peft_answers.py"), part)
 

@@ -65,8 +65,8 @@ bench: setup  ## how fast this machine is, against the ways in use today; last a
 cuda-build-check: setup  ## compile llama.cpp for an NVIDIA card without having one (hours on two busy cores; goes on where it stopped)
 	$(BIN)/python -m data.cuda
 
-gpu-kit: setup  ## pack what a machine with a card and no network lacks, for tests/gpu/check.sh (in out/gpu-kit)
-	PYTHONPATH=tests/gpu $(BIN)/python tests/gpu/kit.py
+gpu-kit: setup  ## pack what a machine with a card and no network lacks, for tests/gpu/check.sh (KIT_OPTIONS=...; in out/gpu-kit)
+	PYTHONPATH=.:tests/gpu $(BIN)/python tests/gpu/kit.py $(KIT_OPTIONS)
 
 results: setup  ## the results table, docs/results.md, on the tasks of SHARED (hours; goes on where it stopped)
 	$(BIN)/python -m data.results --shared $(SHARED)

@@ -89,6 +89,7 @@ def main() -> None:
     parser.add_argument("--cuda", default="130", help="of which bitsandbytes keeps its library")
     parser.add_argument("--there", default=THERE, help="packages that the machine has")
     parser.add_argument("--model", action="store_true", help="carry the default model too")
+    parser.add_argument("--llama", type=Path, help="carry this wheel of llama.cpp, of `python -m data.cuda --wheel`")
     parser.add_argument("--fetched", type=Path, help="a folder of what was fetched before, in place of fetching")
     given = parser.parse_args()
     files = given.out / "files"
@@ -101,6 +102,8 @@ def main() -> None:
     (sdist,) = files.glob("llama_cpp_python-*.tar.gz")
     slim_sources(sdist, files / f"{sdist.name.removesuffix('.tar.gz')}.tar.xz")
     sdist.unlink()
+    if given.llama:
+        shutil.copy(given.llama, files)
     for wheel in files.glob("bitsandbytes-*.whl"):
         slim_bitsandbytes(wheel, given.cuda)
     if given.model and (path := KNOWN[DEFAULT].path) is not None:

@@ -82,37 +82,40 @@ def machine(seconds: float) -> dict[str, Any]:
 
 
 def llama(seconds: float) -> dict[str, Any]:
-    """Load llama.cpp as it is installed; with a card and no build for it, build it from the kit's sources."""
-    found = tried_llama()
+    """Load llama.cpp as it is installed, the kit's wheel too; with a card that it does not use, build the sources."""
+    find_cuda()
+    try:
+        found = tried_llama()
+    except RuntimeError as error:  # a carried wheel was built for another processor
+        found = {"installed": "does not compute", "problem": str(error)[-_TAIL:]}
     if found.get("gpu") or ("gpu" in found and not has_card()):
         return found
     if not has_card():
-        raise NotCarriedError("llama.cpp, and without a card it is not built here")
+        raise NotCarriedError(f"llama.cpp, and without a card it is not built here ({found})")
     sources = next(iter(FILES.glob("llama_cpp_python-*.tar.xz")), None)
-    wheel = next(iter(FILES.glob("llama_cpp_python-*.whl")), None)
-    if wheel is None and sources is None:
+    if sources is None:
         raise NotCarriedError(f"llama.cpp's sources (what is installed: {found})")
-    begun = time.monotonic()
-    if wheel is None:
-        assert sources is not None
-        from selfguide_lite.setup import toolkit
-        from selfguide_lite.setup.machine import look
-        from selfguide_lite.setup.plan import Wanted, build_flags
+    from data.cuda.wheel import repack
+    from selfguide_lite.setup import toolkit
+    from selfguide_lite.setup.machine import look
+    from selfguide_lite.setup.plan import Wanted, build_flags
 
-        built = OUT.parent / "gpu-wheel"
-        links, more = cublas_of_torch(OUT.parent / "gpu-cublas")
-        options = " ".join((build_flags(look("cuda"), Wanted()), toolkit.WITHOUT_DRIVER, links))
-        flags = more | {"CMAKE_ARGS": options, "CMAKE_BUILD_PARALLEL_LEVEL": str(os.cpu_count())}
-        gz = repacked(sources)
-        words = ("-m", "pip", "wheel", "--no-index", "--no-deps", "--no-build-isolation", "--wheel-dir", str(built), gz)
-        python(words, seconds, flags)
-        (wheel,) = built.glob("*.whl")
+    begun = time.monotonic()
+    built = OUT.parent / "gpu-wheel"
+    links, more = cublas_of_torch(OUT.parent / "gpu-cublas")
+    options = " ".join((build_flags(look("cuda"), Wanted()), toolkit.WITHOUT_DRIVER, links))
+    flags = more | {"CMAKE_ARGS": options, "CMAKE_BUILD_PARALLEL_LEVEL": str(os.cpu_count())}
+    gz = repacked(sources)
+    words = ("-m", "pip", "wheel", "--no-index", "--no-deps", "--no-build-isolation", "--wheel-dir", str(built), gz)
+    python(words, seconds, flags)
+    (whole,) = built.glob("*.whl")
+    wheel = repack(whole, built / "packed")
     python(("-m", "pip", "install", "--no-index", "--no-deps", "--force-reinstall", str(wheel)), 60, {})
-    parts = split(wheel)
     return tried_llama() | {
+        "before": found,
         "build_seconds": round(time.monotonic() - begun),
         "wheel_mb": megabytes(wheel),
-        "parts": parts,
+        "parts": split(wheel),
     }
 
 
@@ -227,7 +230,8 @@ def tests(seconds: float) -> dict[str, Any]:
 
 PIECES = (
     Piece("a", "what is on the machine", 1, False, machine),
-    Piece("b", "llama.cpp, built for the card or loaded", 4, False, llama),
+    # 106 minutes of one core: a build takes most of a call, and the next call carries its wheel
+    Piece("b", "llama.cpp, built for the card or loaded", 9, False, llama),
     Piece("d", "LoRA on a random 7B in 4 and 16 bits", 8, True, training),
     Piece("c", "synthesis on random 1B and 7B", 7, True, synthesis),
     Piece("e", "the whole job on the default model", 5, True, job),
@@ -263,6 +267,15 @@ def python(words: tuple[str, ...], seconds: float, more: dict[str, str]) -> str:
     if done.returncode:
         raise RuntimeError((done.stderr.strip() or done.stdout.strip())[-_TAIL:] or f"status {done.returncode}")
     return done.stdout
+
+
+def find_cuda() -> None:
+    """Let what is started from here on find the CUDA libraries that torch brings: a carried wheel has none."""
+    folders = [str(place / "nvidia" / "cu13" / "lib") for place in map(Path, sys.path)]
+    before = os.environ.get("LD_LIBRARY_PATH", "").split(os.pathsep)
+    found = [folder for folder in folders if Path(folder).is_dir() and folder not in before]
+    if found:
+        os.environ["LD_LIBRARY_PATH"] = os.pathsep.join([*found, *filter(None, before)])
 
 
 def cublas_of_torch(folder: Path) -> tuple[str, dict[str, str]]:

@@ -12,6 +12,7 @@ DEMO   ?= message-tone
 SHARED ?= ../shared
 PROOF  ?=
 WORKERS ?= 2
+KIT_OPTIONS ?=
 BIN    := $(VENV)/bin
 PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 export PYTHONUNBUFFERED := 1

@@ -10,7 +10,8 @@ import numpy.typing as npt
 
 from selfguide_lite.core.errors import SelfguideError
 from selfguide_lite.core.machine import cores
-from selfguide_lite.llm.native import CacheType, Context, ContextOptions
+from selfguide_lite.llm.context_options import CacheType, ContextOptions
+from selfguide_lite.llm.native import Context
 from selfguide_lite.llm.tuning import fast_weights, load
 
 TYPES: tuple[CacheType, ...] = ("f16", "q8_0", "q4_0")

@@ -24,8 +24,9 @@ from selfguide_lite.bench.objects import objects
 from selfguide_lite.bench.prefixes import common_length, distinct_tokens
 from selfguide_lite.core.machine import cores
 from selfguide_lite.llm.base import Completion, Request
+from selfguide_lite.llm.context_options import ContextOptions
 from selfguide_lite.llm.llama import LlamaEngine
-from selfguide_lite.llm.native import Context, ContextOptions, Model
+from selfguide_lite.llm.native import Context, Model
 from selfguide_lite.llm.tuning import fast_weights, kept, load, open_tuned
 
 Result = dict[str, Any]

@@ -136,7 +136,8 @@ def _try() -> None:
 
 def _decode(path: Path) -> None:
     """Compute a batch of tokens, then one."""
-    from selfguide_lite.llm.native import Context, ContextOptions, Model
+    from selfguide_lite.llm.context_options import ContextOptions
+    from selfguide_lite.llm.native import Context, Model
 
     model = Model(path)
     context = Context(model, ContextOptions(cells=2 * _BATCH, batch=_BATCH, sequences=1, threads=1))

@@ -23,8 +23,9 @@ from selfguide_lite.llm.batching import Batcher, BatchOptions
 from selfguide_lite.llm.branches import Job, Stats
 from selfguide_lite.llm.chat import ChatFormat
 from selfguide_lite.llm.constraint import Constraint
+from selfguide_lite.llm.context_options import MAX_SEQUENCES, ContextOptions
 from selfguide_lite.llm.kv import Cache
-from selfguide_lite.llm.native import MAX_SEQUENCES, Context, ContextOptions, Model, Tokens
+from selfguide_lite.llm.native import Context, Model, Tokens
 from selfguide_lite.llm.scoring import Scorer
 from selfguide_lite.llm.token_table import TokenTable
 from selfguide_lite.llm.workers import side_by_side

@@ -7,10 +7,9 @@ import ctypes
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import llama_cpp
 import numpy as np
@@ -19,14 +18,13 @@ import numpy.typing as npt
 from selfguide_lite.core.errors import SelfguideError
 from selfguide_lite.core.machine import cores
 from selfguide_lite.gguf.vocabulary import check_vocabulary
+from selfguide_lite.llm.context_options import ContextOptions
 
 Tokens = npt.NDArray[np.int32]
 Logits = npt.NDArray[np.float32]
 State = npt.NDArray[np.uint8]
 
-CacheType = Literal["f16", "q8_0", "q4_0"]
 _CACHE_TYPES = {"f16": llama_cpp.GGML_TYPE_F16, "q8_0": llama_cpp.GGML_TYPE_Q8_0, "q4_0": llama_cpp.GGML_TYPE_Q4_0}
-MAX_SEQUENCES = 256  # a compile-time limit of llama.cpp
 NO_ROOM = 1  # llama_decode: no free cells for this batch, nothing was changed
 
 _UNKNOWN, _CONTROL, _USER_DEFINED = 1 << 0, 1 << 3, 1 << 4  # llama_token_attr
@@ -238,26 +236,6 @@ class Vocabulary:
         if count < 0:
             raise SelfguideError(f"llama.cpp cannot tokenize a text of {len(data)} bytes")
         return list(buffer[:count])
-
-
-@dataclass(frozen=True, slots=True)
-class ContextOptions:
-    """How a context computes.
-
-    :param cells: tokens the KV cache holds, all sequences together
-    :param batch: tokens of one call at most
-    :param flash: flash attention
-    :param threads: for single tokens and for prompts
-    :param sequences: different sequences at most
-    :param cache: how the KV cache holds its numbers; another type than f16 needs flash attention
-    """
-
-    cells: int
-    batch: int = 512
-    flash: bool = False
-    threads: int = 0
-    sequences: int = MAX_SEQUENCES
-    cache: CacheType = "f16"
 
 
 class Context:

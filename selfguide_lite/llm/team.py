@@ -8,8 +8,9 @@ from functools import partial
 import numpy as np
 
 from selfguide_lite.core.errors import SelfguideError
+from selfguide_lite.llm.context_options import ContextOptions
 from selfguide_lite.llm.llama import Tuning
-from selfguide_lite.llm.native import Context, ContextOptions, Model
+from selfguide_lite.llm.native import Context, Model
 
 PREFIX = 384  # tokens that all sequences share, at most
 _TAIL = 24  # tokens of its own that each sequence has

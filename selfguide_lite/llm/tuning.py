@@ -14,8 +14,9 @@ from typing import Any
 from selfguide_lite.core.cache import read_json, write_json
 from selfguide_lite.core.errors import SelfguideError
 from selfguide_lite.core.machine import cores
+from selfguide_lite.llm.context_options import ContextOptions
 from selfguide_lite.llm.llama import DEFAULT_CONTEXT, LlamaEngine, Tuning, affordable_cells
-from selfguide_lite.llm.native import Context, ContextOptions, Model, library_description
+from selfguide_lite.llm.native import Context, Model, library_description
 from selfguide_lite.llm.team import PREFIX, Measured, Team
 from selfguide_lite.llm.working_copy import working_copy
 

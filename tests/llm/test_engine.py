@@ -21,8 +21,9 @@ from selfguide_lite.gguf.adapter import write_adapter
 from selfguide_lite.gguf.random_model import VocabularyKind
 from selfguide_lite.llm import EngineOptions, llama, model_path, open_engine
 from selfguide_lite.llm.base import Completion, Request
+from selfguide_lite.llm.context_options import ContextOptions
 from selfguide_lite.llm.llama import LlamaEngine, Tuning
-from selfguide_lite.llm.native import Context, ContextOptions, Model
+from selfguide_lite.llm.native import Context, Model
 from selfguide_lite.llm.text_ends import whole_characters
 
 

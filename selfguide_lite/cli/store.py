@@ -155,13 +155,13 @@ def dataset_command(db: Path | None, task_name: str | None, output: Path | None,
     from selfguide_lite.store import export
 
     with opened_task(db, task_name) as (store, task_id):
-        task, pairs = store.task(task_id), store.pairs(task_id)
+        task, pairs = store.task(task_id), store.each_pair(task_id)
         if output is None:
             with whole_pipe():
                 export.write_json_lines(export.records(task, pairs, form), sys.stdout)
             return
-        export.export(task, pairs, output, form)
-        click.echo(f"Wrote {len(pairs):,} pairs to {output}.", err=True)
+        written = export.export(task, pairs, output, form)
+        click.echo(f"Wrote {written:,} pairs to {output}.", err=True)
 
 
 @click.command("show")

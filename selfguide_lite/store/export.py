@@ -5,6 +5,7 @@ a cell that one would run as a formula gets an apostrophe in front, and control 
 """
 
 from collections.abc import Iterable, Iterator
+from itertools import count
 from pathlib import Path
 from typing import IO, Any, Literal
 
@@ -36,23 +37,33 @@ def records(task: Task, pairs: Iterable[Pair], form: Form) -> Iterator[dict[str,
             yield {"messages": [{"role": "user", "content": question}, {"role": "assistant", "content": pair.output}]}
 
 
-def export(task: Task, pairs: Iterable[Pair], path: Path, form: Form = "pairs") -> None:
-    """Write the pairs to a file whose ending tells the format.
+def export(task: Task, pairs: Iterable[Pair], path: Path, form: Form = "pairs") -> int:
+    """Write the pairs to a file whose ending tells the format, and return how many there were.
+
+    They are taken one by one, so they may come from a database that holds more than the memory.
 
     :raises SelfguideError: where the ending is unknown, the place cannot be written to, or Parquet's package is missing
     """
     ending = path.suffix.lower()
     if ending not in ENDINGS:
         raise SelfguideError(f"{path}: the ending tells the format; choose one of {', '.join(ENDINGS)}")
-    rows = records(task, pairs, form)
+    counter = count()
+    rows = records(task, _counted(pairs, counter), form)
     if ending == ".parquet":
         _write_parquet(rows, path, form)
-        return
+        return next(counter)
     with atomic_write(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as handle:
         if ending == ".jsonl":
             write_json_lines(rows, handle)
         else:
             handle.writelines(csv_lines(_columns(form), map(_cells, rows)))
+    return next(counter)
+
+
+def _counted(pairs: Iterable[Pair], counter: "count[int]") -> Iterator[Pair]:
+    for pair in pairs:
+        next(counter)
+        yield pair
 
 
 def write_json_lines(rows: Iterable[dict[str, Any]], handle: IO[str]) -> None:

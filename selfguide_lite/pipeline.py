@@ -135,7 +135,7 @@ def run(
                 synthesize(context, engine)
         funnel = tuple(store.funnel(task_id))
         listener.funnel(funnel)
-        pairs = len(store.pairs(task_id))
+        pairs = store.pair_count(task_id)
         if not pairs:
             raise SelfguideError(diagnosis.no_pairs(task.name, funnel))
         for line in (*label_notes(store, task_id, task), *balance_notes(store, task_id)):

@@ -123,6 +123,6 @@ def filter_noise_command(term: str | None, drop: bool, db: Path | None, task_nam
             for known in store.noise_terms(task_id):
                 click.echo(neutral(known))
             return
-        before = len(store.pairs(task_id))
+        before = store.pair_count(task_id)
         (drop_noise_term if drop else add_noise_term)(store, task_id, term)
-        click.echo(f"{before:,} pairs before, {len(store.pairs(task_id)):,} now.")
+        click.echo(f"{before:,} pairs before, {store.pair_count(task_id):,} now.")

@@ -104,10 +104,10 @@ def set_command(key: str, value: str, db: Path | None, task_name: str | None) ->
     with opened_task(db, task_name, write=True) as (store, task_id):
         at_once = key in FILTER_SETTINGS
         checked_setting(key, value)  # what is refused is refused before the dataset is read
-        before = len(store.pairs(task_id)) if at_once else 0
+        before = store.pair_count(task_id) if at_once else 0
         now = change_setting(store, task_id, key, value)
         told = f"{key} is {'none' if now is None else shown(now)}"
         if at_once:
-            click.echo(f"{told}: {before:,} pairs before, {len(store.pairs(task_id)):,} now.")
+            click.echo(f"{told}: {before:,} pairs before, {store.pair_count(task_id):,} now.")
         else:
             click.echo(f"{told}, from the next run on.")

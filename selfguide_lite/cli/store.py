@@ -180,7 +180,7 @@ def dataset_command(
 
     form = form_named(form_name)
     with opened_task(db, task_name) as (store, task_id):
-        task, pairs = store.task(task_id), store.pairs(task_id)
+        task, pairs = store.task(task_id), store.each_pair(task_id)
         if answer_style is not None:
             changed = given_settings(None, [f"answer_style={answer_style}"])
             task = task.model_copy(update={"settings": task.settings.changed(changed)})
@@ -189,8 +189,8 @@ def dataset_command(
             with whole_pipe():
                 write_json_lines(rows, sys.stdout)
             return
-        write_dataset(rows, form, output)
-        click.echo(f"Wrote {len(pairs):,} pairs to {output}.", err=True)
+        written = write_dataset(rows, form, output)
+        click.echo(f"Wrote {written:,} pairs to {output}.", err=True)
 
 
 @click.command("show")

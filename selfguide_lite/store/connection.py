@@ -76,7 +76,8 @@ def connect(path: Path, *, read_only: bool, create: bool) -> sqlite3.Connection:
         connection = _open(path, "ro" if read_only else "rwc")
         try:
             _check_ours(connection, path)
-            connection.execute("PRAGMA temp_store = MEMORY")
+            # What a view works out on its way goes to a file where it is large, or memory would grow with the rows.
+            connection.execute("PRAGMA temp_store = FILE")
             if read_only:
                 connection = _up_to_date_copy(connection)
                 connection.execute("PRAGMA query_only = ON")
@@ -121,18 +122,18 @@ def guard(connection: sqlite3.Connection) -> None:
 
 
 def _up_to_date_copy(connection: sqlite3.Connection) -> sqlite3.Connection:
-    """Return the connection, or where its file has an older format and may not be written, one to a copy in memory.
+    """Return the connection, or where its file has an older format and may not be written, one to a copy.
 
-    The copy is brought up to date.
+    The copy is brought up to date. SQLite keeps it in memory while it is small, else in a file that is gone afterwards.
     """
     version = connection.execute("PRAGMA user_version").fetchone()[0]
     if not 0 < version < FORMAT:
         return connection
-    copy = sqlite3.connect(":memory:", isolation_level=None)
+    copy = sqlite3.connect("", isolation_level=None)
     guard(copy)
     connection.backup(copy)
     connection.close()
-    copy.execute("PRAGMA temp_store = MEMORY")
+    copy.execute("PRAGMA temp_store = FILE")
     _bring_up_to_date(copy)
     return copy
 

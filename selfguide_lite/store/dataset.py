@@ -1,5 +1,7 @@
 """Reads the pairs to train on, and what the filters and the vote made of the generated texts."""
 
+from collections.abc import Iterator
+
 from selfguide_lite.core.progress import FunnelRow
 from selfguide_lite.store.rows import Agreement, LabelCount, LengthBound, Pair
 from selfguide_lite.store.tasks import TaskStore
@@ -14,12 +16,20 @@ class DatasetStore(TaskStore):
 
     def pairs(self, task_id: int) -> list[Pair]:
         """Return the view `dataset`: the pairs to train on, in the order of round and prompt."""
-        rows = self._rows(
+        return list(self.each_pair(task_id))
+
+    def each_pair(self, task_id: int) -> Iterator[Pair]:
+        """Yield what `pairs` returns, one by one: a file of many needs no memory for all."""
+        rows = self._each(
             "SELECT d.input_id, d.input, d.output, d.by_hand FROM dataset AS d JOIN input AS i ON i.id = d.input_id"
             " WHERE d.task_id = ? ORDER BY i.round, i.prompt, i.id",
             task_id,
         )
-        return [Pair(*row) for row in rows]
+        return (Pair(*row) for row in rows)
+
+    def pair_count(self, task_id: int) -> int:
+        """Return how many pairs there are."""
+        return int(self._value("SELECT count(*) FROM dataset WHERE task_id = ?", task_id))
 
     def funnel(self, task_id: int) -> list[FunnelRow]:
         """Return the counts by stage and reason, from prompts sent to pairs kept."""

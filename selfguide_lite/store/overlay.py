@@ -1,6 +1,6 @@
 """Reads a store as if some settings of the filters were others. Changes nothing."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from selfguide_lite.store.store import Store
@@ -20,6 +20,9 @@ class SettingsOverlay(Store):
             raise ValueError(f"no filter settings: {', '.join(sorted(unknown))}")
         super().__init__(store.connection, store.path)
         self._changes = dict(changes)
+
+    def _each(self, sql: str, *values: Any) -> Iterator[tuple[Any, ...]]:
+        return iter(self._rows(sql, *values))  # read before the settings are put back
 
     def _rows(self, sql: str, *values: Any) -> list[tuple[Any, ...]]:
         self.connection.execute("SAVEPOINT settings_overlay")

@@ -116,6 +116,12 @@ class StoreFile:
         with clear_errors(self.path, "read"):
             return self.connection.execute(sql, values).fetchall()
 
+    def _each(self, sql: str, *values: Any) -> Iterator[tuple[Any, ...]]:
+        """Yield the rows as they are asked for: for as many as may not be held together."""
+        with clear_errors(self.path, "read"):
+            for row in self.connection.execute(sql, values):  # noqa: UP028 (`yield from` would close the cursor later)
+                yield row
+
     def _value(self, sql: str, *values: Any) -> Any:
         rows = self._rows(sql, *values)
         return rows[0][0] if rows else None

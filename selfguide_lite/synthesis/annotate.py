@@ -53,7 +53,7 @@ def annotate(context: RunContext, engine: Engine) -> None:
             ready += 1
             listener.advance("annotate", ready, tokens, text=_best(outputs))
         listener.funnel(store.funnel(task_id))
-    listener.done("annotate", f"{total} inputs answered, {len(store.pairs(task_id))} pairs in the dataset")
+    listener.done("annotate", f"{total} inputs answered, {store.pair_count(task_id)} pairs in the dataset")
 
 
 def check_method(task: Task, settings: Settings) -> None:

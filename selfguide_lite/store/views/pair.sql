@@ -5,22 +5,26 @@
 WITH
   edited AS MATERIALIZED (SELECT input_id, input FROM review_in_force WHERE verdict = 'edit' AND input IS NOT NULL),
   hashed AS (
-    SELECT a.task_id, a.id AS input_id, ifnull(e.input, i.text) AS input, a.answer AS output, a.share, a.confidence,
+    SELECT a.task_id, a.id AS input_id, a.answer AS output, a.share, a.confidence,
            a.output_id, a.by_hand, s.labelled, s.balance, s.random_labels, s.dataset_seed,
            (ifnull(i.round * 1000003 + i.prompt, i.id) % 2147483579 * 48271 + s.dataset_seed * 69621 + 12345)
              % 2147483579 AS h
     FROM answer_verdict AS a
-    JOIN input AS i ON i.id = a.id
-    JOIN filter_setting AS s ON s.task_id = a.task_id
-    LEFT JOIN edited AS e ON e.input_id = a.id
+    CROSS JOIN input AS i ON i.id = a.id
+    CROSS JOIN filter_setting AS s ON s.task_id = a.task_id
     WHERE a.reason IS NULL
+  ),
+  placed AS (
+    SELECT *, row_number() OVER w AS place, count(*) OVER w AS alike, count(by_hand) OVER w AS certain
+    FROM hashed
+    WINDOW w AS (
+      PARTITION BY task_id, CASE WHEN labelled THEN output END
+      ORDER BY by_hand IS NULL, h * h % 2147483579 * h % 2147483579, input_id
+      ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING
+    )
   )
-SELECT task_id, input_id, input, output, share, confidence, output_id, by_hand, random_labels, h,
-       labelled AND balance AS balanced,
-       row_number() OVER w AS place, count(*) OVER w AS alike, count(by_hand) OVER w AS certain
-FROM hashed
-WINDOW w AS (
-  PARTITION BY task_id, CASE WHEN labelled THEN output END
-  ORDER BY by_hand IS NULL, h * h % 2147483579 * h % 2147483579, input_id
-  ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING
-);
+SELECT p.task_id, p.input_id, ifnull(e.input, i.text) AS input, p.output, p.share, p.confidence, p.output_id, p.by_hand,
+       p.random_labels, p.h, p.labelled AND p.balance AS balanced, p.place, p.alike, p.certain
+FROM placed AS p
+LEFT JOIN input AS i ON i.id = p.input_id
+LEFT JOIN edited AS e ON e.input_id = p.input_id;

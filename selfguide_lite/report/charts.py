@@ -2,8 +2,11 @@
 
 import html
 import json
+from bisect import bisect_right
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Any
 
 from selfguide_lite.core.errors import SelfguideError
@@ -187,12 +190,20 @@ def _lengths(go: Any, lengths: Lengths) -> Chart | None:
         return None
     bound = lengths.bound
     top = max(*everything, *lengths.seed, round(bound.high) if bound else 0)
-    shown = sorted(everything)[int(0.99 * (len(everything) - 1))]  # a few endless texts would flatten the rest
+    shown = _at(everything, int(0.99 * (everything.total() - 1)))  # a few endless texts would flatten the rest
     reach = min(top, max(shown, *lengths.seed, round(bound.high) if bound else 0)) * 1.05 + 1
     width = max(1, round(reach / 40))
     bins = {"start": 0, "end": reach + width, "size": width}
     traces = [
-        go.Histogram(x=values, name=name, xbins=bins, marker={"color": colour}, opacity=0.9)
+        go.Histogram(
+            x=sorted(values),
+            y=[values[length] for length in sorted(values)],
+            histfunc="sum",
+            name=name,
+            xbins=bins,
+            marker={"color": colour},
+            opacity=0.9,
+        )
         for name, values, colour in (("kept", lengths.kept, KEPT), ("dropped", lengths.dropped, DROPPED))
     ]
     traces.append(
@@ -222,15 +233,18 @@ def _lengths(go: Any, lengths: Lengths) -> Chart | None:
             for x in (max(0.0, bound.low), bound.high)
         ]
     rows = []
-    for name, values in (("seed examples", lengths.seed), ("kept", lengths.kept), ("dropped", lengths.dropped)):
-        ordered = sorted(values)
-        if ordered:
-            rows.append((name, f"{len(ordered):,}", str(ordered[0]), str(ordered[len(ordered) // 2]), str(ordered[-1])))
+    for name, values in (
+        ("seed examples", Counter(lengths.seed)),
+        ("kept", lengths.kept),
+        ("dropped", lengths.dropped),
+    ):
+        if n := values.total():
+            rows.append((name, f"{n:,}", str(min(values)), str(_at(values, n // 2)), str(max(values))))
     return Chart(
         f"lengths-{lengths.part}",
         f"Lengths of the {lengths.part}s",
-        f"{len(lengths.kept):,} {lengths.part}s kept and {len(lengths.dropped):,} dropped, by length in characters. "
-        f"{in_force} Seed examples: {', '.join(map(str, lengths.seed[:12]))}.",
+        f"{lengths.kept.total():,} {lengths.part}s kept and {lengths.dropped.total():,} dropped, by length in "
+        f"characters. {in_force} Seed examples: {', '.join(map(str, lengths.seed[:12]))}.",
         _figure(
             go,
             traces,
@@ -249,24 +263,34 @@ def _lengths(go: Any, lengths: Lengths) -> Chart | None:
     )
 
 
+def _at(counts: Counter[int], place: int) -> int:
+    """Return the value at a place, from 0, where all values stand in order, each as often as it occurs."""
+    ordered = sorted(counts)
+    return ordered[bisect_right(list(accumulate(counts[value] for value in ordered)), place)]
+
+
 def _votes(go: Any, facts: Facts) -> Chart | None:
-    if not facts.shares:
+    shares = facts.shares
+    if not shares.n:
         return None
-    lost = sum(share < facts.min_vote_share for share in facts.shares)
     bins = {"start": 0, "end": 100, "size": 5}
     trace = go.Histogram(
-        x=[min(99.9, 100 * share) for share in facts.shares], xbins=bins, marker={"color": KEPT}, name="inputs"
+        x=[5 * step + 2.5 for step in range(len(shares.steps))],
+        y=shares.steps,
+        histfunc="sum",
+        xbins=bins,
+        marker={"color": KEPT},
+        name="inputs",
     )
     line = {"dash": "dash", "color": SEED}
     x = 100 * facts.min_vote_share
-    sure = sum(share > 0.9 for share in facts.shares)
-    counts = [sum(low <= 100 * share < low + 20 + (low == 80) for share in facts.shares) for low in range(0, 100, 20)]
+    counts = [sum(shares.steps[first : first + 4]) for first in range(0, 20, 4)]
     return Chart(
         "votes",
         "How sure the answers are",
-        f"Share of the votes (calibrated where that is on) that each input's answer has: over 90 % for {sure:,} of "
-        f"{len(facts.shares):,} "
-        f"inputs; {lost:,} stay under the least share of {facts.min_vote_share:.0%} (the dashed line).",
+        f"Share of the votes (calibrated where that is on) that each input's answer has: over 90 % for "
+        f"{shares.sure:,} of {shares.n:,} inputs; "
+        f"{shares.under:,} stay under the least share of {facts.min_vote_share:.0%} (the dashed line).",
         _figure(
             go,
             [trace],

@@ -53,13 +53,32 @@ class Sample:
 
 @dataclass(frozen=True, slots=True)
 class Lengths:
-    """Lengths in characters of one part, `input` or `output`."""
+    """Lengths in characters of one part, `input` or `output`: each with the number of texts that have it."""
 
     part: str
     seed: list[int]
-    kept: list[int]
-    dropped: list[int]
+    kept: Counter[int]
+    dropped: Counter[int]
     bound: LengthBound | None
+
+
+@dataclass(frozen=True, slots=True)
+class Shares:
+    """How sure the answers are: the share of the votes that each has, calibrated where calibration is on.
+
+    :param steps: answers in each of 20 steps of five percent
+    :param under: answers under the least share
+    :param sure: answers over 90 %
+    """
+
+    steps: list[int]
+    under: int
+    sure: int
+
+    @property
+    def n(self) -> int:
+        """How many answers there are."""
+        return sum(self.steps)
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +128,7 @@ class Facts:
     """Everything a report shows of one task.
 
     :param losses: texts by the reason why they were rejected, the largest number first
-    :param shares: that each input's answer has of the votes, calibrated where calibration is on
+    :param shares: that the inputs' answers have of the votes
     :param min_vote_share: that an answer needs
     :param evaluations: the newest of every method
     :param macro_f1: of these, by method, for classification
@@ -129,7 +148,7 @@ class Facts:
     funnel: list[FunnelRow]
     losses: list[Loss]
     lengths: list[Lengths]
-    shares: list[float]
+    shares: Shares
     min_vote_share: float
     labels: Labels | None
     twins: list[Twin]
@@ -169,7 +188,7 @@ def collect(store: Store, task_id: int) -> Facts:
     changed = changes(before, after) if before is not None and after is not None else []
     fixed = [change for change in changed if change.difference > 0]
     broken = [change for change in reversed(changed) if change.difference < 0]
-    shares = store.confidences(task_id)
+    least = float(store.settings(task_id).get("min_vote_share", 0))
     funnel = store.funnel(task_id)
     return Facts(
         task=task,
@@ -177,12 +196,12 @@ def collect(store: Store, task_id: int) -> Facts:
         funnel=funnel,
         losses=losses(funnel),
         lengths=_lengths(store, task, task_id),
-        shares=shares,
-        min_vote_share=float(store.settings(task_id).get("min_vote_share", 0)),
+        shares=_shares(store, task_id, least),
+        min_vote_share=least,
         labels=_labels(store, task, task_id),
         twins=_twins(store, task_id),
         texts=texts,
-        samples=_samples(store, task_id),
+        samples=_samples(store, task_id, texts),
         steps=_steps(store, task_id),
         evaluations=evaluations,
         macro_f1={one.method: macro_f1_of(task, one) for one in evaluations} if task.rules.labelled else {},
@@ -248,13 +267,22 @@ def _lengths(store: Store, task: Task, task_id: int) -> list[Lengths]:
         Lengths(
             part,
             [len(example.input if part == "input" else example.output) for example in task.examples],
-            [length for length, kept in rows if kept],
-            [length for length, kept in rows if not kept],
+            Counter({length: n for length, kept, n in rows if kept}),
+            Counter({length: n for length, kept, n in rows if not kept}),
             bounds.get(part),
         )
         for part, rows in (("input", inputs), ("output", outputs))
         if rows and not (part == "output" and task.rules.labelled)
     ]
+
+
+def _shares(store: Store, task_id: int, least: float) -> Shares:
+    steps, under, sure = [0] * 20, 0, 0
+    for step, n, low, high in store.confidence_counts(task_id, least):
+        steps[step] += n
+        under += low
+        sure += high
+    return Shares(steps, under, sure)
 
 
 def _labels(store: Store, task: Task, task_id: int) -> Labels | None:
@@ -272,12 +300,13 @@ def _twins(store: Store, task_id: int) -> list[Twin]:
     return [Twin(*row) for row in store.near_twins(task_id, _TWINS)]
 
 
-def _samples(store: Store, task_id: int) -> list[Sample]:
-    """Return inputs evenly from the first to the last, or all where there are few."""
-    rows = sorted(store.input_outcomes(task_id), key=lambda row: row[0])
-    step = max(1, math.ceil(len(rows) / SAMPLES))
+def _samples(store: Store, task_id: int, texts: int) -> list[Sample]:
+    """Return inputs evenly from the first to the last, or all where there are few.
+
+    :param texts: how many there are
+    """
     made = []
-    for number, text, reason, detail, answer, share, pair in rows[::step]:
+    for number, text, reason, detail, answer, share, pair in store.input_outcomes(task_id, math.ceil(texts / SAMPLES)):
         verdict = reason or ("pair" if pair else "no answer" if answer is None else "balance")
         made.append(Sample(number, text, verdict, detail or "", answer, share))
     return made

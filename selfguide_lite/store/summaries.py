@@ -39,22 +39,33 @@ class SummaryStore(StoreFile):
             )
         )
 
-    def confidences(self, task_id: int) -> list[float]:
-        """Return the confidence of every answer of a task."""
-        return [share for (share,) in self._rows("SELECT confidence FROM answer WHERE task_id = ?", task_id)]
+    def confidence_counts(self, task_id: int, least: float) -> list[tuple[int, int, int, int]]:
+        """Return how sure the answers of a task are, in steps of five percent that occur.
 
-    def text_lengths(self, task_id: int, part: Literal["input", "output"]) -> list[tuple[int, bool]]:
-        """Return the length in characters of every text of a part, and whether no filter rejects it."""
+        :param least: the share that an answer needs
+        :return: number of the step (0 to 19), and of the answers in it: how many, how many under `least`, over 90 %
+        """
+        rows = self._rows(
+            "SELECT min(19, CAST(100 * confidence AS INTEGER) / 5), count(*), sum(confidence < ?),"
+            " sum(confidence > 0.9) FROM answer WHERE task_id = ? GROUP BY 1 ORDER BY 1",
+            least,
+            task_id,
+        )
+        return [(step, n, under, over) for step, n, under, over in rows]
+
+    def text_lengths(self, task_id: int, part: Literal["input", "output"]) -> list[tuple[int, bool, int]]:
+        """Return the lengths in characters of a part's texts: length, whether no filter rejects them, how many."""
         rows = self._rows(
             {
-                "input": "SELECT i.length, v.reason IS NULL FROM input_verdict AS v JOIN input AS i ON i.id = v.id"
-                " WHERE v.task_id = ?",
-                "output": "SELECT o.length, v.reason IS NULL FROM output_verdict AS v JOIN output AS o ON o.id = v.id"
-                " JOIN input AS i ON i.id = o.input_id WHERE i.task_id = ?",
+                "input": "SELECT i.length, v.reason IS NULL, count(*) FROM input_verdict AS v"
+                " JOIN input AS i ON i.id = v.id WHERE v.task_id = ? GROUP BY 1, 2",
+                "output": "SELECT o.length, v.reason IS NULL, count(*) FROM output_verdict AS v"
+                " JOIN output AS o ON o.id = v.id JOIN input AS i ON i.id = o.input_id WHERE i.task_id = ?"
+                " GROUP BY 1, 2",
             }[part],
             task_id,
         )
-        return [(length, bool(kept)) for length, kept in rows]
+        return [(length, bool(kept), n) for length, kept, n in rows]
 
     def label_counts(self, task_id: int, where: Literal["asked", "answered", "paired"]) -> dict[str, int]:
         """Return how often each label was asked for, was the answer, or is a pair's output."""
@@ -72,29 +83,36 @@ class SummaryStore(StoreFile):
     def near_twins(self, task_id: int, limit: int) -> list[tuple[float, int, str, int, str]]:
         """Return the kept inputs that resemble each other most: similarity, and id and text of both."""
         rows = self._rows(
-            "SELECT t.similarity, a.id, a.text, b.id, b.text FROM near_twin AS t"
+            "WITH kept AS MATERIALIZED (SELECT id FROM input_verdict WHERE reason IS NULL)"
+            " SELECT t.similarity, a.id, a.text, b.id, b.text FROM near_twin AS t"
             " JOIN input AS a ON a.id = t.input_id JOIN input AS b ON b.id = t.twin_id"
-            " JOIN input_verdict AS va ON va.id = a.id AND va.reason IS NULL"
-            " JOIN input_verdict AS vb ON vb.id = b.id AND vb.reason IS NULL"
-            " WHERE a.task_id = ? ORDER BY t.similarity DESC, a.id LIMIT ?",
+            " WHERE t.input_id IN (SELECT id FROM kept) AND t.twin_id IN (SELECT id FROM kept)"
+            " AND a.task_id = ? ORDER BY t.similarity DESC, a.id LIMIT ?",
             task_id,
             limit,
         )
         return [(similarity, one, text, other, other_text) for similarity, one, text, other, other_text in rows]
 
-    def input_outcomes(self, task_id: int) -> list[tuple[Any, ...]]:
-        """Return what happened to every input, in the order of round and prompt.
+    def input_outcomes(self, task_id: int, step: int) -> list[tuple[Any, ...]]:
+        """Return what happened to the inputs, in the order of their ids.
 
+        :param step: every so many inputs, from the first one on
         :return: id, text, reason and detail of the first filter that rejects it or its answer, answer, confidence,
             whether it is in the dataset
         """
         return self._rows(
-            "SELECT i.id, i.text, ifnull(v.reason, w.reason), ifnull(v.detail, w.detail), a.answer, a.confidence,"
-            " d.input_id IS NOT NULL FROM input_verdict AS v JOIN input AS i ON i.id = v.id"
-            " LEFT JOIN answer AS a ON a.input_id = i.id LEFT JOIN answer_verdict AS w ON w.id = i.id"
-            " LEFT JOIN dataset AS d ON d.input_id = i.id"
-            " WHERE v.task_id = ? ORDER BY i.round, i.prompt, i.id",
+            "WITH chosen AS MATERIALIZED (SELECT id FROM (SELECT id, row_number() OVER (ORDER BY id) - 1 AS place"
+            " FROM input WHERE task_id = ?) WHERE place % ? = 0),"
+            " verdict AS MATERIALIZED (SELECT * FROM input_verdict WHERE id IN (SELECT id FROM chosen)),"
+            " voted AS MATERIALIZED (SELECT * FROM answer WHERE input_id IN (SELECT id FROM chosen)),"
+            " judged AS MATERIALIZED (SELECT * FROM answer_verdict WHERE id IN (SELECT id FROM chosen)),"
+            " paired AS MATERIALIZED (SELECT input_id FROM dataset WHERE input_id IN (SELECT id FROM chosen))"
+            " SELECT i.id, i.text, ifnull(v.reason, w.reason), ifnull(v.detail, w.detail), a.answer, a.confidence,"
+            " d.input_id IS NOT NULL FROM verdict AS v JOIN input AS i ON i.id = v.id"
+            " LEFT JOIN voted AS a ON a.input_id = i.id LEFT JOIN judged AS w ON w.id = i.id"
+            " LEFT JOIN paired AS d ON d.input_id = i.id ORDER BY i.id",
             task_id,
+            step,
         )
 
     def last_training(self, task_id: int) -> int | None:

@@ -1,0 +1,144 @@
+"""Large databases: what commands and views take, and that their memory does not grow with the rows.
+
+`make test` runs it small. `make proof PROOF=large_views` makes 10,000,000 inputs with an answer each and prints the
+table of docs/performance.md; SELFGUIDE_LARGE_ROWS=100000 tries it. It needs 2 kB of disk an input.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from large_databases import Kind, large_task, make_large
+from robust_runs import environment
+
+from selfguide_lite.store import NewInput, NewOutput, Store
+from selfguide_lite.store.similar import BANDS
+
+ROWS = int(os.environ.get("SELFGUIDE_LARGE_ROWS", "10000000"))
+_KINDS: tuple[Kind, ...] = ("generation", "classification")
+_VIEWS = ("input_verdict", "vote", "answer_verdict", "pair", "dataset", "funnel")
+_COMMANDS = ("status", "dataset -o pairs.jsonl", "dataset -o pairs.parquet", "report -o report.html", "show 17")
+_MOST_MEMORY = 700 * 2**20  # bytes, of any view or command at any size: mostly what Python's packages take
+COUNT = """
+import sys
+from selfguide_lite.store import Store
+with Store.open(sys.argv[1], read_only=True) as store:
+    print(store.connection.execute(f"SELECT count(*) FROM {sys.argv[2]}").fetchone()[0])
+"""
+# Writes ten inputs with their answers as a run does, one by one.
+WRITE = """
+import sys
+from selfguide_lite.store import NewInput, NewOutput, Store
+with Store.open(sys.argv[1]) as store:
+    for n in range(10):
+        shown = store.add_input(NewInput(1, 1, 10**8, n, f"a text that no other input has, number {n} of the last"))
+        store.add_outputs([NewOutput(shown, 1, 0, "an answer that is long enough to be kept, as it seems to me")])
+"""
+# Runs a program and says what it took. Temporary files of SQLite have no name any more; the kernel knows their sizes.
+METERED = """
+import json, os, subprocess, sys, time
+child = subprocess.Popen(sys.argv[1:], stdout=subprocess.DEVNULL)
+temporary = 0
+while True:
+    pid, status, used = os.wait4(child.pid, os.WNOHANG)
+    if pid:
+        break
+    found = 0
+    try:
+        for name in os.listdir(f"/proc/{child.pid}/fd"):
+            place = f"/proc/{child.pid}/fd/{name}"
+            if "etilqs" in os.readlink(place):
+                found += os.stat(place).st_size
+    except OSError:
+        pass
+    temporary = max(temporary, found)
+    time.sleep(0.05)
+print(json.dumps({"status": os.waitstatus_to_exitcode(status), "memory": used.ru_maxrss * 1024,
+                  "processor": used.ru_utime + used.ru_stime, "temporary": temporary}))
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Took:
+    """What a program took: seconds of the processor and by the clock, bytes of memory and of temporary files."""
+
+    processor: float
+    clock: float
+    memory: int
+    temporary: int
+
+    def row(self, name: str) -> str:
+        """A row of the table."""
+        return (
+            f"| {name} | {self.processor:.0f} s | {self.clock:.0f} s | {self.memory / 2**20:.0f} MB |"
+            f" {self.temporary / 2**20:,.0f} MB |"
+        )
+
+
+def took(words: list[str], folder: Path) -> Took:
+    """Run a program in a process of its own."""
+    began = time.monotonic()
+    done = subprocess.run(
+        [sys.executable, "-c", METERED, sys.executable, *words],
+        capture_output=True, text=True, check=True, env=environment(), cwd=folder,
+    )  # fmt: skip
+    used = json.loads(done.stdout.splitlines()[-1])
+    assert used["status"] == 0, done.stderr
+    return Took(used["processor"], time.monotonic() - began, used["memory"], used["temporary"])
+
+
+@pytest.mark.proof
+@pytest.mark.slow
+@pytest.mark.timeout(0)
+@pytest.mark.parametrize("kind", _KINDS)
+def test_large_views(tmp_path: Path, kind: Kind) -> None:
+    db = tmp_path / "large.db"
+    make_large(db, ROWS, kind)
+    print(f"\n{kind}, {ROWS:,} inputs: {db.stat().st_size / 2**20:,.0f} MB", flush=True)
+    programs = {f"count of `{view}`": ["-c", COUNT, str(db), view] for view in _VIEWS}
+    programs |= {f"`{words}`": ["-m", "selfguide_lite", *words.split(), "-d", str(db)] for words in _COMMANDS}
+    programs |= {"ten inputs written": ["-c", WRITE, str(db)]}
+    for name, words in programs.items():
+        used = took(words, tmp_path)
+        print(used.row(name), flush=True)
+        assert used.memory < _MOST_MEMORY, name
+
+
+@pytest.mark.parametrize("kind", _KINDS)
+def test_a_large_database_is_as_a_run_would_have_written_it(tmp_path: Path, kind: Kind) -> None:
+    """The same texts, put in one by one through the store, have the same verdicts."""
+    made, written = tmp_path / "made.db", tmp_path / "written.db"
+    make_large(made, 300, kind)
+    verdicts = "SELECT id, reason FROM input_verdict ORDER BY id"
+    pairs = "SELECT input_id, input, output, round(share, 9), round(confidence, 9) FROM dataset ORDER BY input_id"
+    with Store.open(made) as store, Store.open(written) as other:
+        ask = store.connection.execute
+        assert ask("PRAGMA foreign_key_check").fetchall() == []
+        assert ask("SELECT count(*) FROM input_band").fetchone() == (300 * BANDS,)
+        found = {reason for _, reason in ask(verdicts)}
+        assert found >= {None, "duplicate", "noise", "length"}
+        task_id = other.add_task(large_task(kind))
+        run = other.start_run(task_id, "generate", None, large_task(kind).settings, 1, None)
+        for input_id, round_, prompt, text, label in ask(
+            "SELECT id, round, prompt, text, label FROM input ORDER BY id"
+        ):
+            assert other.add_input(NewInput(task_id, run, round_, prompt, text, label)) == input_id
+        for row in ask("SELECT input_id, sample, text, method, weight FROM output ORDER BY id"):
+            other.add_outputs([NewOutput(row[0], run, *row[1:])])
+        for statement in (verdicts, pairs, "SELECT * FROM funnel ORDER BY stage, reason"):
+            assert other.connection.execute(statement).fetchall() == ask(statement).fetchall()
+
+
+def test_pairs_are_read_one_by_one(tmp_path: Path) -> None:
+    db = tmp_path / "large.db"
+    make_large(db, 200, "generation")
+    with Store.open(db, read_only=True) as store:
+        one_by_one = store.each_pair(1)
+        assert not isinstance(one_by_one, list)
+        assert list(one_by_one) == store.pairs(1)
+        assert store.pair_count(1) == len(store.pairs(1)) > 100

@@ -9,6 +9,7 @@ import click
 
 from selfguide_lite.cli.suggesting import SuggestingGroup
 from selfguide_lite.core.errors import SelfguideError, in_plain_words, is_interrupt
+from selfguide_lite.core.limits import refuse_little_address_space
 from selfguide_lite.core.text import neutral
 from selfguide_lite.core.version import __version__
 
@@ -65,6 +66,7 @@ class _Lazy(SuggestingGroup):
             if isinstance(stream, io.TextIOWrapper) and not stream.encoding.lower().startswith("utf"):
                 stream.reconfigure(errors="replace")
         try:
+            refuse_little_address_space()
             return super().invoke(ctx)
         except SelfguideError as error:
             click.echo(f"Error: {neutral(str(error))}", err=True)

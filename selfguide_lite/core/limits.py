@@ -8,8 +8,11 @@ import resource
 from collections.abc import Iterator
 from pathlib import Path
 
+from selfguide_lite.core.errors import SelfguideError
+
 _MOUNTS = Path("/sys/fs/cgroup")
 _OWN = Path("/proc/self/cgroup")
+_LEAST = 256 * 2**20  # bytes of address space
 # By version: the files of limit and use, and the line of `memory.stat` with what is cached of files.
 _MEMORY = {
     1: ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
@@ -31,11 +34,24 @@ def require_address_space(size: int) -> None:
     OpenBLAS does.
     """
     most, _ = resource.getrlimit(resource.RLIMIT_AS)
-    if most == resource.RLIM_INFINITY:
-        return
     used = _text(Path("/proc/self/statm")).partition(" ")[0]
-    if used.isdecimal() and most - int(used) * resource.getpagesize() < size:
+    if most == resource.RLIM_INFINITY or not used.isdecimal():
+        return
+    if most - int(used) * resource.getpagesize() < size:
         raise MemoryError(f"ulimit -v leaves less than {size // 2**20} MiB")
+
+
+def refuse_little_address_space() -> None:
+    """Refuse to begin where `ulimit -v` has not even room for Python's packages, which then fail in any way.
+
+    :raises SelfguideError: with the limit
+    """
+    most, _ = resource.getrlimit(resource.RLIMIT_AS)
+    if most != resource.RLIM_INFINITY and most < _LEAST:
+        raise SelfguideError(
+            f"this shell allows {most // 2**20} MiB of address space (ulimit -v), and no command does with less than "
+            f"{_LEAST // 2**20}; raise it, or lift it with `ulimit -v unlimited`"
+        )
 
 
 def cpu_share() -> float | None:

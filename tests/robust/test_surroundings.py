@@ -137,6 +137,9 @@ def test_little_memory(server: ForkServer, place: Place, alone: Path, tmp_path: 
 def test_too_little_address_space_for_a_library_that_would_ask_without_end() -> None:
     """OpenBLAS, which the stemmer's package loads where SciPy is there, repeats a request that is refused for ever."""
     script = "from selfguide_lite.metrics import rouge_l; print(rouge_l('walking on', ['walks on']))"
+    status, said = ended(begin("settings", prefix=["prlimit", f"--as={200 * 2**20}"]))
+    assert status == 1
+    check_one_line(said, "200 MiB of address space", "ulimit -v unlimited")
     for mebibytes, says in ((200, "MemoryError"), (4096, "1.0")):
         done = subprocess.run(
             ["prlimit", f"--as={mebibytes * 2**20}", sys.executable, "-c", script],

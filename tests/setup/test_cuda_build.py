@@ -83,6 +83,6 @@ def test_a_packed_wheel_computes_and_holds_each_library_once(tmp_path: Path) -> 
         capture_output=True,
         text=True,
         check=True,
-        env=os.environ | {"PYTHONPATH": path},
+        env=os.environ | {"PYTHONPATH": path, "SELFGUIDE_CACHE": str(tmp_path / "cache")},
     )
     assert str(tmp_path / "c") in done.stdout and "problem=''" in done.stdout

@@ -84,9 +84,10 @@ class SummaryStore(StoreFile):
         """Return the kept inputs that resemble each other most: similarity, and id and text of both."""
         rows = self._rows(
             "WITH kept AS MATERIALIZED (SELECT id FROM input_verdict WHERE reason IS NULL)"
+            # The plus keeps SQLite from trying every kept input for each pair.
             " SELECT t.similarity, a.id, a.text, b.id, b.text FROM near_twin AS t"
-            " JOIN input AS a ON a.id = t.input_id JOIN input AS b ON b.id = t.twin_id"
-            " WHERE t.input_id IN (SELECT id FROM kept) AND t.twin_id IN (SELECT id FROM kept)"
+            " CROSS JOIN input AS a ON a.id = t.input_id CROSS JOIN input AS b ON b.id = t.twin_id"
+            " WHERE +t.input_id IN (SELECT id FROM kept) AND +t.twin_id IN (SELECT id FROM kept)"
             " AND a.task_id = ? ORDER BY t.similarity DESC, a.id LIMIT ?",
             task_id,
             limit,

@@ -9,7 +9,10 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -17,6 +20,7 @@ from large_databases import Kind, large_task, make_large
 from robust_runs import environment
 
 from selfguide_lite.store import NewInput, NewOutput, Store
+from selfguide_lite.store.filter_views import view_files
 from selfguide_lite.store.similar import BANDS
 
 ROWS = int(os.environ.get("SELFGUIDE_LARGE_ROWS", "10000000"))
@@ -75,7 +79,7 @@ class Took:
     def row(self, name: str) -> str:
         """A row of the table."""
         return (
-            f"| {name} | {self.processor:.0f} s | {self.clock:.0f} s | {self.memory / 2**20:.0f} MB |"
+            f"| {name} | {self.processor:.1f} s | {self.clock:.1f} s | {self.memory / 2**20:.0f} MB |"
             f" {self.temporary / 2**20:,.0f} MB |"
         )
 
@@ -142,3 +146,37 @@ def test_pairs_are_read_one_by_one(tmp_path: Path) -> None:
         assert not isinstance(one_by_one, list)
         assert list(one_by_one) == store.pairs(1)
         assert store.pair_count(1) == len(store.pairs(1)) > 100
+
+
+def steps(store: Store, read: Callable[[], object]) -> int:
+    """How many hundred steps SQLite takes for a read: what it does, however busy the machine is."""
+    counter = count()
+    store.connection.set_progress_handler(lambda: next(counter) < 0, 100)
+    read()
+    return next(counter)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", _KINDS)
+def test_four_times_the_rows_take_four_times_the_work(tmp_path: Path, kind: Kind) -> None:
+    found: list[dict[str, int]] = []
+    for rows in (1_000, 4_000):
+        db = tmp_path / f"{rows}.db"
+        make_large(db, rows, kind)
+        with Store.open(db, read_only=True) as store:
+            reads: dict[str, Callable[[], object]] = {
+                view: partial(store._rows, f"SELECT * FROM {view}") for view in sorted(view_files())
+            }
+            reads |= {
+                "pairs": lambda: store.pairs(1),
+                "balance": lambda: store.label_balance(1),
+                "confidences": lambda: store.confidence_counts(1, 0.3),
+                "lengths": lambda: (store.text_lengths(1, "input"), store.text_lengths(1, "output")),
+                "twins": lambda: store.near_twins(1, 30),
+                "outcomes": lambda: store.input_outcomes(1, 7),
+                "unanswered": lambda: store.unanswered(1, "sample", 1),
+            }
+            found.append({name: steps(store, read) for name, read in reads.items()})
+    few, many = found
+    for name, taken in many.items():
+        assert taken <= 5 * few[name] + 100, (name, few[name], taken)

@@ -88,6 +88,7 @@ def test_what_is_carried_and_what_is_there() -> None:
     assert missing(wheels) == wheels[1:]
 
 
+@pytest.mark.proof
 def test_training_is_measured_beside_plain_peft() -> None:
     """As on a card, with a tiny model and few short rows: the losses are those of plain PEFT."""
     needs("unsloth")

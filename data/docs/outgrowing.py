@@ -2,12 +2,11 @@
 
 from dataclasses import dataclass
 
-from data.docs.pages import SHAPES
+from data.docs.pages import SHAPES, need
 from selfguide_lite.core.registry import FORMS
 from selfguide_lite.dataset_files import form_named
 from selfguide_lite.experiments.tables import markdown_table
-from selfguide_lite.finetune.memory import training_memory
-from selfguide_lite.finetune.options import Bits, TrainOptions
+from selfguide_lite.finetune.options import Bits
 
 _INPUT_BYTES, _ANSWER_BYTES = 450, 150  # docs/robustness.md
 _UNIT = 1_000  # tokens a second that the hours are for
@@ -84,17 +83,10 @@ def sizes_table() -> str:
 
 def memory_by_size() -> str:
     """Return what training needs on a card for 7B and 70B by the estimate that `train` makes, in Markdown."""
-
-    def need(name: str, bits: Bits, batch: int, length: int) -> str:
-        total = training_memory(
-            TrainOptions(batch_size=batch), SHAPES[name], length, bits=bits, gradient_checkpointing=True, cuda=True
-        ).total
-        return f"{total / 2**30:.1f} GiB"
-
     cases: tuple[tuple[Bits, int, int], ...] = ((4, 1, 512), (4, 1, 2048), (4, 8, 512), (16, 1, 2048))
     return markdown_table(
         ("model", *(f"{bits} bits, {batch} x {length:,} tokens" for bits, batch, length in cases)),
-        [(name, *(need(name, *case) for case in cases)) for name in _SIZES],
+        [(name, *(need(SHAPES[name], *case) for case in cases)) for name in _SIZES],
     )
 
 

@@ -233,14 +233,18 @@ def models_table() -> str:
     )
 
 
+def need(shape: Shape, bits: Bits, batch: int, length: int) -> str:
+    """Return what a training needs on an NVIDIA card by the estimate that `train` makes, in words.
+
+    :param length: tokens of a row
+    """
+    options = TrainOptions(batch_size=batch)
+    total = training_memory(options, shape, length, bits=bits, gradient_checkpointing=True, cuda=True).total
+    return f"{total / 2**30:.1f} GiB"
+
+
 def memory_table() -> str:
     """Return what a training needs on an NVIDIA card by the estimate that `train` makes, in Markdown."""
-
-    def need(shape: Shape, bits: Bits, batch: int, length: int) -> str:
-        options = TrainOptions(batch_size=batch)
-        total = training_memory(options, shape, length, bits=bits, gradient_checkpointing=True, cuda=True).total
-        return f"{total / 2**30:.1f} GiB"
-
     return markdown_table(
         ("model", "4 bits, 1 x 2,048 tokens", "4 bits, 8 x 512 tokens", "16 bits, 1 x 2,048 tokens"),
         [

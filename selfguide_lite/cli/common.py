@@ -40,8 +40,21 @@ prompts_option = click.option(
 )
 
 
+def hand_on(context: click.Context, variable: str, text: str) -> None:
+    """Set a variable of the environment, where child processes find it too, until the command ends."""
+    before = os.environ.get(variable)
+
+    def restore() -> None:
+        os.environ.pop(variable, None)
+        if before is not None:
+            os.environ[variable] = before
+
+    context.call_on_close(restore)
+    os.environ[variable] = text
+
+
 def _use_engine_settings(context: click.Context, _: click.Parameter, given: tuple[str, ...]) -> None:
-    """Hand `--engine` on through the environment, where child processes find it too, until the command ends."""
+    """Hand `--engine` on through the environment."""
     from selfguide_lite.llm.tuning import ENGINE_VARIABLE, parse_overrides
 
     if not given:
@@ -51,15 +64,7 @@ def _use_engine_settings(context: click.Context, _: click.Parameter, given: tupl
         parse_overrides(text)
     except SelfguideError as error:
         raise click.BadParameter(str(error)) from error
-    before = os.environ.get(ENGINE_VARIABLE)
-
-    def restore() -> None:
-        os.environ.pop(ENGINE_VARIABLE, None)
-        if before is not None:
-            os.environ[ENGINE_VARIABLE] = before
-
-    context.call_on_close(restore)
-    os.environ[ENGINE_VARIABLE] = text
+    hand_on(context, ENGINE_VARIABLE, text)
 
 
 tuning_option = click.option(

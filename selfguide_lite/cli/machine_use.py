@@ -2,32 +2,22 @@
 
 import os
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any
 
 import click
 
+from selfguide_lite.cli.common import Command, hand_on
 from selfguide_lite.core.battery import LEVEL, LEVEL_VARIABLE, POLICIES, POLICY_VARIABLE
 
-Command = TypeVar("Command", bound=Callable[..., Any])
 
+def _through(variable: str) -> Callable[[click.Context, click.Parameter, Any], None]:
+    """Return what hands an option on through a variable of the environment."""
 
-def _hand_on(variable: str) -> Callable[[click.Context, click.Parameter, Any], None]:
-    """Return what hands an option on through the environment, where child processes find it, until the command ends."""
+    def callback(context: click.Context, _: click.Parameter, value: Any) -> None:
+        if value is not None:
+            hand_on(context, variable, str(value))
 
-    def hand_on(context: click.Context, _: click.Parameter, value: Any) -> None:
-        if value is None:
-            return
-        before = os.environ.get(variable)
-
-        def restore() -> None:
-            os.environ.pop(variable, None)
-            if before is not None:
-                os.environ[variable] = before
-
-        context.call_on_close(restore)
-        os.environ[variable] = str(value)
-
-    return hand_on
+    return callback
 
 
 def _be_nice(_: click.Context, __: click.Parameter, value: int) -> None:
@@ -43,14 +33,14 @@ def machine_use_options(command: Command) -> Command:
             type=click.IntRange(1, 99),
             metavar="PERCENT",
             expose_value=False,
-            callback=_hand_on(LEVEL_VARIABLE),
+            callback=_through(LEVEL_VARIABLE),
             help=f"Below it work pauses.  [default: {LEVEL}]",
         ),
         click.option(
             "--on-battery",
             type=click.Choice(POLICIES),
             expose_value=False,
-            callback=_hand_on(POLICY_VARIABLE),
+            callback=_through(POLICY_VARIABLE),
             help="With a low battery that is not charging: pause until it is, or go on.  [default: pause]",
         ),
         click.option(
@@ -67,7 +57,7 @@ def machine_use_options(command: Command) -> Command:
             type=click.IntRange(1, 1024),
             metavar="N",
             expose_value=False,
-            callback=_hand_on("SELFGUIDE_THREADS"),
+            callback=_through("SELFGUIDE_THREADS"),
             help="Processor cores to use.  [default: all physical ones that are made for speed]",
         ),
     ):

@@ -6,7 +6,7 @@ import re
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 
 from selfguide_lite.core.errors import SelfguideError
@@ -73,18 +73,39 @@ def scratch_folder(parent: Path, prefix: str) -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
+@contextmanager
+def new_folder(out: Path) -> Iterator[Path]:
+    """Give a folder beside `out` to write to; on success it takes the place of `out`, else it is removed.
+
+    A folder that is there is moved aside first, so that none is ever there by half.
+
+    :raises SelfguideError: where the place cannot be written to
+    """
+    try:
+        with _beside(out) as work:
+            yield work
+            work.chmod(0o755)
+            take_the_place(work, out)
+    except OSError as error:
+        raise SelfguideError(f"{out}: cannot write here: {error.strerror or error}") from error
+
+
 def take_the_place(work: Path, out: Path) -> None:
-    """Rename a folder into its place; one that is there is moved aside first, so that none is ever there by half."""
+    """Rename a folder into its place; one that is there is moved aside first, and put back where this fails."""
     if not out.is_dir():
         work.rename(out)
         return
-    with scratch_folder(out.absolute().parent, f".{out.name[:60]}.") as aside:
+    with _beside(out) as aside:
         old = out.rename(aside / out.name)
         try:
             work.rename(out)
         except OSError:
             old.rename(out)
             raise
+
+
+def _beside(out: Path) -> AbstractContextManager[Path]:
+    return scratch_folder(out.absolute().parent, f".{out.name[:60]}.")
 
 
 _SUFFIX = ".part"

@@ -33,11 +33,8 @@ def require_address_space(size: int) -> None:
     To be called before a library is loaded that asks for its buffers without end where it does not get them, as
     OpenBLAS does.
     """
-    most, _ = resource.getrlimit(resource.RLIMIT_AS)
-    used = _text(Path("/proc/self/statm")).partition(" ")[0]
-    if most == resource.RLIM_INFINITY or not used.isdecimal():
-        return
-    if most - int(used) * resource.getpagesize() < size:
+    most, used = _most_address_space(), kernel_text(Path("/proc/self/statm")).partition(" ")[0]
+    if most is not None and used.isdecimal() and most - int(used) * resource.getpagesize() < size:
         raise MemoryError(f"ulimit -v leaves less than {size // 2**20} MiB")
 
 
@@ -46,12 +43,17 @@ def refuse_little_address_space() -> None:
 
     :raises SelfguideError: with the limit
     """
-    most, _ = resource.getrlimit(resource.RLIMIT_AS)
-    if most != resource.RLIM_INFINITY and most < _LEAST:
+    most = _most_address_space()
+    if most is not None and most < _LEAST:
         raise SelfguideError(
             f"this shell allows {most // 2**20} MiB of address space (ulimit -v), and no command does with less than "
             f"{_LEAST // 2**20}; raise it, or lift it with `ulimit -v unlimited`"
         )
+
+
+def _most_address_space() -> int | None:
+    most, _ = resource.getrlimit(resource.RLIMIT_AS)
+    return None if most == resource.RLIM_INFINITY else most
 
 
 def cpu_share() -> float | None:
@@ -59,9 +61,9 @@ def cpu_share() -> float | None:
     shares = []
     for version, group in _groups("cpu"):
         if version == 2:
-            quota, _, period = _text(group / "cpu.max").partition(" ")
+            quota, _, period = kernel_text(group / "cpu.max").partition(" ")
         else:
-            quota, period = _text(group / "cpu.cfs_quota_us"), _text(group / "cpu.cfs_period_us")
+            quota, period = kernel_text(group / "cpu.cfs_quota_us"), kernel_text(group / "cpu.cfs_period_us")
         if quota.isdecimal() and period.isdecimal() and int(period):
             shares.append(int(quota) / int(period))
     return min(shares, default=None)
@@ -71,8 +73,8 @@ def _free_of_groups() -> Iterator[int]:
     """Yield what each limit leaves; what a group has cached of files it gives back."""
     for version, group in _groups("memory"):
         most, in_use, inactive = _MEMORY[version]
-        limit, used = _text(group / most), _text(group / in_use)
-        stat = dict(line.split(" ", 1) for line in _text(group / "memory.stat").splitlines() if " " in line)
+        limit, used = kernel_text(group / most), kernel_text(group / in_use)
+        stat = dict(line.split(" ", 1) for line in kernel_text(group / "memory.stat").splitlines() if " " in line)
         cached = stat.get(inactive, "0")
         if limit.isdecimal() and used.isdecimal() and cached.isdecimal():
             yield int(limit) - int(used) + int(cached)
@@ -83,7 +85,7 @@ def _groups(controller: str) -> Iterator[tuple[int, Path]]:
 
     In a container the path is often one outside of it, and only the root is there.
     """
-    for line in _text(_OWN).splitlines():
+    for line in kernel_text(_OWN).splitlines():
         number, _, rest = line.partition(":")
         controllers, _, path = rest.partition(":")
         if controllers and controller not in controllers.split(","):
@@ -101,8 +103,8 @@ def _groups(controller: str) -> Iterator[tuple[int, Path]]:
         yield from ((version, root / part) for part in (own, *own.parents) if (root / part).is_dir())
 
 
-def _text(path: Path) -> str:
-    """Return what a file says, or nothing."""
+def kernel_text(path: Path) -> str:
+    """Return what a file of the kernel's says, or nothing."""
     try:
         return path.read_text(encoding="utf-8").strip()
     except (OSError, ValueError):

@@ -7,7 +7,7 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-from selfguide_lite.core.limits import cpu_share
+from selfguide_lite.core.limits import cpu_share, kernel_text
 
 _SECONDS = 60
 _DEVICES = Path("/sys/devices")
@@ -102,15 +102,15 @@ def fast_cores(allowed: set[int]) -> set[int]:
 
     :param allowed: numbers of processors; returned as they are where the system says nothing
     """
-    fast = _numbers(_text(_DEVICES / "cpu_core/cpus"))
+    fast = _numbers(kernel_text(_DEVICES / "cpu_core/cpus"))
     if not fast:
-        capacities = {number: _text(_DEVICES / f"system/cpu/cpu{number}/cpu_capacity") for number in allowed}
+        capacities = {number: kernel_text(_DEVICES / f"system/cpu/cpu{number}/cpu_capacity") for number in allowed}
         known = {number: int(text) for number, text in capacities.items() if text.isdecimal()}
         fast = {number for number, capacity in known.items() if capacity >= _NEARLY * max(known.values())}
     usable = (allowed & fast) or allowed
     first: dict[str, int] = {}
     for number in sorted(usable):
-        siblings = _text(_DEVICES / f"system/cpu/cpu{number}/topology/thread_siblings_list")
+        siblings = kernel_text(_DEVICES / f"system/cpu/cpu{number}/topology/thread_siblings_list")
         first.setdefault(siblings or str(number), number)
     return set(first.values())
 
@@ -123,10 +123,3 @@ def _numbers(listed: str) -> set[int]:
         if first.isdecimal():
             found |= set(range(int(first), int(last if last.isdecimal() else first) + 1))
     return found
-
-
-def _text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="ascii", errors="replace").strip()
-    except OSError:
-        return ""

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from selfguide_lite.core.errors import SelfguideError
-from selfguide_lite.core.files import atomic_write, scratch_folder, take_the_place
+from selfguide_lite.core.files import atomic_write, new_folder
 from selfguide_lite.dataset_files.arrow import batches, schema
 from selfguide_lite.dataset_files.forms import Column
 from selfguide_lite.tabular.columnar import arrow
@@ -26,33 +26,27 @@ def write_folder(rows: Iterable[dict[str, Any]], columns: Mapping[str, Column], 
     """
     ipc = arrow(path, "pyarrow.ipc")
     table_schema = schema(columns, path)
-    out = path.absolute()
-    try:
-        _check_place(out, path)
-        with scratch_folder(out.parent, f".{out.name[:60]}.") as work:
-            split = work / _SPLIT
-            with atomic_write(split / _DATA) as part, ipc.new_stream(part, table_schema) as writer:
-                for batch in batches(rows, table_schema, path):
-                    writer.write_batch(batch)
-            with (split / _DATA).open("rb") as file:
-                fingerprint = hashlib.file_digest(file, "sha256").hexdigest()[:16]
-            _write_json(split / "state.json", _state(fingerprint))
-            _write_json(split / "dataset_info.json", {"features": _features(columns)})
-            _write_json(work / _DICT, {"splits": [_SPLIT]})
-            work.chmod(0o755)
-            take_the_place(work, out)
-    except OSError as error:
-        raise SelfguideError(f"{path}: cannot write here: {error.strerror or error}") from error
+    with new_folder(path) as work:
+        _check_place(path)
+        split = work / _SPLIT
+        with atomic_write(split / _DATA) as part, ipc.new_stream(part, table_schema) as writer:
+            for batch in batches(rows, table_schema, path):
+                writer.write_batch(batch)
+        with (split / _DATA).open("rb") as file:
+            fingerprint = hashlib.file_digest(file, "sha256").hexdigest()[:16]
+        _write_json(split / "state.json", _state(fingerprint))
+        _write_json(split / "dataset_info.json", {"features": _features(columns)})
+        _write_json(work / _DICT, {"splits": [_SPLIT]})
 
 
-def _check_place(out: Path, named: Path) -> None:
+def _check_place(out: Path) -> None:
     """Refuse to replace what is no saved dataset, or one that holds more than that.
 
     :raises SelfguideError: naming what is there
     """
     if not out.is_dir():
         if out.exists():
-            raise SelfguideError(f"{named}: is a file; name a folder, or a file with an ending that tells the format")
+            raise SelfguideError(f"{out}: is a file; name a folder, or a file with an ending that tells the format")
         return
     for found in sorted(out.rglob("*")):
         inside = found.relative_to(out)
@@ -60,7 +54,7 @@ def _check_place(out: Path, named: Path) -> None:
         if not (found.is_dir() and len(inside.parts) == 1 and (found / "state.json").is_file()) and not (
             found.is_file() and known
         ):
-            raise SelfguideError(f"{named}: holds {inside}, so it is no saved dataset that can be replaced")
+            raise SelfguideError(f"{out}: holds {inside}, so it is no saved dataset that can be replaced")
 
 
 def _state(fingerprint: str) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from selfguide_lite.core.errors import SelfguideError
-from selfguide_lite.core.files import atomic_write, scratch, scratch_folder, take_the_place
+from selfguide_lite.core.files import atomic_write, new_folder, scratch
 from selfguide_lite.core.paths import slug
 from selfguide_lite.core.progress import Listener, NullListener
 from selfguide_lite.export.card import Outcome, card, front_matter
@@ -81,17 +81,11 @@ def export(db: Path, options: ExportOptions, listener: Listener | None = None) -
     out = options.out or Path(f"{slug(choice.task.name)}-{options.target}")
     if out.exists() and not options.force:
         raise SelfguideError(f"{out}: is there already; name another folder with -o, or --force to replace it")
-    try:
-        with scratch_folder(out.absolute().parent, f".{out.name[:60]}.") as work:
-            try:
-                made = _Writing(choice, target, work, listener or NullListener()).write(options, out)
-            except SelfguideError as error:
-                raise SelfguideError(str(error).replace(str(work), str(out))) from error
-            work.chmod(0o755)
-            take_the_place(work, out)
-    except OSError as error:
-        raise SelfguideError(f"{out}: cannot write here: {error.strerror or error}") from error
-    return made
+    with new_folder(out) as work:
+        try:
+            return _Writing(choice, target, work, listener or NullListener()).write(options, out)
+        except SelfguideError as error:
+            raise SelfguideError(str(error).replace(str(work), str(out))) from error
 
 
 @dataclass(frozen=True, slots=True)

@@ -103,6 +103,17 @@ def free_memory(cuda: bool) -> int:
     return limits.free_memory()
 
 
+def used_memory(cuda: bool) -> int:
+    """Return the most bytes that were allocated on the card so far, or the bytes of this process."""
+    if cuda:
+        import torch
+
+        return int(torch.cuda.max_memory_allocated())
+    import psutil
+
+    return int(psutil.Process().memory_info().rss)
+
+
 def choose_bits(options: TrainOptions, shape: Shape, length: int) -> Bits:
     """Return the bits for the base's weights on a card: those given, else 16 where they fit, else 4."""
     if options.bits is not None:

@@ -6,6 +6,7 @@ from typing import Any
 from selfguide_lite.finetune.card import card_dtype
 from selfguide_lite.finetune.collator import Collator
 from selfguide_lite.finetune.job import FitJob
+from selfguide_lite.finetune.memory import used_memory
 from selfguide_lite.finetune.options import rate_for
 from selfguide_lite.finetune.order import EvenOrder
 from selfguide_lite.finetune.trainers.unsloth import prepare_environment
@@ -20,7 +21,6 @@ def plain_fit(job: FitJob, on_step: Callable[[float, int], None]) -> None:
     :param on_step: called with the loss and the memory in bytes after every step
     """
     prepare_environment()
-    import psutil
     import torch
     from datasets import Dataset
     from peft import LoraConfig, get_peft_model, prepare_model_for_kbit_training
@@ -93,8 +93,7 @@ def plain_fit(job: FitJob, on_step: Callable[[float, int], None]) -> None:
 
         def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any], **_: Any) -> None:
             if "loss" in logs:
-                memory = torch.cuda.max_memory_allocated() if cuda else psutil.Process().memory_info().rss
-                on_step(float(logs["loss"]), int(memory))
+                on_step(float(logs["loss"]), used_memory(cuda))
 
     class InOrder(Trainer):  # type: ignore[misc]
         """Takes the rows in the order of our training: the same work, and the same losses."""

@@ -26,6 +26,7 @@ class StoreFile:
         self.path = path
         self._keeper = keeper
         self._file = _identity(path)
+        self._log_path = path.with_name(path.name + "-wal")
         self._log: tuple[int, int] | None = None
         self._write_ahead_log = WriteAheadLog(connection, BUSY_TIMEOUT)
 
@@ -88,10 +89,7 @@ class StoreFile:
                     self.connection.execute("ROLLBACK")
                 raise
             with suppress(OSError):
-                self._write_ahead_log.empty_when_large(self._log_path().stat().st_size)
-
-    def _log_path(self) -> Path:
-        return self.path.with_name(self.path.name + "-wal")
+                self._write_ahead_log.empty_when_large(self._log_path.stat().st_size)
 
     def _refuse_replaced(self) -> None:
         if not self._check_in_place():
@@ -103,7 +101,7 @@ class StoreFile:
         SQLite would take a log that is left behind for that of the file which took the place, and break that. So what
         the log holds is brought into this file, wherever it is now.
         """
-        log = _identity(self._log_path())
+        log = _identity(self._log_path)
         if _identity(self.path) == self._file:
             self._log = log or self._log
             return True

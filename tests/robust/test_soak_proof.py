@@ -19,7 +19,8 @@ import psutil
 import pytest
 from browsing import browsing
 from long_runs import DB, Measured, check_flat, long_run, table
-from robust_runs import check_sound, count, environment
+from metered import took
+from robust_runs import check_sound, count
 
 from selfguide_lite.store.write_ahead_log import LARGE
 
@@ -57,15 +58,6 @@ while not os.path.exists(end):
     reads, slowest, most = reads + 1, max(slowest, took), seen[0]
     time.sleep(0 if hold else 0.5)
 print(json.dumps({"reads": reads, "slowest": round(slowest, 2), "errors": errors[:5], "hold": hold}))
-"""
-# Runs a command and says how much memory and time it took. A process of its own, since a child's largest memory counts
-# from its parent's at the fork on, and that of the tests is larger than a command's.
-METERED = """
-import json, os, subprocess, sys
-child = subprocess.Popen(sys.argv[1:], stdout=subprocess.DEVNULL)
-_, status, used = os.wait4(child.pid, 0)
-print(json.dumps({"status": os.waitstatus_to_exitcode(status), "rss": used.ru_maxrss * 1024,
-                  "seconds": round(used.ru_utime + used.ru_stime, 1)}))
 """
 
 
@@ -111,14 +103,8 @@ def test_soak(tmp_path: Path) -> None:
     assert count(db, "input") > 0.99 * INPUTS
     assert count(db, "output") > 0.9 * INPUTS * SAMPLES
     for words in (["status"], ["dataset", "-o", tmp_path / "pairs.jsonl"], ["report", "-o", tmp_path / "report.html"]):
-        command = [sys.executable, "-m", "selfguide_lite", *words, "-d", db]
-        done = subprocess.run(
-            [sys.executable, "-c", METERED, *map(str, command)],
-            capture_output=True, text=True, check=True, env=environment(),
-        )  # fmt: skip
-        used = json.loads(done.stdout.splitlines()[-1])
-        print(f"{words[0]:8} {used['rss'] / 2**20:6.0f} MB {used['seconds']:6} s of the processor")
-        assert used["status"] == 0, done.stderr
+        used = took(["-m", "selfguide_lite", *map(str, words), "-d", str(db)], tmp_path)
+        print(f"{words[0]:8} {used.memory / 2**20:6.0f} MB {used.processor:6.1f} s of the processor")
     look_at_pages(db)
 
 

@@ -4,20 +4,15 @@
 table of docs/performance.md; SELFGUIDE_LARGE_ROWS=100000 tries it. It needs 2 kB of disk an input.
 """
 
-import json
 import os
-import subprocess
-import sys
-import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 from itertools import count
 from pathlib import Path
 
 import pytest
 from large_databases import Kind, large_task, make_large
-from robust_runs import environment
+from metered import took
 
 from selfguide_lite.store import NewInput, NewOutput, Store
 from selfguide_lite.store.filter_views import view_files
@@ -43,57 +38,6 @@ with Store.open(sys.argv[1]) as store:
         shown = store.add_input(NewInput(1, 1, 10**8, n, f"a text that no other input has, number {n} of the last"))
         store.add_outputs([NewOutput(shown, 1, 0, "an answer that is long enough to be kept, as it seems to me")])
 """
-# Runs a program and says what it took. Temporary files of SQLite have no name any more; the kernel knows their sizes.
-METERED = """
-import json, os, subprocess, sys, time
-child = subprocess.Popen(sys.argv[1:], stdout=subprocess.DEVNULL)
-temporary = 0
-while True:
-    pid, status, used = os.wait4(child.pid, os.WNOHANG)
-    if pid:
-        break
-    found = 0
-    try:
-        for name in os.listdir(f"/proc/{child.pid}/fd"):
-            place = f"/proc/{child.pid}/fd/{name}"
-            if "etilqs" in os.readlink(place):
-                found += os.stat(place).st_size
-    except OSError:
-        pass
-    temporary = max(temporary, found)
-    time.sleep(0.05)
-print(json.dumps({"status": os.waitstatus_to_exitcode(status), "memory": used.ru_maxrss * 1024,
-                  "processor": used.ru_utime + used.ru_stime, "temporary": temporary}))
-"""
-
-
-@dataclass(frozen=True, slots=True)
-class Took:
-    """What a program took: seconds of the processor and by the clock, bytes of memory and of temporary files."""
-
-    processor: float
-    clock: float
-    memory: int
-    temporary: int
-
-    def row(self, name: str) -> str:
-        """A row of the table."""
-        return (
-            f"| {name} | {self.processor:.1f} s | {self.clock:.1f} s | {self.memory / 2**20:.0f} MB |"
-            f" {self.temporary / 2**20:,.0f} MB |"
-        )
-
-
-def took(words: list[str], folder: Path) -> Took:
-    """Run a program in a process of its own."""
-    began = time.monotonic()
-    done = subprocess.run(
-        [sys.executable, "-c", METERED, sys.executable, *words],
-        capture_output=True, text=True, check=True, env=environment(), cwd=folder,
-    )  # fmt: skip
-    used = json.loads(done.stdout.splitlines()[-1])
-    assert used["status"] == 0, done.stderr
-    return Took(used["processor"], time.monotonic() - began, used["memory"], used["temporary"])
 
 
 @pytest.mark.proof

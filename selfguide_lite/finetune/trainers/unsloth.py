@@ -19,7 +19,7 @@ from selfguide_lite.finetune.checkpoints import PREFIX, last_checkpoint, step_of
 from selfguide_lite.finetune.collator import Collator
 from selfguide_lite.finetune.job import LOG, Fit, FitJob
 from selfguide_lite.finetune.launch import is_main_process, world_size
-from selfguide_lite.finetune.memory import check_memory, choose_bits
+from selfguide_lite.finetune.memory import check_memory, choose_bits, used_memory
 from selfguide_lite.finetune.muted import Muted
 from selfguide_lite.finetune.options import rate_for, total_steps
 from selfguide_lite.finetune.order import EvenOrder
@@ -201,7 +201,7 @@ def fit(job: FitJob, on_step: Callable[[TrainStep], None], note: Callable[[str],
                     learning_rate=float(logs.get("learning_rate", 0.0)),
                     grad_norm=float(logs.get("grad_norm", math.nan)),
                     tokens_per_second=(int(state.num_input_tokens_seen) - self.tokens) / max(now - self.last, 1e-9),
-                    memory=_memory(cuda, torch),
+                    memory=used_memory(cuda),
                 )
                 self.last, self.tokens = now, int(state.num_input_tokens_seen)
                 with muted.lifted():
@@ -294,11 +294,3 @@ def _dtype(cuda: bool, parameters: int) -> Any:
     if cuda:
         return card_dtype()
     return torch.bfloat16 if half_on_cpu(parameters) else torch.float32
-
-
-def _memory(cuda: bool, torch: Any) -> int:
-    if cuda:
-        return int(torch.cuda.max_memory_allocated())
-    import psutil
-
-    return int(psutil.Process().memory_info().rss)

@@ -27,6 +27,7 @@ _CAME_LATER: Mapping[str, Any] = MappingProxyType(
         "field_max_items": None,
         "direction": "input-first",
         "min_votes": 1,
+        "pairs": None,
     }
 )
 
@@ -51,6 +52,9 @@ class Settings(BaseModel):
     rounds: Annotated[int, Field(ge=0, le=1_000_000)] = 10
     """Rounds of prompts. Inputs that were kept in earlier rounds are shown in later ones. 0: only inputs
     of your own are answered."""
+    pairs: Annotated[int, Field(ge=1, le=_MOST)] | None = None
+    """Stop writing once the dataset has so many pairs, which is looked at after every round. `rounds` is then 100 where
+    it is not given; what is reached first ends it. `null`: write all rounds."""
     prompts_per_round: Count = 40
     """Prompts in a round; each asks for one input."""
     prompts_per_draw: Count = 20

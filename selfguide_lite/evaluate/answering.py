@@ -18,6 +18,20 @@ _END = 8  # tokens that a label's end and a chat's marks may take beside it
 
 
 @dataclass(frozen=True, slots=True)
+class Writing:
+    """The evaluation of free text that a pass over the labels answers on its way, as far as it can.
+
+    :param evaluation_id: in the store
+    :param done: numbers of the rows that it has
+    :param max_tokens: of a text
+    """
+
+    evaluation_id: int
+    done: set[int]
+    max_tokens: int
+
+
+@dataclass(frozen=True, slots=True)
 class Answering:
     """What is answered, and where the answers go.
 
@@ -53,14 +67,20 @@ class Answering:
                 self._check_too_long(number, completion.error, room)
                 too_long += 1
             text = completion.text.strip()
-            self._keep(number, text, completion.finish_reason, None)
+            self._keep(number, text, completion.finish_reason)
             ready += 1
             self.listener.advance("evaluate", ready, completion.completion_tokens, text=text)
         return too_long
 
-    def by_scores(self, done: set[int]) -> int:
-        """Answer what is missing with the label of the largest probability; returns as `in_text` does."""
+    def by_scores(self, done: set[int], writing: Writing | None = None) -> int:
+        """Answer what is missing with the label of the largest probability; returns as `in_text` does.
+
+        :param writing: is given the labels that the model writes when it is left to write; where it writes something
+            else, its answer stays open
+        """
         labels = self.task.labels
+        most = 0 if writing is None else writing.max_tokens
+        short = {label for label in labels if most and self.engine.count_tokens(label) <= most}
 
         def requests() -> Iterator[ScoreRequest]:
             for number, row in enumerate(self.rows):
@@ -74,19 +94,29 @@ class Answering:
                 longest = max(self.engine.count_tokens(label) for label in labels)
                 self._check_too_long(number, scores.error, longest + _END)
                 too_long += 1
-                self._keep(number, "", "error", None)
+                self._keep(number, "", "error")
                 continue
             known = dict(zip(labels, scores.logprobs, strict=True))
             text = likeliest(dict(zip(labels, shares(scores.logprobs), strict=True)))
             self._keep(number, text, "stop", known)
+            written = scores.greedy if scores.greedy in short else None
+            if writing is not None and written is not None and number not in writing.done:
+                self._keep(number, written, "stop", evaluation_id=writing.evaluation_id)
             ready += 1
             self.listener.advance("evaluate", ready, len(labels), text=text)
         return too_long
 
-    def _keep(self, number: int, text: str, reason: str, logprobs: Mapping[str, float] | None) -> None:
+    def _keep(
+        self,
+        number: int,
+        text: str,
+        reason: str,
+        logprobs: Mapping[str, float] | None = None,
+        evaluation_id: int | None = None,
+    ) -> None:
         row = self.rows[number]
         self.store.add_prediction(
-            self.evaluation_id,
+            self.evaluation_id if evaluation_id is None else evaluation_id,
             Prediction(
                 number=number,
                 input=row.input,

@@ -145,19 +145,20 @@ class Battery:
         :param only: how answers are read; None: as is usual for the family
         """
         context, family, done = self.context, asked.method, dict[str, Evaluation]()
-        for form in answer_forms(family, context.task.kind):
-            name = named(family, form)
-            if only is not None and form not in only:
-                continue
-            this = replace(asked, method=name, answers=form)
+        forms = [form for form in answer_forms(family, context.task.kind) if only is None or form in only]
+        ways = {form: replace(asked, method=named(family, form), answers=form) for form in forms}
+        # Scores come first: they tell most of what is written as free text.
+        for form in sorted(forms, key=lambda form: form == "free"):
+            this = ways[form]
             if form != "calibrated":
-                done[name] = evaluate(context, self.engine, self.rows, this)
+                text = ways.get("free") if form == "scored" else None
+                done[this.method] = evaluate(context, self.engine, self.rows, this, text=text)
                 continue
             prior = prior_of(context, self.engine, pool, this)
             if prior is not None:
                 scored = done[named(family, "scored")]
-                done[name] = calibrate(context.store, context.task_id, scored, prior, name)
-        return done
+                done[this.method] = calibrate(context.store, context.task_id, scored, prior, this.method)
+        return {way.method: done[way.method] for way in ways.values() if way.method in done}
 
     def kept(self) -> list[PoolInput]:
         """Return the kept inputs; their answers are not looked at."""

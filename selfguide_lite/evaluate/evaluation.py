@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from selfguide_lite.core.errors import SelfguideError
-from selfguide_lite.evaluate.answering import Answering
+from selfguide_lite.evaluate.answering import Answering, Writing
 from selfguide_lite.evaluate.asked import Asked
 from selfguide_lite.evaluate.statistics import Gain, bootstrap, paired_gain
 from selfguide_lite.llm.base import Engine
@@ -71,6 +71,7 @@ def evaluate(
     rows: Sequence[EvalRow],
     asked: Asked,
     same_as: Evaluation | None = None,
+    text: Asked | None = None,
 ) -> Evaluation:
     """Answer every row and score it; what is in the store already is not asked again.
 
@@ -79,6 +80,8 @@ def evaluate(
 
     :param engine: with the adapter loaded that is to be evaluated
     :param same_as: an evaluation of the same model and prompts under another name, whose answers are taken over
+    :param text: for labels, the same way of asking for free text: what the pass over the labels tells of its answers
+        is kept with that evaluation, so that it has less left to ask
     :raises SelfguideError: where nothing is left to evaluate, or the engine fails
     """
     store, task_id, listener, task = context.store, context.task_id, context.listener, context.task
@@ -89,42 +92,58 @@ def evaluate(
         raise SelfguideError(f"task {task.name!r}: every evaluation row is among the examples or the generated inputs")
     if missing := unseen_labels(task, clean):
         listener.note(f"no evaluation row has the answer {', '.join(missing)}: errors on it will not show")
-    metric = task.rules.metric
-    tokens = task.settings.output_max_tokens
-    if task.rules.labelled:
-        tokens = min(tokens, _LABEL_TOKENS)
-    labels_alone = reads_labels(asked.answers)
-    how: dict[str, Any] = {} if asked.answers == "free" else {"answers": asked.answers}
-    how |= {} if labels_alone else {"output_max_tokens": tokens}
+    metric, digest = task.rules.metric, rows_hash(clean)
+    tokens = _most_tokens(task)
     if asked.answers == "constrained":
         check_room(engine, task, tokens)
-    digest = rows_hash(clean)
-    evaluation_id = store.add_evaluation(
-        task_id,
-        NewEvaluation(
-            method=asked.method,
-            metric=metric,
-            model_id=store.add_model(engine.info),
-            adapter_id=asked.adapter_id,
-            data_sha256=digest,
-            n=len(clean),
-            settings={**how, **_unregistered(engine, asked.adapter_id), **asked.details},
-            template=context.prompts.template("annotate"),
-        ),
-    )
+    evaluation_id = _registered(context, engine, asked, len(clean), digest)
     if same_as is not None:
         _take_over(store, evaluation_id, clean, same_as)
-    done = {prediction.number for prediction in store.predictions(evaluation_id)}
+    done = _answered(store, evaluation_id)
     if len(done) < len(clean):
         listener.start("evaluate", len(clean), len(done))
         job = Answering(store, evaluation_id, task, engine, clean, asked.prompt_maker(context.prompts), listener)
-        schema = task.answer_schema if asked.answers == "constrained" else None
-        too_long = job.by_scores(done) if labels_alone else job.in_text(done, tokens, schema)
+        if reads_labels(asked.answers):
+            text_id = None if text is None else _registered(context, engine, text, len(clean), digest)
+            writing = None if text_id is None else Writing(text_id, _answered(store, text_id), tokens)
+            too_long = job.by_scores(done, writing)
+        else:
+            too_long = job.in_text(done, tokens, task.answer_schema if asked.answers == "constrained" else None)
         if too_long:
             listener.note(f"{too_long} prompts are longer than the model's context: counted as wrong")
     result = _finished(store, evaluation_id, asked.method, metric, len(leaked), digest)
     listener.done("evaluate", f"{asked.method}: {metric} {result.mean:.3f} on {len(result.scores)} rows")
     return result
+
+
+def _most_tokens(task: Task) -> int:
+    """Return how many tokens a free-text answer, or an object, may have in an evaluation."""
+    tokens = task.settings.output_max_tokens
+    return min(tokens, _LABEL_TOKENS) if task.rules.labelled else tokens
+
+
+def _registered(context: RunContext, engine: Engine, asked: Asked, count: int, data_sha256: str) -> int:
+    """Return the id of an evaluation of so many rows in the store, where it is put if it is new."""
+    task = context.task
+    how: dict[str, Any] = {} if asked.answers == "free" else {"answers": asked.answers}
+    how |= {} if reads_labels(asked.answers) else {"output_max_tokens": _most_tokens(task)}
+    return context.store.add_evaluation(
+        context.task_id,
+        NewEvaluation(
+            method=asked.method,
+            metric=task.rules.metric,
+            model_id=context.store.add_model(engine.info),
+            adapter_id=asked.adapter_id,
+            data_sha256=data_sha256,
+            n=count,
+            settings={**how, **_unregistered(engine, asked.adapter_id), **asked.details},
+            template=context.prompts.template("annotate"),
+        ),
+    )
+
+
+def _answered(store: Store, evaluation_id: int) -> set[int]:
+    return {prediction.number for prediction in store.predictions(evaluation_id)}
 
 
 def calibrate(store: Store, task_id: int, scored: Evaluation, prior: Prior, method: str) -> Evaluation:

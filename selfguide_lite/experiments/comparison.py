@@ -148,7 +148,6 @@ class _Job:
         done: dict[str, Evaluation] = {}
         with self.tools.opened() as engine:
             self.tools.write(self.store, self.task_id, engine, self.settings)
-            self.tools.answer(self.store, self.task_id, engine, self.settings)
             variants = {
                 ablation.name: self._variant(ablation, engine)
                 for ablation in (SELF_MADE_ALONE, *ABLATIONS)
@@ -210,7 +209,6 @@ class _Job:
                 self._same_filters(other, task_id)
                 add_own_inputs(other, task_id, own_inputs(self.store, self.task_id), str(self.db))
                 self.tools.write(other, task_id, engine, settings)
-                self.tools.answer(other, task_id, engine, settings)
                 return other.pairs(task_id)
         filters = {key: value for key, value in ablation.changes.items() if key in FILTER_SETTINGS}
         if ablation.samples and self.settings.method == "score":

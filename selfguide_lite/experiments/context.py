@@ -69,10 +69,10 @@ class ExperimentContext:
         return RunContext(store, task_id, settings, self.prompts, self.seed, self.listener)
 
     def write(self, store: Store, task_id: int, engine: Engine, settings: Settings) -> None:
-        """Write a task's inputs, or what is missing of them."""
-        from selfguide_lite.synthesis import generate
+        """Write a task's inputs and answer them, as a run does, or what is missing of it."""
+        from selfguide_lite.synthesis import synthesize
 
-        generate(self.of_task(store, task_id, settings), engine)
+        synthesize(self.of_task(store, task_id, settings), engine)
 
     def answer(self, store: Store, task_id: int, engine: Engine, settings: Settings) -> None:
         """Answer the inputs that passed the filters as the store shows them, or those that lack answers."""

@@ -9,6 +9,10 @@ Knows nothing of tasks and stores.
 import functools
 from typing import Any
 
+# Pairs of tokens in attention that cost as much as a token's matrix products, for each unit of the model's width
+# (SmolLM2-135M, 430 tokens in bfloat16 on two cores: 2.2 ms a token, 2.0 microseconds a pair, forward and backward).
+_TOKEN_COST = 2
+
 
 def share_prefix(model: Any) -> None:
     """Have a causal language model of transformers compute each training batch this way, where that is less work.
@@ -18,24 +22,28 @@ def share_prefix(model: Any) -> None:
     inner = model.forward
     sliding = "sliding_attention" in (getattr(model.config, "layer_types", None) or ())
     window = int(model.config.sliding_window) if sliding else None
+    token_cost = _TOKEN_COST * int(model.config.hidden_size)
 
     @functools.wraps(inner)
     def forward(input_ids: Any = None, attention_mask: Any = None, labels: Any = None, **more: Any) -> Any:
         batch = {"input_ids": input_ids, "attention_mask": attention_mask, "labels": labels}
         if labels is not None and attention_mask is not None and more.get("position_ids") is None and model.training:
-            batch = joined(input_ids, attention_mask, labels, window) or batch
+            batch = joined(input_ids, attention_mask, labels, window, token_cost) or batch
         return inner(**batch, **more)
 
     model.forward = forward
 
 
-def joined(ids: Any, attention_mask: Any, labels: Any, window: int | None = None) -> dict[str, Any] | None:
+def joined(
+    ids: Any, attention_mask: Any, labels: Any, window: int | None = None, token_cost: int = 0
+) -> dict[str, Any] | None:
     """Return a batch of rows as one sequence, or None where that would be more work.
 
     :param ids: `(rows, width)`, filled up on the right
     :param attention_mask: 1 for tokens, 0 for what fills up
     :param labels: -100 where the loss does not count, as in each row's prompt
     :param window: tokens that the layers with a sliding window see; the mask then is one for each kind of layer
+    :param token_cost: what all else for a token costs, counted in pairs of tokens that attention looks at
     """
     import torch
 
@@ -49,7 +57,7 @@ def joined(ids: Any, attention_mask: Any, labels: Any, window: int | None = None
     kept[1:, :common] = False
     row, column = kept.nonzero(as_tuple=True)
     length = row.numel()
-    if rows == 1 or length * length > rows * width * width:  # attention grows with the square
+    if rows == 1 or length * (length + token_cost) > rows * width * (width + token_cost):
         return None
     place = torch.arange(length, device=ids.device)
     row[:common] = -1

@@ -7,6 +7,8 @@ from typing import Any, ClassVar, Self
 from selfguide_lite.core.settings import Settings
 from selfguide_lite.fields import Schema
 
+_ROUNDS_FOR_PAIRS = 100  # at most, where a number of pairs is the goal and no number of rounds is given
+
 
 class TaskKind(ABC):
     """What a kind of task means.
@@ -77,4 +79,6 @@ class TaskKind(ABC):
     def resolve(self, settings: Settings) -> Settings:
         """Return settings with the kind's defaults for what was left open."""
         filled = {name: value for name, value in self.defaults(settings).items() if getattr(settings, name) is None}
+        if settings.pairs is not None and "rounds" not in settings.model_fields_set:
+            filled["rounds"] = _ROUNDS_FOR_PAIRS
         return settings.model_copy(update=filled)

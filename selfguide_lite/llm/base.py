@@ -77,12 +77,17 @@ class ScoreRequest:
 
 @dataclass(frozen=True, slots=True)
 class Scores:
-    """Natural-log probability of each candidate (text and then the end token) after the prompt, in their order."""
+    """Natural-log probability of each candidate (text and then the end token) after the prompt, in their order.
+
+    :param greedy: the candidate that greedy decoding writes after this prompt, from the same pass; None where it writes
+        another text, and where the engine cannot tell
+    """
 
     key: str
     logprobs: tuple[float, ...]
     prompt_tokens: int
     error: str | None = None
+    greedy: str | None = None
 
 
 class Engine(Protocol):

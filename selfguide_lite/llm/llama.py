@@ -196,6 +196,7 @@ class LlamaEngine:
                     [self.chat.answer(request.messages, text) for text in request.candidates],
                 ),
                 n_ctx=self.n_ctx,
+                end_tokens=self._model.vocabulary.end_tokens,
                 chunk=self.tuning.chunk,
                 stats=worker.stats,
                 stopped=stopped,

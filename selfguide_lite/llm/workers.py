@@ -2,7 +2,7 @@
 
 On a processor two contexts with one thread each do more than one context with two threads: nobody waits for anybody
 inside a step, each cache holds half as many cells for a query to look at, and one context draws while the other
-computes. Requests are dealt out in turn and results are put in order by the step that they were ready at, so what a
+computes. Requests are dealt out in blocks and results are put in order by the step that they were ready at, so what a
 call yields does not depend on which thread happens to be faster.
 
 Knows nothing of what a request is.
@@ -11,9 +11,10 @@ Knows nothing of what a request is.
 import queue
 import threading
 from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
 from typing import Generic, TypeVar, cast
 
-AHEAD = 64  # requests dealt to each worker before it asks for them
+AHEAD = 64  # requests of a block for each worker, dealt before it asks for them
 MOST = 8 * AHEAD  # requests that wait for a slow worker, at most: then the others wait for it
 _LOOK = 0.05  # seconds after which the reader looks how far the workers are, where none has said anything
 _END = object()
@@ -49,7 +50,6 @@ class _Team(Generic[Given, Result]):
     def __init__(self, work: list[Work[Given, Result]], steps: list[Callable[[], int]], source: Iterator[Given]):
         self._source = source
         self._steps = steps
-        self._dealt = 0
         self._feeds: list[queue.SimpleQueue[object]] = [queue.SimpleQueue() for _ in work]
         self._said: queue.SimpleQueue[tuple[int, int, object]] = queue.SimpleQueue()  # worker, step, result
         self._ready: list[tuple[int, int, int, object]] = []  # step, worker, number, result
@@ -95,18 +95,22 @@ class _Team(Generic[Given, Result]):
             self._said.put((number, -1, _END))
 
     def _deal(self) -> None:
-        """Give every worker requests ahead of its need, in turn."""
+        """Give every worker requests ahead of its need: of a block of them one part that stood together.
+
+        Neighbours share more of their prompts than others do, and what they share is then computed by one worker alone.
+        """
+        count = len(self._feeds)
         while self._more and any(feed.qsize() < AHEAD for feed in self._feeds):
-            if self._feeds[self._dealt % len(self._feeds)].qsize() >= MOST:
+            if any(feed.qsize() >= MOST for feed in self._feeds):
                 return
-            request = next(self._source, _END)
-            if request is _END:
+            block = list(islice(self._source, count * AHEAD))
+            for number, feed in enumerate(self._feeds):
+                for request in block[number * len(block) // count : (number + 1) * len(block) // count]:
+                    feed.put(request)
+            if len(block) < count * AHEAD:
                 self._more = False
                 for feed in self._feeds:
                     feed.put(_END)
-                return
-            self._feeds[self._dealt % len(self._feeds)].put(request)
-            self._dealt += 1
 
     def _hear(self, seconds: float) -> None:
         """Wait for a result, and take all that are there."""

@@ -10,13 +10,16 @@ from selfguide_lite.run_context import RunContext
 from selfguide_lite.store import Store
 from selfguide_lite.synthesis.annotate import annotate, check_method, samples_of
 from selfguide_lite.synthesis.generate import generate, inputs_left
+from selfguide_lite.synthesis.goal import enough_pairs
 from selfguide_lite.synthesis.objects import writes_output_first
 
 __all__ = ["annotate", "generate", "is_synthesized", "synthesize"]
 
 
 def synthesize(context: RunContext, engine: Engine) -> None:
-    """Write a task's inputs and answer them: after every round where `annotate_each_round` is on, else at the end.
+    """Write a task's inputs and answer them: after every round, or at the end.
+
+    It is after every round where `annotate_each_round` is on, and where a number of pairs is the goal.
 
     :raises SelfguideError: as `generate` and `annotate`; where an object of the task's schema does not fit
     """
@@ -28,15 +31,17 @@ def synthesize(context: RunContext, engine: Engine) -> None:
     def answer() -> None:
         annotate(quiet, engine)
 
-    generate(context, engine, answer if context.settings.annotate_each_round else None)
+    settings = context.settings
+    generate(context, engine, answer if settings.annotate_each_round or settings.pairs is not None else None)
     annotate(context, engine)
 
 
 def is_synthesized(store: Store, task_id: int, settings: Settings) -> bool:
-    """Whether every prompt has been answered and every kept input has its answers, so that no model is needed.
+    """Whether there is nothing left to write and every kept input has its answers, so that no model is needed.
 
     :param settings: resolved for the task's kind
     """
-    return not inputs_left(store, task_id, settings) and not store.unanswered(
-        task_id, settings.method or "sample", samples_of(settings)
-    )
+    if store.unanswered(task_id, settings.method or "sample", samples_of(settings)):
+        return False
+    left = inputs_left(store, task_id, settings)
+    return not left or enough_pairs(store, task_id, settings, next(iter(left.values())))

@@ -21,6 +21,7 @@ from selfguide_lite.prompt_styles import ShownInput, input_style
 from selfguide_lite.prompts import Prompts
 from selfguide_lite.run_context import RunContext
 from selfguide_lite.store import LabelledInput, NewInput, PoolInput, Store
+from selfguide_lite.synthesis.goal import Progress, enough_pairs
 from selfguide_lite.synthesis.objects import TEXTS, best_texts, draw_objects, writes_output_first
 from selfguide_lite.synthesis.runs import recorded_run
 from selfguide_lite.task import Task
@@ -57,17 +58,24 @@ def generate(context: RunContext, engine: Engine, after_round: Callable[[], None
 
     :param after_round: called before every round but the first: answers what the pool holds, so that later prompts
         show only inputs whose answer is the label they were asked for
-    :raises SelfguideError: where the instruction and examples alone are over the prompt budget, or the engine fails
+    :raises SelfguideError: where the instruction and examples alone are over the prompt budget, the engine fails, or
+        pairs are the goal and nothing is answered
     """
     store, task_id, settings, listener = context.store, context.task_id, context.settings, context.listener
     task = context.task
+    if settings.pairs is not None and after_round is None:
+        raise SelfguideError(
+            f"task {task.name}: the setting pairs counts answered inputs, which are there in `selfguide run`; "
+            "here give --set pairs=null and a number of rounds"
+        )
     left = inputs_left(store, task_id, settings)
     total = settings.rounds * settings.prompts_per_round
     ready = total - sum(map(len, left.values()))
     if not left:
         listener.done("generate", f"{total} inputs were in the store")
         return
-    listener.start("generate", total, ready)
+    progress = Progress(context, total, ready)
+    progress.start()
     budget = prompt_budget(engine.n_ctx, settings)
     output_first = writes_output_first(task, settings)
     draws = PromptSampler(task, context.prompts, settings, context.seed, engine.count_tokens, budget)
@@ -88,12 +96,18 @@ def generate(context: RunContext, engine: Engine, after_round: Callable[[], None
             if after_round is not None and (drawn_from or any(one.round is None for one in everything)):
                 after_round()
                 everything = store.agreeing_pool(task_id)
+                progress.answered()
+            numbers = list(rounds)
+            if enough_pairs(store, task_id, settings, left[numbers[0]]):
+                run.reason = "enough pairs"
+                break
+            agreeing = settings.annotate_each_round
             pool = [
                 shown
                 for shown in everything
-                if (shown.round is None or shown.round < drawn_from) and not (after_round and shown.agrees is False)
+                if (shown.round is None or shown.round < drawn_from) and not (agreeing and shown.agrees is False)
             ]
-            for round_ in rounds:
+            for round_ in numbers:
                 asked: dict[int, str] = {}
                 if output_first:
                     last = {number: draws.seed_order(round_, number)[-1] for number in left[round_]}
@@ -112,11 +126,10 @@ def generate(context: RunContext, engine: Engine, after_round: Callable[[], None
                     if completion.finish_reason == "error":
                         raise SelfguideError(f"input of round {round_}, prompt {prompt.prompt}: {completion.error}")
                     store.add_input(_new_input(task_id, run.id, prompt, completion))
-                    ready += 1
-                    listener.advance("generate", ready, completion.completion_tokens)
+                    progress.written(completion.completion_tokens)
             before, everything = len(everything), store.agreeing_pool(task_id)
             newest = everything[-1].text if len(everything) > before else None
-            listener.advance("generate", ready, 0, len(everything), newest)
+            progress.kept(len(everything), newest)
             began = time.monotonic()
             if began > again:  # counting all rows takes a while in a large store
                 listener.funnel(store.funnel(task_id))
@@ -124,7 +137,7 @@ def generate(context: RunContext, engine: Engine, after_round: Callable[[], None
                 again = now + max(1.0, _FUNNEL_PAUSE * (now - began))
     listener.funnel(store.funnel(task_id))
     kept = sum(one.round is not None for one in store.pool(task_id))
-    listener.done("generate", f"{kept} of {ready} inputs passed the filters")
+    listener.done("generate", f"{kept} of {progress.ready} inputs passed the filters")
 
 
 def pool_round(round_: int) -> int:

@@ -108,6 +108,15 @@ def test_computes_the_beginning_once() -> None:
     assert (seen == found["position_ids"][0] + 1).all()
 
 
+def test_joins_more_where_a_token_costs_much_beside_attention() -> None:
+    """Rows with a short beginning in common, as of a prompt without examples."""
+    rows = [Row((1, 2, *range(10 * n, 10 * n + 3 * n + 2)), 3) for n in range(1, 6)]
+    given = [batch(rows)[name] for name in ("input_ids", "attention_mask", "labels")]
+    assert joined(*given) is None
+    found = joined(*given, token_cost=1000)
+    assert found is not None and found["input_ids"].shape == (1, 2 + sum(len(row.ids) - 2 for row in rows))
+
+
 @pytest.mark.parametrize("rows", [ROWS[:1], DIFFERENT_START], ids=["one row", "nothing in common"])
 def test_leaves_alone_what_would_be_more_work(rows: list[Row]) -> None:
     assert joined(*(batch(rows)[name] for name in ("input_ids", "attention_mask", "labels"))) is None

@@ -9,10 +9,15 @@ import pytest
 from asking import next_logprobs
 
 from selfguide_lite.core.messages import Message
+from selfguide_lite.core.resources import resource
 from selfguide_lite.gguf.random_model import Geometry, RandomWeights, VocabularyKind, write_random_llama
+from selfguide_lite.llm import model_path
 from selfguide_lite.llm.base import Request, ScoreRequest
 from selfguide_lite.llm.llama import LlamaEngine, Tuning
 from selfguide_lite.llm.scoring import WINDOW
+from selfguide_lite.prompts import Prompts
+from selfguide_lite.task import load_task
+from selfguide_lite.task.eval_rows import eval_rows
 
 LABELS = ("yes", "yes and no", "no", "yes and", "good question", "y", "")
 
@@ -141,3 +146,22 @@ def test_shares_agree_with_sampling(tmp_path: Path) -> None:
         share = math.exp(logprob)
         error = 4 * math.sqrt(share * (1 - share) / count) + 1 / count
         assert ended[text] / count == pytest.approx(share, abs=error)
+
+
+def test_the_pass_tells_what_greedy_decoding_writes() -> None:
+    """On the tests' trained model: the label where that is all that is written, else nothing."""
+    task = load_task(resource("tests/tiny_tasks/cheer-or-grumble.yaml"))
+    asked = {f"{n}": Prompts().annotate(task, row.input) for n, row in enumerate(eval_rows(task)[:40])}
+    with LlamaEngine(model_path(None), tuning=Tuning(parallel=8)) as opened:
+        written = {c.key: c for c in opened.complete(Request(key, given, max_tokens=8) for key, given in asked.items())}
+        labels = task.labels
+        told = {s.key: s.greedy for s in opened.score(ScoreRequest(key, given, labels) for key, given in asked.items())}
+        first = labels[:1]
+        alone = {s.key: s.greedy for s in opened.score(ScoreRequest(key, given, first) for key, given in asked.items())}
+        many = (*(f"label {n}" for n in range(600)), *labels)  # more than one pass holds
+        split = next(iter(opened.score([ScoreRequest("0", asked["0"], many)])))
+    assert {told[key] for key in asked} >= set(labels)
+    for key, done in written.items():
+        assert told[key] == (done.text if done.finish_reason == "stop" and done.text in labels else None)
+        assert alone[key] == (told[key] if told[key] == first[0] else None)
+    assert split.greedy == told["0"]

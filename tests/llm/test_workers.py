@@ -50,6 +50,22 @@ def test_the_same_texts_as_one_worker(path: Path, pair: LlamaEngine) -> None:
     assert not scores and pair._live_sequences() == 0
 
 
+def test_what_neighbours_share_is_computed_by_one_worker(pair: LlamaEngine) -> None:
+    draws = [[f"{name} draw shows: " + "good " * 20 + f"and asks {n}" for n in range(8)] for name in ("one", "two")]
+    pair.forget()
+    before = pair.stats.prompt_tokens
+    list(
+        pair.complete(
+            [Request(f"{d}/{n}", text, max_tokens=2) for d, draw in enumerate(draws) for n, text in enumerate(draw)]
+        )
+    )
+    read = pair.stats.prompt_tokens - before
+    own = sum(len(pair.prompt_tokens(text)) for draw in draws for text in draw)
+    shared = sum(len(pair.prompt_tokens(draw[0])) for draw in draws)
+    # Every draw is read once, and of each prompt its own end: had both workers read both draws, it would be more.
+    assert read < shared + (own - 8 * shared) + 16 * 6 + shared / 2
+
+
 @pytest.mark.slow
 def test_the_order_is_the_same_every_time(pair: LlamaEngine) -> None:
     def order() -> list[tuple[str, int, str, float]]:
@@ -160,7 +176,7 @@ def test_order_follows_steps_not_speed(slow: int) -> None:
     expected = []
     for worker in range(3):
         step = 0
-        for number in range(worker, 60, 3):
+        for number in range(20 * worker, 20 * (worker + 1)):
             step += 1 + number % 3
             expected.append((step, worker, number))
     assert found == [number for _, _, number in sorted(expected)]

@@ -40,7 +40,8 @@ def models_command(context: click.Context, as_json: bool) -> None:
     click.echo(f"Cache, {models_dir().parent}:{'' if found else ' empty'}")
     for model in found:
         click.echo(f"  {model.kind:5} {model.bytes / 2**20:9.1f} MiB  {neutral(model.name)}")
-    click.echo("Kinds: gguf, a model that was pulled; copy, the same in a type that is read faster; hf, to train from.")
+    click.echo("Kinds: gguf, a model that was pulled; copy, the same in a type that is read faster; hf, to train from;")
+    click.echo("state, the beginnings of prompts as a model has read them. `selfguide models remove NAME` clears one.")
     click.echo("Any other: `selfguide models pull owner/repository/file.gguf`")
 
 

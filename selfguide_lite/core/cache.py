@@ -56,3 +56,8 @@ def write_json(name: str, data: dict[str, Any]) -> None:
 def copies_dir() -> Path:
     """Return the folder of models' working copies, named by their originals' SHA-256."""
     return cache_dir() / "working"
+
+
+def prefixes_dir() -> Path:
+    """Return the folder of computed beginnings of prompts."""
+    return cache_dir() / "prefixes"

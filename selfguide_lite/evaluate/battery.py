@@ -14,7 +14,7 @@ from selfguide_lite.evaluate.evaluation import Evaluation, calibrate, evaluate, 
 from selfguide_lite.evaluate.prior import prior_of
 from selfguide_lite.evaluate.statistics import Gain
 from selfguide_lite.evaluate.verdict import Verdict, best_of, judge, unmeasured
-from selfguide_lite.methods.asking import answer_prompt
+from selfguide_lite.methods.asking import answer_prompt, prepare
 from selfguide_lite.methods.names import FEW_SHOT, FINETUNED, ZERO_SHOT, AnswerForm, answer_forms, is_finetuned, named
 from selfguide_lite.run_context import RunContext
 from selfguide_lite.store import Adapter, PoolInput, Store, VerdictRow
@@ -147,6 +147,7 @@ class Battery:
         context, family, done = self.context, asked.method, dict[str, Evaluation]()
         forms = [form for form in answer_forms(family, context.task.kind) if only is None or form in only]
         ways = {form: replace(asked, method=named(family, form), answers=form) for form in forms}
+        prepare(self.engine, context.task, asked.prompt_maker(context.prompts))
         # Scores come first: they tell most of what is written as free text.
         for form in sorted(forms, key=lambda form: form == "free"):
             this = ways[form]

@@ -108,6 +108,14 @@ class Engine(Protocol):
         """Number of prompt tokens of these messages, chat template included."""
         ...
 
+    def prepare(self, one: Sequence[Message] | str, other: Sequence[Message] | str) -> int:
+        """Have what two prompts begin with in common at hand for those to come, and return its number of tokens.
+
+        A local model takes it from the disk, where it is kept once it was computed. It counts until another adapter is
+        set.
+        """
+        ...
+
     def smallest_object(self, schema: Schema) -> int:
         """Number of tokens that the smallest object of a schema takes at most."""
         ...

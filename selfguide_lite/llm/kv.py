@@ -9,6 +9,8 @@ Knows nothing of requests or sampling.
 from collections import deque
 from dataclasses import dataclass
 
+import numpy as np
+
 from selfguide_lite.llm.native import Context, State, Tokens
 
 MAX_HELD = 1  # prefixes kept in the cache
@@ -176,6 +178,11 @@ class Cache:
         sequence = self.fork(source, len(tokens))
         if sequence is not None:
             self._held.append(_Held(tokens.copy(), sequence))
+
+    def keep(self, tokens: Tokens, state: State) -> None:
+        """Keep a prefix beside the cache that was computed elsewhere: by another worker, or by another program."""
+        if not any(np.array_equal(stored.tokens, tokens) for stored in self._stored):
+            self._stored.append(_Stored(tokens, state))
 
     def drop_oldest(self) -> bool:
         """Take the kept prefix that was not used for longest out of the cache. False where none is in it."""

@@ -18,14 +18,15 @@ from selfguide_lite.core.machine import cores
 from selfguide_lite.core.messages import Message
 from selfguide_lite.core.model_info import ModelInfo
 from selfguide_lite.fields import Schema
+from selfguide_lite.llm import prefixes
 from selfguide_lite.llm.base import Completion, Request, ScoreRequest, Scores
 from selfguide_lite.llm.batching import Batcher, BatchOptions
 from selfguide_lite.llm.branches import Job, Stats
 from selfguide_lite.llm.chat import ChatFormat
 from selfguide_lite.llm.constraint import Constraint
 from selfguide_lite.llm.context_options import MAX_SEQUENCES, ContextOptions
-from selfguide_lite.llm.kv import Cache
-from selfguide_lite.llm.native import Context, Model, Tokens
+from selfguide_lite.llm.kv import Cache, common
+from selfguide_lite.llm.native import Context, Model, Tokens, library_description
 from selfguide_lite.llm.scoring import Scorer
 from selfguide_lite.llm.token_table import TokenTable
 from selfguide_lite.llm.workers import side_by_side
@@ -122,6 +123,7 @@ class LlamaEngine:
         self._tokens: TokenTable | None = None
         self._constraints: dict[tuple[Schema, str], Constraint] = {}
         self._making = threading.Lock()
+        self._scale = 1.0  # of the adapter
         self._call: weakref.ref[Generator[Any, None, None]] | None = None
         wanted = cells or min(
             Tuning.cells(self.tuning.parallel, self.n_ctx), affordable_cells(self._model) // max(1, self.tuning.workers)
@@ -261,6 +263,26 @@ class LlamaEngine:
             chain(first, source),
         )
 
+    def prepare(self, one: Sequence[Message] | str, other: Sequence[Message] | str) -> int:
+        """Have what two prompts begin with in common at hand, from the disk where it was computed before.
+
+        :return: its tokens
+        """
+        self._end_call()
+        first, second = self._prompt(one), self._prompt(other)
+        tokens = first[: common(first, second)]
+        if len(tokens) < self.n_ctx:
+            caches = [worker.cache for worker in self._workers]
+            prefixes.give(caches, tokens, self.tuning.chunk, self._workers[0].stats, self._what_computes())
+        return len(tokens)
+
+    def _what_computes(self) -> str:
+        """Name all that the numbers in the KV cache depend on besides the tokens."""
+        weights = file_sha256(self._model.path)
+        adapter = None if self.info.adapter is None else file_sha256(Path(self.info.adapter))
+        options = self._workers[0].context.options
+        return f"{weights} {adapter} {self._scale} {options.flash} {options.cache} {library_description()}"
+
     def forget(self) -> None:
         """Give up all prefixes kept for requests to come."""
         for worker in self._workers:
@@ -297,6 +319,7 @@ class LlamaEngine:
         self.forget()
         for worker in self._workers:
             worker.context.set_adapter(path, scale)
+        self._scale = scale
         name = None if path is None else str(path)
         self.info = ModelInfo(
             self.info.name, self.info.path, self.info.sha256, self.info.architecture, self.info.parameters, name

@@ -23,6 +23,7 @@ from selfguide_lite.llm.batching import WINDOW
 from selfguide_lite.llm.branches import Stats
 from selfguide_lite.llm.kv import WORTH, Cache, Sequence, common
 from selfguide_lite.llm.native import Tokens
+from selfguide_lite.llm.prefixes import read_on
 
 
 @dataclass(slots=True)
@@ -246,21 +247,7 @@ class Scorer:
         sequence = self._cache.fork(source, shared) if source is not None and shared else self._cache.new()
         if sequence is None:
             return source, shared
-        for start in range(shared, len(tokens), self._room):
-            size = min(self._room, len(tokens) - start)
-            context = self._context
-            context.token[:size] = tokens[start : start + size]
-            context.pos[:size] = np.arange(start, start + size, dtype=np.int32)
-            context.seq[:size] = sequence.number
-            context.output[:size] = 0
-            began = time.perf_counter()
-            while not context.decode(size):
-                if not self._cache.drop_oldest():
-                    raise MemoryError("the KV cache is too small for one scoring request")
-            self._stats.compute_seconds += time.perf_counter() - began
-            self._stats.steps += 1
-            self._stats.prompt_tokens += size
-            self._cache.grow(sequence, size)
+        read_on(self._cache, sequence, tokens, self._room, self._stats)
         self._cache.hold(tokens, sequence)
         self._cache.free(sequence)
         return self._cache.held(tokens)

@@ -205,6 +205,10 @@ class ServerEngine:
             return len(messages.encode("utf-8", "replace")) // _BYTES_PER_TOKEN + 1
         return sum(len(m.content.encode("utf-8", "replace")) // _BYTES_PER_TOKEN + 8 for m in messages) + 32
 
+    def prepare(self, one: Sequence[Message] | str, other: Sequence[Message] | str) -> int:
+        """Nothing to do: a server keeps what it likes."""
+        return 0
+
     def smallest_object(self, schema: Schema) -> int:
         """A guess at the number of tokens: the server closes its objects itself."""
         return sum(len(one.name.encode()) // _BYTES_PER_TOKEN + 4 for one in schema.fields) + 2

@@ -6,6 +6,7 @@ from typing import Protocol
 from selfguide_lite.core.errors import SelfguideError
 from selfguide_lite.core.messages import Message
 from selfguide_lite.fields import Schema
+from selfguide_lite.llm.base import Engine
 from selfguide_lite.prompts import Prompts
 from selfguide_lite.task import Task
 
@@ -31,6 +32,11 @@ def answer_prompt(prompts: Prompts, style: str) -> Ask:
     :param style: name of an answer style: `few-shot` shows the task's examples, `bare` the instruction alone
     """
     return lambda task, text: prompts.answer(task, text, style)
+
+
+def prepare(engine: Engine, task: Task, ask: Ask) -> None:
+    """Have what all prompts for a task's inputs begin with at hand: the instruction, and the examples where shown."""
+    engine.prepare(ask(task, "A"), ask(task, "0"))
 
 
 def check_room(engine: Room, task: Task, max_tokens: int) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from selfguide_lite.core.cache import cache_dir
+from selfguide_lite.core.cache import cache_dir, copies_dir, prefixes_dir
 from selfguide_lite.core.errors import SelfguideError
 
 
@@ -13,7 +13,8 @@ from selfguide_lite.core.errors import SelfguideError
 class CachedModel:
     """Something in the cache.
 
-    :param kind: `gguf`; `hf` for a Hugging Face folder made from a GGUF; `copy` for a working copy of one
+    :param kind: `gguf`; `hf` for a Hugging Face folder made from a GGUF; `copy` for a working copy of one; `state` for
+        the computed beginnings of prompts, all together
     :param bytes: on the disk
     """
 
@@ -58,11 +59,11 @@ def _found() -> Iterator[CachedModel]:
     for folder in hf.iterdir() if hf.is_dir() else ():
         if (folder / "config.json").is_file() and not folder.name.startswith("."):
             yield CachedModel(folder.name[:12], "hf", folder, _size(folder))
-    from selfguide_lite.core.cache import copies_dir
-
     copies = copies_dir()
     for path in copies.glob("*.gguf") if copies.is_dir() else ():
         yield CachedModel(f"{path.stem[:12]}-{path.stem.rpartition('-')[2]}", "copy", path, path.stat().st_size)
+    if (states := prefixes_dir()).is_dir():
+        yield CachedModel(states.name, "state", states, _size(states))
 
 
 def _size(folder: Path) -> int:

@@ -7,6 +7,7 @@ from typing import Any, Self
 
 from selfguide_lite.core.errors import SelfguideError
 from selfguide_lite.llm import EngineOptions, open_engine
+from selfguide_lite.methods.asking import answer_prompt, prepare
 from selfguide_lite.methods.names import FEW_SHOT, named, parts, usual_form
 from selfguide_lite.prediction.answers import Answer, Way, answer_all, choose_way
 from selfguide_lite.prompts import Prompts
@@ -82,6 +83,7 @@ class Predictor:
     def __init__(self, choice: Choice, engine: Any, prompts: Prompts):
         self.choice, self.engine, self.prompts = choice, engine, prompts
         self.task, self.way = choice.task, choice.way
+        prepare(engine, self.task, answer_prompt(prompts, self.way.style))
 
     @classmethod
     def open(cls, db: Path | str, options: PredictOptions | None = None) -> "Predictor":

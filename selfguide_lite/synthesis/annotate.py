@@ -13,6 +13,7 @@ from selfguide_lite.core.settings import Settings
 from selfguide_lite.fields import says_all
 from selfguide_lite.llm.base import Completion, Engine, Request, ScoreRequest, Scores
 from selfguide_lite.llm.shares import shares
+from selfguide_lite.methods.asking import prepare
 from selfguide_lite.prompts import Prompts
 from selfguide_lite.run_context import RunContext
 from selfguide_lite.store import Method, NewOutput, PoolInput
@@ -41,6 +42,7 @@ def annotate(context: RunContext, engine: Engine) -> None:
     ready = total - len(waiting)
     listener.start("annotate", total, ready)
     template = context.prompts.template("annotate")
+    prepare(engine, task, context.prompts.annotate)
     with recorded_run(context, "annotate", engine, template) as run:
         if method == "score":
             answers = _scored(context, waiting, engine, run.id)

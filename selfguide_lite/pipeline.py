@@ -131,7 +131,7 @@ def run(
             listener.done("generate", f"{len(store.requests_done(task_id))} inputs were in the store")
             listener.done("annotate", "their answers were in the store")
         else:
-            with open_engine(local, engine_options) as engine:
+            with options.watch(open_engine(local, engine_options)) as engine:
                 synthesize(context, engine)
         funnel = tuple(store.funnel(task_id))
         listener.funnel(funnel)
@@ -151,7 +151,8 @@ def run(
         # A server only writes the data.
         measured_on = rows if options.measure else []
         trained = [pair.input for pair in chosen]
-        with open_engine(local, replace(engine_options, server=None)) if measured_on else nullcontext() as engine:
+        opened = replace(engine_options, server=None)
+        with options.watch(open_engine(local, opened)) if measured_on else nullcontext() as engine:
             measured = measure(context, engine, measured_on, adapter, trained)
         return RunResult(task.name, db, pairs, funnel, Path(adapter.path), measured)
 

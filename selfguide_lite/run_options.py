@@ -1,6 +1,6 @@
 """How a job is done: what its caller may choose, the same for every task and stage of it."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ class RunOptions:
     :param train: whether to finetune; without it a run ends with the dataset
     :param measure: whether to compare methods on the evaluation rows; without it these are only kept out of the data
     :param engine: how the model is opened, and the server that writes the data in its place, if there is one
+    :param watch: given each engine that a run opens; what it returns is used in its place, so that it can be measured
     """
 
     model: Path | str | None = None
@@ -35,6 +36,7 @@ class RunOptions:
     train: bool = True
     measure: bool = True
     engine: EngineOptions = field(default_factory=EngineOptions)
+    watch: Callable[[Any], Any] = lambda engine: engine
 
     def set_for(self, task: Task) -> Task:
         """Return a task with the job's settings over its own.

@@ -24,9 +24,14 @@ TARGETS = {
     ("objects", "vs_free"): 1.0,
     ("generate", "vs_loop"): 4.0,
     ("growth", "time"): 11.0,
+    ("run", "vs_before"): 3.0,
+    ("run", "read_vs_before"): 0.2,
+    ("run", "busy_vs_quiet"): 2.5,
+    ("predict", "bare_vs_full_tokens"): 0.2,
     ("train", "vs_plain"): 1.0,
     ("train", "loss_difference"): 0.01,
 }
+AT_MOST = {"waste", "time", "loss_difference", "read_vs_before", "busy_vs_quiet", "bare_vs_full_tokens"}
 
 
 @dataclass(slots=True)
@@ -62,6 +67,7 @@ def run_bench(
     random: str | None = None,
     rows: Sequence[str] = ROWS,
     training: Callable[[Path], dict[str, float]] | None = None,
+    whole: Callable[[Path], dict[str, dict[str, float]]] | None = None,
     say: Callable[[str], None] = lambda _: None,
 ) -> Report:
     """Measure each workload, every contender in its own process.
@@ -70,6 +76,7 @@ def run_bench(
     :param random: a size of `SIZES`: `annotate` and `growth` run on a random-weight llama of that size, made first; the
         other workloads need a model that has learnt something and run on `model`
     :param training: measures the finetune of a model, for a row `train`
+    :param whole: measures whole runs of a model, for rows of its own
     :param say: told what is being measured
     """
     from selfguide_lite.llm.tuning import fast_weights
@@ -101,6 +108,11 @@ def run_bench(
             report.rows["train"] = {name: float(f"{value:.4g}") for name, value in training(original).items()}
         except SelfguideError as error:
             report.missing["train"] = str(error)
+    if whole is not None:
+        try:
+            report.rows |= whole(original)
+        except SelfguideError as error:
+            report.missing["run"] = str(error)
     return report
 
 

@@ -55,7 +55,7 @@ def hand_on(context: click.Context, variable: str, text: str) -> None:
 
 def _use_engine_settings(context: click.Context, _: click.Parameter, given: tuple[str, ...]) -> None:
     """Hand `--engine` on through the environment."""
-    from selfguide_lite.llm.tuning import ENGINE_VARIABLE, parse_overrides
+    from selfguide_lite.llm.tuning import parse_overrides
 
     if not given:
         return
@@ -64,7 +64,20 @@ def _use_engine_settings(context: click.Context, _: click.Parameter, given: tupl
         parse_overrides(text)
     except SelfguideError as error:
         raise click.BadParameter(str(error)) from error
-    hand_on(context, ENGINE_VARIABLE, text)
+    _add_engine_settings(context, text)
+
+
+def _use_exact_weights(context: click.Context, _: click.Parameter, given: bool) -> None:
+    """Hand `--exact` on as the engine setting that it is."""
+    if given:
+        _add_engine_settings(context, "exact=on")
+
+
+def _add_engine_settings(context: click.Context, text: str) -> None:
+    """Add to what the environment says; of two values of a setting the later counts."""
+    from selfguide_lite.llm.tuning import ENGINE_VARIABLE
+
+    hand_on(context, ENGINE_VARIABLE, f"{os.environ.get(ENGINE_VARIABLE, '')} {text}".strip())
 
 
 tuning_option = click.option(
@@ -74,6 +87,13 @@ tuning_option = click.option(
     expose_value=False,
     callback=_use_engine_settings,
     help="Overrule what was measured for this machine, such as --engine workers=1; `bench` shows what is used.",
+)
+exact_option = click.option(
+    "--exact",
+    is_flag=True,
+    expose_value=False,
+    callback=_use_exact_weights,
+    help="Compute with the very file, also where a copy in another type is faster; `models` shows the copies.",
 )
 model_option = click.option(
     "-m",
@@ -88,6 +108,7 @@ model_option = click.option(
 def engine_options(command: Command) -> Command:
     """Add `--engine`, and `--model`, `--server`, `--server-model`, passed as `model`, `server`, `server_model`."""
     for option in (
+        exact_option,
         tuning_option,
         click.option("--server-model", metavar="NAME", help="Which of the server's models.  [default: its first]"),
         click.option(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from selfguide_lite.cli.common import json_option, model_option, print_json, quiet_option, tuning_option
+from selfguide_lite.cli.common import find_task_file, json_option, model_option, print_json, quiet_option, tuning_option
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -140,13 +140,15 @@ def doctor_command(model: Path | None, as_json: bool) -> None:
 )
 @click.option(
     "--only",
-    type=click.Choice([*_WORKLOADS, "train"]),
+    type=click.Choice([*_WORKLOADS, "train", "run"]),
     multiple=True,
     help="Measure only this; may be given repeatedly.",
 )
 @click.option("--train", is_flag=True, help="Measure a finetune too, against plain PEFT with Trainer; takes a minute.")
 @click.option("--train-pairs", type=click.IntRange(16), default=160, show_default=True, help="Rows to train on, once.")
 @click.option("--train-rounds", type=click.IntRange(1), default=3, show_default=True, help="Trainings of each kind.")
+@click.option("--task", "task_file", metavar="TASK.yaml", help="With --only run: the task, or a demo task's name.")
+@click.option("--busy", type=click.IntRange(0, 64), default=2, show_default=True, help="Busy programs beside one run.")
 @json_option
 @quiet_option
 def bench_command(
@@ -156,6 +158,8 @@ def bench_command(
     train: bool,
     train_pairs: int,
     train_rounds: int,
+    task_file: str | None,
+    busy: int,
     as_json: bool,
     quiet: bool,
 ) -> None:
@@ -170,6 +174,10 @@ def bench_command(
       selfguide bench --random 160m
       selfguide bench -m vicuna-7b-v1.5.Q4_K_M.gguf --only annotate
       selfguide bench --only train
+      selfguide bench --only run --task my-task.yaml
+
+    --only run does the whole job of a task four times, by stage: as it is, with bare prompts, as it was before prompts
+    were shared, and beside busy programs. That takes half an hour on two cores.
     """
     from functools import partial
 
@@ -189,8 +197,19 @@ def bench_command(
         from selfguide_lite.finetune.bench import compare
 
         training = partial(compare, pairs=train_pairs, rounds=train_rounds)
-    rows = [name for name in only if name != "train"] if only else _WORKLOADS
-    report = run_bench(model, random=size, rows=rows, training=training, say=say)
+    whole = None
+    if "run" in only:
+        from selfguide_lite.experiments.whole_run import bench_run
+        from selfguide_lite.task import load_task
+        from selfguide_lite.task.eval_rows import eval_rows
+
+        if task_file is None:
+            raise click.UsageError("--only run needs a task: --task TASK.yaml, or the name of a demo task")
+        place = find_task_file(Path(task_file))
+        eval_rows(load_task(place))  # what is wrong is said before half an hour of work
+        whole = partial(bench_run, place, busy=busy, say=say)
+    rows = [name for name in only if name in _WORKLOADS] if only else _WORKLOADS
+    report = run_bench(model, random=size, rows=rows, training=training, whole=whole, say=say)
     if not as_json:
         Console().print(_table(report))
         for name, reason in report.missing.items():
@@ -203,7 +222,7 @@ def _table(report: "Report") -> "Table":
     from rich.table import Table
     from rich.text import Text
 
-    from selfguide_lite.bench.run import TARGETS
+    from selfguide_lite.bench.run import AT_MOST, TARGETS
     from selfguide_lite.core.text import neutral
     from selfguide_lite.llm.llama import Tuning
 
@@ -216,7 +235,7 @@ def _table(report: "Report") -> "Table":
     for row, numbers in report.rows.items():
         for name, value in numbers.items():
             aim = TARGETS.get((row, name), math.nan)
-            most = name in ("waste", "time", "loss_difference")
+            most = name in AT_MOST
             shown = "" if math.isnan(aim) else f"{'at most' if most else 'at least'} {aim:g}"
             missed = not math.isnan(aim) and (value > aim if most else value < aim)
             table.add_row(row, name.replace("_", " "), Text(_number(value), style="red" if missed else ""), shown)

@@ -1,5 +1,6 @@
 """The models on this machine: listed, got from the hub, looked at, removed."""
 
+from dataclasses import asdict
 from pathlib import Path
 
 import click
@@ -29,7 +30,7 @@ def models_command(context: click.Context, as_json: bool) -> None:
 
     found = cached_models()
     if as_json:
-        print_json([{"name": m.name, "kind": m.kind, "path": str(m.path), "bytes": m.bytes} for m in found])
+        print_json([{**asdict(one), "path": str(one.path)} for one in found])
         return
     for known in KNOWN.values():
         where = str(known.path) if known.path else f"not here: {known.pull_command}"
@@ -39,7 +40,8 @@ def models_command(context: click.Context, as_json: bool) -> None:
         click.echo(f"  {where}")
     click.echo(f"Cache, {models_dir().parent}:{'' if found else ' empty'}")
     for model in found:
-        click.echo(f"  {model.kind:5} {model.bytes / 2**20:9.1f} MiB  {neutral(model.name)}")
+        note = f": {model.note}" if model.note else ""
+        click.echo(f"  {model.kind:5} {model.bytes / 2**20:9.1f} MiB  {neutral(model.name + note)}")
     click.echo("Kinds: gguf, a model that was pulled; copy, the same in a type that is read faster; hf, to train from;")
     click.echo("state, the beginnings of prompts as a model has read them. `selfguide models remove NAME` clears one.")
     click.echo("Any other: `selfguide models pull owner/repository/file.gguf`")

@@ -15,6 +15,7 @@ from selfguide_lite.core.cache import read_json, write_json
 from selfguide_lite.core.errors import SelfguideError
 from selfguide_lite.core.machine import cores
 from selfguide_lite.llm.context_options import ContextOptions
+from selfguide_lite.llm.copy_trial import try_copy
 from selfguide_lite.llm.llama import DEFAULT_CONTEXT, LlamaEngine, Tuning, affordable_cells
 from selfguide_lite.llm.native import Context, Model, library_description
 from selfguide_lite.llm.team import PREFIX, Measured, Team
@@ -50,7 +51,7 @@ def open_tuned(
     unknown = set(overrides) - {field.name for field in fields(Tuning)}
     if unknown:
         raise SelfguideError(f"unknown engine setting {sorted(unknown)[0]!r}")
-    used = path if overrides.get("exact") else fast_weights(path, overrides.get("gpu_layers"))
+    used = path if overrides.get("exact") else fast_weights(path, overrides.get("gpu_layers"), measure=measure)
     model, layers = load(used, overrides.get("gpu_layers"))
     try:
         found = kept(used, model)
@@ -91,9 +92,12 @@ def parse_overrides(text: str) -> dict[str, int | bool]:
     return found
 
 
-def fast_weights(path: Path, gpu_layers: int | None = None) -> Path:
-    """Return the file to compute with; a graphics card computes every type fast, so there it is the model itself."""
-    return path if has_gpu() and gpu_layers != 0 else working_copy(path)
+def fast_weights(path: Path, gpu_layers: int | None = None, *, measure: bool = False) -> Path:
+    """Return the file to compute with; a graphics card computes every type fast, so there it is the model itself.
+
+    :param measure: find out whether a copy is faster, where that is not known on this machine
+    """
+    return path if has_gpu() and gpu_layers != 0 else working_copy(path, try_copy if measure else None)
 
 
 def load(path: Path, gpu_layers: int | None = None) -> tuple[Model, int]:
@@ -185,16 +189,8 @@ def keep(path: Path, model: Model, found: list[Measured]) -> None:
 
 
 def choose(found: list[Measured]) -> Tuning:
-    """Return the way that does a stage's typical mixture fastest.
-
-    For each new input that is written, which shares little with others, its answers are some 40 tokens that share much,
-    behind some 32 prompt tokens.
-    """
-
-    def seconds(entry: Measured) -> float:
-        return 1 / entry.own + 32 / entry.prefill + 40 / entry.decode
-
-    return min(found, key=seconds).tuning
+    """Return the way that does a stage's typical mixture fastest."""
+    return min(found, key=lambda entry: entry.seconds).tuning
 
 
 def unmeasured(model: Model) -> Tuning:

@@ -1,13 +1,15 @@
 """A copy of a model in a type that this processor reads fast, used in the model's place.
 
 llama.cpp has no fast processor kernels for Q4_1 and Q5_1: SmolLM2-135M in Q4_1 reads 269 tokens a second where its own
-Q8_0 copy reads 418. The copy is made once, in seconds, and kept in the cache. Data, adapters and trainings refer to the
-original; the copy holds the same weights, rounded once more in steps far smaller than the original's.
+Q8_0 copy reads 418. Other types have them on some processors, so that there a copy is tried and goes again if it is no
+faster. It is made once, in seconds, and kept in the cache. Data, adapters and trainings refer to the original; the copy
+holds the same weights, rounded once more in steps far smaller than the original's.
 """
 
 import logging
 import shutil
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 from selfguide_lite.core.cache import copies_dir, read_json, write_json
@@ -15,10 +17,17 @@ from selfguide_lite.core.errors import SelfguideError
 from selfguide_lite.core.files import atomic_write
 from selfguide_lite.core.hashing import file_sha256
 from selfguide_lite.core.limits import free_memory
+from selfguide_lite.llm.copy_trial import known_trial
+from selfguide_lite.models.copy_trials import Trial
 
 SLOW_TYPES = frozenset({"Q4_1", "Q5_1"})
+# Fast on some processors and not on others. What has 8 bits or more, and Q4_0, is fast everywhere.
+_KS = {"Q2_K", "Q3_K", "Q4_K", "Q5_K", "Q6_K"}
+_IQS = {"IQ2_XXS", "IQ2_XS", "IQ2_S", "IQ3_XXS", "IQ3_S", "IQ4_NL", "IQ4_XS"}
+UNSURE_TYPES = frozenset({"Q5_0"} | _KS | _IQS)
+_LARGE = 2**30  # bytes: of larger ones no copy is made on trial, which would take minutes
 _KIND = "q8_0"
-_GROWTH = 2.2  # the copy's size over the original's, at most
+_GROWTH = 4.0  # the copy's size over the original's, at most
 _MEMORY_SHARE = 0.5  # of the free memory, that a copy may take
 _CACHE = (
     "weights.json"  # the type of a model's weights by SHA-256: to read a large header takes as long as all else here
@@ -26,15 +35,33 @@ _CACHE = (
 _LOG = logging.getLogger(__name__)
 
 
-def working_copy(path: Path) -> Path:
-    """Return the file to compute with: the copy, made if need be, where the model's type is slow, else the model.
+def working_copy(path: Path, trial: Callable[[Path, Path], Trial | None] | None = None) -> Path:
+    """Return the file to compute with: the copy, made if need be, where it is faster, else the model.
 
     What stands in the way of a copy, such as a full disk, is no error: the original then serves.
+
+    :param trial: compares a model with its copy; None where there is no time for it: then a copy serves that was found
+        to be faster before, and that of a type without fast kernels
     """
-    if _weights(path) not in SLOW_TYPES:
+    kind = _weights(path)
+    slow = kind in SLOW_TYPES
+    if not slow and (kind not in UNSURE_TYPES or path.stat().st_size > _LARGE):
         return path
-    if (copy := found_copy(path)) is not None:
+    known = known_trial(file_sha256(path))
+    if not (slow if known is None else known.worth_it) and (known is not None or trial is None):
+        return path
+    copy = found_copy(path) or _made(path)
+    if copy is None:
+        return path
+    if known is None and trial is not None:
+        known = trial(path, copy)
+    if slow if known is None else known.worth_it:
         return copy
+    copy.unlink(missing_ok=True)
+    return path
+
+
+def _made(path: Path) -> Path | None:
     copy = _place(path)
     try:
         copy.parent.mkdir(parents=True, exist_ok=True)
@@ -45,7 +72,7 @@ def working_copy(path: Path) -> Path:
             quantize(path, part, _KIND, again=True)
     except (OSError, SelfguideError) as error:
         _LOG.warning("no working copy of %s: %s", path, error)
-        return path
+        return None
     return copy
 
 

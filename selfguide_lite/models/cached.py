@@ -7,6 +7,7 @@ from pathlib import Path
 
 from selfguide_lite.core.cache import cache_dir, copies_dir, prefixes_dir
 from selfguide_lite.core.errors import SelfguideError
+from selfguide_lite.models.copy_trials import kept_trial
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,12 +17,14 @@ class CachedModel:
     :param kind: `gguf`; `hf` for a Hugging Face folder made from a GGUF; `copy` for a working copy of one; `state` for
         the computed beginnings of prompts, all together
     :param bytes: on the disk
+    :param note: what else is known of it
     """
 
     name: str
     kind: str
     path: Path
     bytes: int
+    note: str = ""
 
 
 def models_dir() -> Path:
@@ -61,7 +64,11 @@ def _found() -> Iterator[CachedModel]:
             yield CachedModel(folder.name[:12], "hf", folder, _size(folder))
     copies = copies_dir()
     for path in copies.glob("*.gguf") if copies.is_dir() else ():
-        yield CachedModel(f"{path.stem[:12]}-{path.stem.rpartition('-')[2]}", "copy", path, path.stat().st_size)
+        sha256, _, weights = path.stem.rpartition("-")
+        trial = kept_trial(sha256)
+        yield CachedModel(
+            f"{sha256[:12]}-{weights}", "copy", path, path.stat().st_size, "" if trial is None else str(trial)
+        )
     if (states := prefixes_dir()).is_dir():
         yield CachedModel(states.name, "state", states, _size(states))
 

@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import yaml
 from asking import SMALL
 from click.testing import CliRunner
 
@@ -15,6 +16,7 @@ from selfguide_lite.gguf.random_model import RandomWeights, write_random_llama
 from selfguide_lite.llm import tuning
 from selfguide_lite.llm.llama import Tuning
 from selfguide_lite.llm.native import Model
+from selfguide_lite.task import load_task
 
 pytestmark = pytest.mark.slow
 
@@ -75,3 +77,54 @@ def test_objects_are_whole_and_partly_forced(path: Path, monkeypatch: pytest.Mon
     found = contenders.objects(path)
     assert found["whole"] == 1.0 and 0.2 < found["forced_share"] < 1
     assert found["rate"] > 0 and found["free_rate"] > 0
+
+
+def test_a_whole_run_is_measured_by_stage(tmp_path: Path) -> None:
+    """Four real runs of the tiny model, through the command: every number is there and makes sense."""
+    task = load_task(resource("tests/tiny_tasks/cheer-or-grumble.yaml"))
+    rows = resource("tests/tiny_tasks/cheer-or-grumble.eval.jsonl").read_text(encoding="utf-8").splitlines()[:64]
+    (tmp_path / "rows.jsonl").write_text("\n".join(rows) + "\n", encoding="utf-8")
+    quick = {
+        "rounds": 2,
+        "prompts_per_round": 30,
+        "prompts_per_draw": 15,
+        "epochs": 1,
+        "min_steps": 1,
+        "method": "score",
+    }
+    content = {
+        "name": "quick",
+        "kind": "classification",
+        "instruction": task.instruction,
+        "labels": list(task.labels),
+        "examples": [{"input": one.input, "output": one.output} for one in task.examples],
+        "eval": "rows.jsonl",
+        "settings": {**quick, "input_style": "paper", "agreement_filter": False, "input_temperature": 0.8},
+    }
+    place = tmp_path / "quick.yaml"
+    place.write_text(yaml.safe_dump(content), encoding="utf-8")
+    words = ["bench", "--only", "run", "--task", str(place), "--busy", "1"]
+    done = CliRunner().invoke(main, words)
+    assert done.exit_code == 0, done.output
+    told = json.loads(done.output.splitlines()[-1])
+    assert not told["missing"]
+    run, predict = told["run"], told["predict"]
+    assert run["pairs"] > 0 and run["seconds"] > 0 and run["busy_vs_quiet"] > 0 and run["vs_before"] > 0
+    assert all(run[stage] > 0 for stage in ("generate", "annotate", "train", "evaluate"))
+    stages = sum(run[stage] for stage in ("generate", "annotate", "train", "evaluate"))
+    assert 0.5 * run["seconds"] < stages <= 1.01 * run["seconds"]
+    # Shared draws are read once, also in so small a run.
+    assert run["read_vs_before"] < 0.8 and run["tokens_read_per_pair"] > 0 and run["tokens_written_per_pair"] > 0
+    assert told["before"]["tokens_read_per_pair"] > run["tokens_read_per_pair"]
+    assert (
+        0 < predict["bare_vs_full_tokens"] < 0.8
+        and predict["low"] <= predict["bare_vs_full_quality"] <= predict["high"]
+    )
+    assert "read vs before" in done.output and "at most 0.2" in done.output
+
+
+def test_a_whole_run_needs_a_task_that_is_right(tmp_path: Path) -> None:
+    assert "--task TASK.yaml" in CliRunner().invoke(main, ["bench", "--only", "run"]).output
+    (tmp_path / "bad.yaml").write_text("name: bad\nkind: poem\n", encoding="utf-8")
+    done = CliRunner().invoke(main, ["bench", "--only", "run", "--task", str(tmp_path / "bad.yaml")])
+    assert done.exit_code == 1 and "bad.yaml" in done.output and "running" not in done.output

@@ -1,9 +1,11 @@
 """The working copy: made once where the weights are of a slow type, computed with, and never seen by anything else."""
 
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import click
 import llama_cpp
 import psutil
 import pytest
@@ -12,15 +14,26 @@ from llamas import random_llama, random_lora
 
 from selfguide_lite.bench import contenders
 from selfguide_lite.cli import main
+from selfguide_lite.cli.common import engine_options
 from selfguide_lite.core.hashing import file_sha256
 from selfguide_lite.gguf import quantize as quantizing
 from selfguide_lite.gguf.adapter import check_adapter, write_adapter
 from selfguide_lite.gguf.quantize import quantize
 from selfguide_lite.gguf.reader import GgufFile
-from selfguide_lite.llm import EngineOptions, Message, Request, ScoreRequest, open_engine, tuning, working_copy
+from selfguide_lite.llm import (
+    EngineOptions,
+    Message,
+    Request,
+    ScoreRequest,
+    copy_trial,
+    open_engine,
+    tuning,
+    working_copy,
+)
 from selfguide_lite.llm.llama import LlamaEngine, Tuning
 from selfguide_lite.llm.native import Model
 from selfguide_lite.llm.tuning import Measured, has_gpu, keep
+from selfguide_lite.models.copy_trials import Trial, keep_trial
 
 TYPES = {"q4_1": llama_cpp.LLAMA_FTYPE_MOSTLY_Q4_1, "q5_1": llama_cpp.LLAMA_FTYPE_MOSTLY_Q5_1}
 QUESTIONS = [
@@ -152,6 +165,73 @@ def test_the_bench_looks_up_what_was_measured_for_the_copy(
     for name, value in {"INPUTS": 4, "SAMPLES": 4, "LENGTH": 6, "PREFIX": 40, "OWN": 12}.items():
         monkeypatch.setattr(contenders.workloads, name, value)
     assert contenders.annotate_ceiling(path)["workers"] == 2 and used == [copy]
+
+
+def found(path: Path, faster: float, difference: float = 0.01) -> Callable[[Path, Path], Trial]:
+    """A trial that comes out in a given way, written down as a real one is."""
+
+    def trial(original: Path, copy: Path) -> Trial:
+        assert original == path and copy.is_file()
+        made = Trial(path.name, copy_trial._machine(), faster, difference)
+        keep_trial(file_sha256(path), made)
+        return made
+
+    return trial
+
+
+def never(original: Path, copy: Path) -> Trial:
+    raise AssertionError("it was tried before")
+
+
+@pytest.mark.parametrize(("faster", "difference", "used"), [(1.5, 0.01, True), (1.0, 0.01, False), (1.5, 0.5, False)])
+@pytest.mark.parametrize("kind", ["q4_1", "q4_k_m"])
+def test_a_copy_is_used_where_it_is_faster_and_says_the_same(
+    slow: Callable[[str], Path], cache: Path, kind: str, faster: float, difference: float, used: bool
+) -> None:
+    path = slow(kind)
+    file = working_copy.working_copy(path, found(path, faster, difference))
+    assert (file != path) == used == any((cache / "working").iterdir())
+    assert working_copy.working_copy(path, never) == working_copy.working_copy(path) == file
+    if used:
+        shown = CliRunner().invoke(main, ["models"]).output
+        assert f"{faster:.2f} times as fast as {path.name}, label shares up to {difference:.3f} apart" in shown
+        file.unlink()
+        assert working_copy.working_copy(path, never) == file and file.is_file()
+
+
+def test_what_another_machine_found_does_not_count(slow: Callable[[str], Path]) -> None:
+    path = slow("q4_k_m")
+    keep_trial(file_sha256(path), Trial(path.name, "another", 3.0, 0.0))
+    assert working_copy.working_copy(path) == path
+    assert working_copy.working_copy(path, found(path, 1.0)) == path
+
+
+@pytest.mark.parametrize("kind", ["q4_1", "q4_k_m", "q8_0"])
+def test_a_real_trial_decides(slow: Callable[[str], Path], cache: Path, kind: str) -> None:
+    path = slow(kind)
+    file = working_copy.working_copy(path, copy_trial.try_copy)
+    known = copy_trial.known_trial(file_sha256(path))
+    if kind == "q8_0":
+        assert file == path and known is None and not (cache / "working").exists()
+    elif known is None:  # other programs had the processor
+        assert (file != path) == (kind == "q4_1")
+    else:
+        assert known.faster > 0 and 0 <= known.difference < 0.1
+        assert (file != path) == known.worth_it == any((cache / "working").iterdir())
+
+
+def test_the_flag_keeps_the_very_file(slow: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    """`--exact`, beside `--engine` and what the environment says."""
+    monkeypatch.setenv("SELFGUIDE_ENGINE", "parallel=3")
+    seen: list[str] = []
+    command = engine_options(click.command("look")(lambda **_: seen.append(os.environ["SELFGUIDE_ENGINE"])))
+    for given in ([], ["--exact"], ["--exact", "--engine", "workers=1"], ["--engine", "parallel=5", "--exact"]):
+        assert CliRunner().invoke(command, given).exit_code == 0
+    read = [tuning.parse_overrides(text) for text in seen]
+    assert read[:3] == [{"parallel": 3}, {"parallel": 3, "exact": True}, {"parallel": 3, "exact": True, "workers": 1}]
+    assert read[3] == {"parallel": 5, "exact": True}
+    assert os.environ["SELFGUIDE_ENGINE"] == "parallel=3"
+    assert computes_with(slow("q4_1"), exact=True) == slow("q4_1")
 
 
 def test_no_room_is_no_error(

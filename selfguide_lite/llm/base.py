@@ -24,6 +24,8 @@ class Request:
     :param top_k: 0 keeps all tokens
     :param top_p: 1 keeps all tokens
     :param max_tokens: per sample
+    :param max_chars: a sample that has more characters ends there, as one that is too long; 0: no bound. By a local
+        model alone: a server goes by `max_tokens`
     :param stop: texts that end a sample; they are not part of it
     :param schema: the answer is an object of it, with a largest size for every string and list; `stop` is not looked at
         then, and every object ends within `max_tokens`
@@ -37,6 +39,7 @@ class Request:
     top_k: int = 0
     top_p: float = 1.0
     max_tokens: int = 256
+    max_chars: int = 0
     stop: tuple[str, ...] = ()
     seed: int = 0
     schema: Schema | None = None

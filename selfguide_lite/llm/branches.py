@@ -146,6 +146,11 @@ def growth(branch: Branch, token: int, vocabulary: Vocabulary, n_ctx: int) -> Gr
     cut = find_stop(data, len(piece), job.stops) if job.stops else -1
     if cut >= 0:
         return Growth((), data[:cut], size, finish="stop")
-    if size >= job.request.max_tokens or branch.length + 1 >= n_ctx:
+    if size >= job.request.max_tokens or branch.length + 1 >= n_ctx or _too_long(data, job.request.max_chars):
         return Growth((), data, size, finish="length")
     return Growth((token,), data, size)
+
+
+def _too_long(data: bytes, max_chars: int) -> bool:
+    """Whether a text has more characters than it may; bytes are counted first, of which it has at least as many."""
+    return 0 < max_chars < len(data) and len(data.decode("utf-8", "ignore").strip()) > max_chars

@@ -81,7 +81,7 @@ def generate(context: RunContext, engine: Engine, after_round: Callable[[], None
     draws = PromptSampler(task, context.prompts, settings, context.seed, engine.count_tokens, budget)
     again = 0.0
     template = context.prompts.input_template(task, settings.input_style)
-    longest = _most_tokens(store, task_id, settings)
+    longest = Longest.of(store, task_id, settings)
     with recorded_run(context, "generate", engine, template) as run:
         everything = store.agreeing_pool(task_id)
         since = min(left) if (first := store.first_round_like(run.id)) is None else first
@@ -275,16 +275,29 @@ def _labels_in_turn(rng: random.Random, pool: Sequence[LabelledInput], count: in
     return drawn[:count]
 
 
-def _most_tokens(store: Store, task_id: int, settings: Settings) -> int:
-    """Return how many tokens an input may have: the setting, or less where the length filter drops longer ones.
+@dataclass(frozen=True, slots=True)
+class Longest:
+    """How long an input may get while it is written.
 
-    A token of common text has about four characters. One that is cut has more characters than the filter lets
-    through as long as its tokens have two and a half.
+    :param chars: 0: no bound
     """
-    for bound in store.length_bounds(task_id):
-        if bound.part == "input" and bound.enabled and math.isfinite(bound.high):
-            return max(1, min(settings.input_max_tokens, max(_FEWEST_TOKENS, math.ceil(bound.high / _SHORT_TOKEN))))
-    return settings.input_max_tokens
+
+    tokens: int
+    chars: int
+
+    @classmethod
+    def of(cls, store: Store, task_id: int, settings: Settings) -> "Longest":
+        """Return the setting, or less where the length filter drops longer ones.
+
+        A text ends with the first character too many, so that the filter drops it still. A server goes by tokens: one
+        of common text has about four characters, and a text that is cut has more characters than the filter lets
+        through as long as its tokens have two and a half.
+        """
+        for bound in store.length_bounds(task_id):
+            if bound.part == "input" and bound.enabled and math.isfinite(bound.high):
+                few = max(_FEWEST_TOKENS, math.ceil(bound.high / _SHORT_TOKEN))
+                return cls(max(1, min(settings.input_max_tokens, few)), math.ceil(bound.high) + 1)
+        return cls(settings.input_max_tokens, 0)
 
 
 def rounds_without_input(pool: Sequence[PoolInput], round_: int, since: int = 0) -> int:
@@ -296,7 +309,7 @@ def rounds_without_input(pool: Sequence[PoolInput], round_: int, since: int = 0)
     return max(0, round_ - 1 - max(fruitful, since - 1))
 
 
-def _request(key: str, prompt: InputPrompt, context: RunContext, max_tokens: int, output_first: bool) -> Request:
+def _request(key: str, prompt: InputPrompt, context: RunContext, longest: Longest, output_first: bool) -> Request:
     """Return the request for an input. A text for an object that is there already is to follow it, not to vary."""
     settings = context.settings
     return Request(
@@ -305,7 +318,8 @@ def _request(key: str, prompt: InputPrompt, context: RunContext, max_tokens: int
         n=TEXTS if output_first else 1,
         temperature=settings.output_temperature if output_first else settings.input_temperature,
         top_k=settings.output_top_k if output_first else settings.input_top_k,
-        max_tokens=max_tokens,
+        max_tokens=longest.tokens,
+        max_chars=longest.chars,
         seed=context.seed,
     )
 

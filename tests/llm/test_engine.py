@@ -7,6 +7,7 @@ import threading
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from types import FrameType
 
@@ -183,6 +184,20 @@ def test_limits(engine: LlamaEngine) -> None:
     assert all(c.finish_reason == "stop" for c in ends if c not in cut)
     assert by_key["none"].finish_reason == "error"
     assert engine._live_sequences() == 0
+
+
+def test_a_text_ends_with_the_first_character_too_many(engine: LlamaEngine) -> None:
+    asked = [ask(f"k{n}", "the question is", n=4, temperature=1.0, max_tokens=40) for n in range(6)]
+    whole = {(c.key, c.sample): c for c in engine.complete(asked)}
+    cut = {(c.key, c.sample): c for c in engine.complete(replace(one, max_chars=12) for one in asked)}
+    assert sum(len(done.text.strip()) > 12 for done in whole.values()) > 6
+    for name, done in cut.items():
+        if len(whole[name].text.strip()) <= 12 or whole[name].completion_tokens == done.completion_tokens:
+            assert done.text == whole[name].text
+        else:  # over the bound, by a token at most
+            assert done.finish_reason == "length" and len(done.text.strip()) > 12
+            assert whole[name].text.strip().startswith(done.text.strip())
+            assert done.completion_tokens < whole[name].completion_tokens
 
 
 def test_prompts_longer_than_a_batch(engine: LlamaEngine) -> None:

@@ -30,16 +30,17 @@ _TEXTS = (
 )
 
 
-def known_trial(sha256: str) -> Trial | None:
+def known_trial(sha256: str, kind: str) -> Trial | None:
     """Return what was found for the copy of a model with this processor and this llama.cpp.
 
     :param sha256: the original's
+    :param kind: the copy's type
     """
-    found = kept_trial(sha256)
+    found = kept_trial(sha256, kind)
     return found if found is not None and found.machine == _machine() else None
 
 
-def try_copy(path: Path, copy: Path) -> Trial | None:
+def try_copy(path: Path, copy: Path, kind: str) -> Trial | None:
     """Compare a model with its copy; None where other programs have the processor, so that times say nothing.
 
     Takes a few seconds for a small model.
@@ -51,7 +52,7 @@ def try_copy(path: Path, copy: Path) -> Trial | None:
     ours, theirs = _label_shares(path), _label_shares(copy)
     pairs = [pair for one, other in zip(ours, theirs, strict=True) for pair in zip(one, other, strict=True)]
     difference = max(abs(one - other) for one, other in pairs)
-    trial = Trial(path.name, _machine(), round(seconds[0] / seconds[1], 3), round(difference, 4))
+    trial = Trial(path.name, kind, _machine(), round(seconds[0] / seconds[1], 3), round(difference, 4))
     keep_trial(file_sha256(path), trial)
     return trial
 

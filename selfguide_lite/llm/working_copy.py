@@ -1,15 +1,19 @@
-"""A copy of a model in a type that this processor reads fast, used in the model's place.
+"""A copy of a model in a type that this processor reads fast and exactly, used in the model's place.
 
-llama.cpp has no fast processor kernels for Q4_1 and Q5_1: SmolLM2-135M in Q4_1 reads 269 tokens a second where its own
-Q8_0 copy reads 418. Other types have them on some processors, so that there a copy is tried and goes again if it is no
-faster. It is made once, in seconds, and kept in the cache. Data, adapters and trainings refer to the original; the copy
-holds the same weights, rounded once more in steps far smaller than the original's.
+llama.cpp has no fast processor kernels for Q4_1 and Q5_1, and on some processors none for other types: a copy in Q8_0
+is then read up to 1.7 times as fast. For every quantized type it rounds what it multiplies to eight bits too, and the
+noise is felt in small models: the log-probability of one label over another, in SmolLM2-135M, is 0.09 off on average in
+Q4_1 and Q8_0, another order of the same requests changes it by 0.06, and the data are the worse for it
+(docs/performance.md). In F16 it is 0.005 off at the same speed, so a small model has its copy in F16.
+
+A copy is made once, in seconds, tried against the model and kept in the cache. Data, adapters and trainings refer to
+the original; the copy holds the same weights, in F16 exactly, in Q8_0 rounded once more in far smaller steps.
 """
 
 import logging
 import shutil
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from selfguide_lite.core.cache import copies_dir, read_json, write_json
@@ -25,62 +29,77 @@ SLOW_TYPES = frozenset({"Q4_1", "Q5_1"})
 _KS = {"Q2_K", "Q3_K", "Q4_K", "Q5_K", "Q6_K"}
 _IQS = {"IQ2_XXS", "IQ2_XS", "IQ2_S", "IQ3_XXS", "IQ3_S", "IQ4_NL", "IQ4_XS"}
 UNSURE_TYPES = frozenset({"Q5_0"} | _KS | _IQS)
-_LARGE = 2**30  # bytes: of larger ones no copy is made on trial, which would take minutes
-_KIND = "q8_0"
-_GROWTH = 4.0  # the copy's size over the original's, at most
+_EXACT = {"F16", "BF16", "F32"}
+_BYTES = {"f16": 2.1, "q8_0": 1.1}  # of a weight in a copy, at most
+_LARGE = 2**30  # bytes: of larger models no copy is made on trial, which would take minutes
+_EXACT_SIZE = 8e8  # bytes of a copy in F16, at most: a larger model is slower so, and less sensitive
+_TINY = 3e7  # weights: smaller models are as they are
 _MEMORY_SHARE = 0.5  # of the free memory, that a copy may take
-_CACHE = (
-    "weights.json"  # the type of a model's weights by SHA-256: to read a large header takes as long as all else here
-)
+# The type and number of a model's weights by SHA-256: to read a large header takes as long as all else here.
+_CACHE = "weights.json"
 _LOG = logging.getLogger(__name__)
 
 
-def working_copy(path: Path, trial: Callable[[Path, Path], Trial | None] | None = None) -> Path:
-    """Return the file to compute with: the copy, made if need be, where it is faster, else the model.
+def working_copy(path: Path, trial: Callable[[Path, Path, str], Trial | None] | None = None) -> Path:
+    """Return the file to compute with: a copy, made if need be, where that is worth it, else the model.
 
     What stands in the way of a copy, such as a full disk, is no error: the original then serves.
 
-    :param trial: compares a model with its copy; None where there is no time for it: then a copy serves that was found
-        to be faster before, and that of a type without fast kernels
+    :param trial: compares a model with its copy of a type; None where there is no time for it: then a copy serves that
+        was found worth it before, and that of a type without fast kernels
     """
-    kind = _weights(path)
-    slow = kind in SLOW_TYPES
-    if not slow and (kind not in UNSURE_TYPES or path.stat().st_size > _LARGE):
-        return path
-    known = known_trial(file_sha256(path))
-    if not (slow if known is None else known.worth_it) and (known is not None or trial is None):
-        return path
-    copy = found_copy(path) or _made(path)
-    if copy is None:
-        return path
-    if known is None and trial is not None:
-        known = trial(path, copy)
-    if slow if known is None else known.worth_it:
-        return copy
-    copy.unlink(missing_ok=True)
+    weights, count = _weights(path)
+    for kind in _kinds(weights, count, path.stat().st_size):
+        known = known_trial(file_sha256(path), kind)
+        wanted = weights in SLOW_TYPES if known is None else known.worth_it
+        if not wanted and (known is not None or trial is None):
+            continue
+        copy = _whole(path, kind) or _made(path, kind, count)
+        if copy is None:
+            continue
+        if known is None and trial is not None:
+            known = trial(path, copy, kind)
+            wanted = wanted if known is None else known.worth_it
+        if wanted:
+            return copy
+        copy.unlink(missing_ok=True)
     return path
 
 
-def _made(path: Path) -> Path | None:
-    copy = _place(path)
+def found_copy(path: Path) -> Path | None:
+    """Return a model's copy where there is one that is whole."""
+    return next((copy for kind in _BYTES if (copy := _whole(path, kind)) is not None), None)
+
+
+def _kinds(weights: str, count: int, size: int) -> Iterator[str]:
+    """Yield the types of copies that a model may have, the best first."""
+    if not weights or weights in _EXACT:
+        return
+    if count > _TINY and count * _BYTES["f16"] <= _EXACT_SIZE:
+        yield "f16"
+    if weights in SLOW_TYPES or (weights in UNSURE_TYPES and size <= _LARGE):
+        yield "q8_0"
+
+
+def _made(path: Path, kind: str, count: int) -> Path | None:
+    copy = _place(path, kind)
     try:
         copy.parent.mkdir(parents=True, exist_ok=True)
-        _check_room(copy, int(_GROWTH * path.stat().st_size))
+        _check_room(copy, int(_BYTES[kind] * count))
         from selfguide_lite.gguf.quantize import quantize
 
         with atomic_write(copy) as part:
-            quantize(path, part, _KIND, again=True)
+            quantize(path, part, kind, again=True)
     except (OSError, SelfguideError) as error:
         _LOG.warning("no working copy of %s: %s", path, error)
         return None
     return copy
 
 
-def found_copy(path: Path) -> Path | None:
-    """Return a model's copy where there is one that is whole."""
+def _whole(path: Path, kind: str) -> Path | None:
     from selfguide_lite.gguf.check import check_model
 
-    copy = _place(path)
+    copy = _place(path, kind)
     if not copy.is_file():
         return None
     try:
@@ -90,8 +109,8 @@ def found_copy(path: Path) -> Path | None:
     return copy
 
 
-def _place(path: Path) -> Path:
-    return copies_dir() / f"{file_sha256(path)}-{_KIND}.gguf"
+def _place(path: Path, kind: str) -> Path:
+    return copies_dir() / f"{file_sha256(path)}-{kind}.gguf"
 
 
 def _check_room(copy: Path, needed: int) -> None:
@@ -101,22 +120,29 @@ def _check_room(copy: Path, needed: int) -> None:
         raise SelfguideError("there is too little memory for it")
 
 
-def _weights(path: Path) -> str:
-    """Name the type that most weights of a model's blocks have; nothing for one that no copy can be made of."""
+def _weights(path: Path) -> tuple[str, int]:
+    """Return the type that most weights of a model's blocks have, and how many weights it has in all.
+
+    The type is empty for a model that no copy can be made of.
+    """
     from selfguide_lite.gguf.reader import GgufFile
 
     sha256, known = file_sha256(path), read_json(_CACHE)
-    if isinstance(found := known.get(sha256), str):
-        return found
+    found = known.get(sha256)
+    if isinstance(found, list) and len(found) == 2:
+        return str(found[0]), int(found[1])
+    count = 0
     try:
         with GgufFile(path) as gguf:
             elements: Counter[str] = Counter()
             for name, info in gguf.tensors.items():
+                count += info.elements
                 if name.startswith("blk.") and len(info.shape) == 2:
                     elements[info.kind.name] += info.elements
             whole = not gguf.metadata.get("split.count", 0) > 1
     except SelfguideError:  # of a type newer than this reader: llama.cpp may know it
-        return ""
-    known[sha256] = max(elements, key=lambda kind: elements[kind], default="") if whole else ""
+        return "", 0
+    kind = max(elements, key=lambda one: elements[one], default="") if whole else ""
+    known[sha256] = [kind, count]
     write_json(_CACHE, known)
-    return str(known[sha256])
+    return kind, count

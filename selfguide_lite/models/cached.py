@@ -65,7 +65,7 @@ def _found() -> Iterator[CachedModel]:
     copies = copies_dir()
     for path in copies.glob("*.gguf") if copies.is_dir() else ():
         sha256, _, weights = path.stem.rpartition("-")
-        trial = kept_trial(sha256)
+        trial = kept_trial(sha256, weights)
         yield CachedModel(
             f"{sha256[:12]}-{weights}", "copy", path, path.stat().st_size, "" if trial is None else str(trial)
         )

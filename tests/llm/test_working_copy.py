@@ -167,19 +167,19 @@ def test_the_bench_looks_up_what_was_measured_for_the_copy(
     assert contenders.annotate_ceiling(path)["workers"] == 2 and used == [copy]
 
 
-def found(path: Path, faster: float, difference: float = 0.01) -> Callable[[Path, Path], Trial]:
+def found(path: Path, faster: float, difference: float = 0.01) -> Callable[[Path, Path, str], Trial]:
     """A trial that comes out in a given way, written down as a real one is."""
 
-    def trial(original: Path, copy: Path) -> Trial:
-        assert original == path and copy.is_file()
-        made = Trial(path.name, copy_trial._machine(), faster, difference)
+    def trial(original: Path, copy: Path, kind: str) -> Trial:
+        assert original == path and copy.is_file() and copy.name.endswith(f"-{kind}.gguf")
+        made = Trial(path.name, kind, copy_trial._machine(), faster, difference)
         keep_trial(file_sha256(path), made)
         return made
 
     return trial
 
 
-def never(original: Path, copy: Path) -> Trial:
+def never(original: Path, copy: Path, kind: str) -> Trial:
     raise AssertionError("it was tried before")
 
 
@@ -199,9 +199,49 @@ def test_a_copy_is_used_where_it_is_faster_and_says_the_same(
         assert working_copy.working_copy(path, never) == file and file.is_file()
 
 
+@pytest.mark.parametrize("kind", ["q4_1", "q8_0", "q4_k_m"])
+@pytest.mark.parametrize(("faster", "used"), [(0.9, True), (0.7, False)])
+def test_a_small_model_has_an_exact_copy_also_where_it_is_a_little_slower(
+    slow: Callable[[str], Path], cache: Path, monkeypatch: pytest.MonkeyPatch, kind: str, faster: float, used: bool
+) -> None:
+    monkeypatch.setattr(working_copy, "_TINY", 0)  # the tests' models count as small ones
+    path = slow(kind)
+    file = working_copy.working_copy(path, found(path, faster))
+    assert working_copy.working_copy(path, never) == working_copy.working_copy(path) == file
+    assert file == (cache / "working" / f"{file_sha256(path)}-f16.gguf" if used else path)
+    if used:
+        assert kinds(file) == {"F16"} and working_copy.found_copy(path) == file
+        assert computes_with(path) == file
+
+
+@pytest.mark.parametrize("kind", ["f16", "f32"])
+def test_what_is_exact_has_no_copy(slow: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
+    monkeypatch.setattr(working_copy, "_TINY", 0)
+    assert working_copy.working_copy(slow(kind), never) == slow(kind)
+
+
+def test_the_exact_copy_is_nearer_to_what_the_weights_say(
+    slow: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Against the same weights in 32 bits; llama.cpp rounds what it multiplies with quantized weights to eight bits."""
+
+    def scores(path: Path) -> list[float]:
+        with opened(path) as engine:
+            found = {one.key: one.logprobs for one in engine.score(QUESTIONS)}
+        return [value for request in QUESTIONS for value in found[request.key]]
+
+    path = slow("q4_1")
+    quantize(path, tmp_path / "f32.gguf", "f32", again=True)
+    truth, by_q8 = scores(tmp_path / "f32.gguf"), scores(path)
+    monkeypatch.setattr(working_copy, "_TINY", 0)
+    by_f16 = scores(path)
+    errors = [max(abs(a - b) for a, b in zip(given, truth, strict=True)) for given in (by_f16, by_q8)]
+    assert errors[0] < 0.2 * errors[1]
+
+
 def test_what_another_machine_found_does_not_count(slow: Callable[[str], Path]) -> None:
     path = slow("q4_k_m")
-    keep_trial(file_sha256(path), Trial(path.name, "another", 3.0, 0.0))
+    keep_trial(file_sha256(path), Trial(path.name, "q8_0", "another", 3.0, 0.0))
     assert working_copy.working_copy(path) == path
     assert working_copy.working_copy(path, found(path, 1.0)) == path
 
@@ -210,7 +250,7 @@ def test_what_another_machine_found_does_not_count(slow: Callable[[str], Path]) 
 def test_a_real_trial_decides(slow: Callable[[str], Path], cache: Path, kind: str) -> None:
     path = slow(kind)
     file = working_copy.working_copy(path, copy_trial.try_copy)
-    known = copy_trial.known_trial(file_sha256(path))
+    known = copy_trial.known_trial(file_sha256(path), "q8_0")
     if kind == "q8_0":
         assert file == path and known is None and not (cache / "working").exists()
     elif known is None:  # other programs had the processor
@@ -239,7 +279,7 @@ def test_no_room_is_no_error(
 ) -> None:
     path = slow("q4_1")
     with monkeypatch.context() as patch:
-        patch.setattr(working_copy, "_GROWTH", 1e9)  # as if the model were far larger
+        patch.setattr(working_copy, "_BYTES", {"f16": 1e9, "q8_0": 1e9})  # as if the model were far larger
         assert computes_with(path) == path
     with monkeypatch.context() as patch:
         patch.setattr(working_copy, "_MEMORY_SHARE", 1.0 / psutil.virtual_memory().total)

@@ -6,6 +6,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from datetime import date
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,8 @@ from selfguide_lite.core.hashing import file_sha256
 from selfguide_lite.core.resources import resource
 from selfguide_lite.core.settings import Settings, as_recorded
 from selfguide_lite.kinds import kind_named
-from selfguide_lite.llm import model_path
+from selfguide_lite.llm import model_path, open_engine
+from selfguide_lite.llm.tuning import fast_weights
 from selfguide_lite.pipeline import RunResult
 from selfguide_lite.report.progress import RUN_STAGES, listener_for
 from selfguide_lite.store import Store
@@ -62,11 +64,11 @@ def record(planned: Planned, folder: Path, kept: Path) -> dict[str, Any]:
     """Do a planned run, or what is left of it, write down what is kept of it and return that.
 
     :param folder: of the databases
-    :param kept: folder of the records; one that was made with today's defaults is not made again
+    :param kept: folder of the records; one that was made with today's defaults and weights is not made again
     """
     place = kept / f"{planned.key}.json"
     done = read(place)
-    if done and done["defaults_sha256"] == defaults_sha256():
+    if done and (done["defaults_sha256"], done.get("computed_in")) == (defaults_sha256(), computed_in()):
         return done
     base = {
         "group": planned.group,
@@ -76,6 +78,7 @@ def record(planned: Planned, folder: Path, kept: Path) -> dict[str, Any]:
         "told": bool(planned.shares),
         "defaults_sha256": defaults_sha256(),
         "model_sha256": file_sha256(model_path(None)),
+        "computed_in": computed_in(),
     }
 
     def job() -> dict[str, Any]:
@@ -87,6 +90,15 @@ def record(planned: Planned, folder: Path, kept: Path) -> dict[str, Any]:
             return _facts(task, run(task, folder / f"{planned.key}.db", options))
 
     return write_down(place, folder, base, job)
+
+
+@cache
+def computed_in() -> str:
+    """Return the type of the weights that the default model is computed with on this machine: its working copy's."""
+    model = model_path(None)
+    with open_engine(model):  # decides on a copy, where that is still to be decided
+        used = fast_weights(model)
+    return used.stem.rpartition("-")[2].upper() if used != model else used.suffixes[0].lstrip(".")
 
 
 def write_down(

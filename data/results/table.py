@@ -108,8 +108,10 @@ def page(done: Iterable[Record]) -> str:
         "  and subj, on these rows and seeds, and confirmed on tweets and sms-spam. The recipe under them (chat turns,",
         "  calibration, agreement) had been tried on all four data sets before, with other seeds. No choice was",
         "  made on a benchmark task.",
-        "- Minutes: these databases were also trained and evaluated with three passes before, and other programs ran",
-        "  beside them. Both count in the minutes, so that a single run takes less than they say.",
+        "- Weights: the type of the model's working copy that a run was computed with. Runs of before 2026-11-30, and",
+        "  some of that day, are in Q8_0, whose kernels round to eight bits; [it is felt](performance.md#eight-bits).",
+        "- Minutes: in Q8_0 these databases were also trained and evaluated with three passes before, and other",
+        "  programs ran beside many runs. Both count, so that a single run takes less than they say.",
         "- Scores in percent: exact match for classification, ROUGE-L for generation.",
         "- Gain: of the finetuned model over the best prompting, both chosen on the other half of the rows, in points",
         "  with the 95 % interval of the paired difference, over 50 ways of halving. The verdict is the run's own,",
@@ -210,9 +212,10 @@ def _each(runs: Sequence[Record]) -> str:
                 f"{best}: {100 * interval.mean:.1f} ({100 * interval.low:.1f} to {100 * interval.high:.1f})",
                 one["verdict"],
                 f"{one['seconds'] / 60:.0f}",
+                one.get("computed_in", "Q8_0"),
             ]
         )
-    head = ["task", "seed", "pairs", "agreement, % (by chance)", "best finetuned", "verdict", "minutes"]
+    head = ["task", "seed", "pairs", "agreement, % (by chance)", "best finetuned", "verdict", "minutes", "weights"]
     return markdown_table(head, rows)
 
 

@@ -18,6 +18,7 @@ from selfguide_lite.gguf.trainable import why_not_trainable
 from selfguide_lite.llm.llama import DEFAULT_CONTEXT
 from selfguide_lite.llm.native import Model
 from selfguide_lite.llm.templates import template_name
+from selfguide_lite.llm.working_copy import copy_bytes
 
 _COMPUTE_BYTES = 2**28  # llama.cpp's buffers
 _ROW_TOKENS = 512  # prompt and answer of the training that memory is told for
@@ -30,7 +31,7 @@ class ModelReport:
     :param quantization: the type that most weights have, and the others
     :param chat_template: where its chat format comes from
     :param untrainable: why it cannot be finetuned here, None where it can
-    :param run_bytes: of memory, to write and answer with it in a context of at most 4,096 tokens
+    :param run_bytes: of memory, to write and answer with it or its working copy in a context of at most 4,096 tokens
     :param train_bytes: of memory, to finetune it on a processor with rows of 512 tokens and the default settings
     """
 
@@ -101,6 +102,7 @@ def model_report(path: Path) -> ModelReport:
             )
             train_bytes = need.total
         fields = gguf.metadata
+        computed = max(weights, copy_bytes(path))
         return ModelReport(
             path=str(path),
             name=str(fields.get("general.name", path.stem)),
@@ -112,7 +114,7 @@ def model_report(path: Path) -> ModelReport:
             chat_template=template,
             license=str(found) if (found := fields.get("general.license")) else None,
             untrainable=untrainable,
-            run_bytes=weights + _cache_bytes(gguf, min(context, DEFAULT_CONTEXT)) + _COMPUTE_BYTES,
+            run_bytes=computed + _cache_bytes(gguf, min(context, DEFAULT_CONTEXT)) + _COMPUTE_BYTES,
             train_bytes=train_bytes,
         )
 

@@ -71,6 +71,13 @@ def found_copy(path: Path) -> Path | None:
     return next((copy for kind in _BYTES if (copy := _whole(path, kind)) is not None), None)
 
 
+def copy_bytes(path: Path) -> int:
+    """Return how many bytes the copy takes that a model may be computed with on a processor; 0 where it has none."""
+    weights, count = _weights(path)
+    kind = next(_kinds(weights, count, path.stat().st_size), None)
+    return 0 if kind is None else int(_BYTES[kind] * count)
+
+
 def _kinds(weights: str, count: int, size: int) -> Iterator[str]:
     """Yield the types of copies that a model may have, the best first."""
     if not weights or weights in _EXACT:

@@ -1,11 +1,14 @@
 """The results table: worked out from records alone, and made with today's defaults."""
 
+import json
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from data.results.plan import ANSWERS, DEFAULT, VARIANTS, planned
+from data.results import record as recording
+from data.results.plan import ANSWERS, DEFAULT, VARIANTS, Planned, planned
 from data.results.record import defaults_sha256
 from data.results.table import differences, headline, page, pooled, records
 from selfguide_lite.core.resources import resource
@@ -79,3 +82,21 @@ def test_every_planned_run_has_a_name_of_its_own(tmp_path: Any) -> None:
     runs = list(planned(tmp_path))
     assert len({one.key for one in runs}) == len(runs)
     assert {one.variant for one in runs} == {*VARIANTS, *ANSWERS}
+
+
+def test_a_run_is_made_again_where_it_was_computed_in_other_weights(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Weights of another type write other data, with the same settings."""
+    (tmp_path / "tasks").mkdir()
+    (tmp_path / "ni").mkdir()
+    one = Planned("shared", "mood", tmp_path / "missing.yaml", 1)
+    kept = tmp_path / "mood-1-default.json"
+    monkeypatch.setattr(recording, "computed_in", lambda: "F16")
+    for computed_in, again in (("F16", False), ("Q8_0", True), (None, True)):
+        known = made(1, 0.9) | {"defaults_sha256": defaults_sha256()}
+        kept.write_text(json.dumps(known | ({"computed_in": computed_in} if computed_in else {})), encoding="utf-8")
+        found = recording.record(one, tmp_path, tmp_path)
+        assert ("error" in found) == again  # its task file is not there
+        if again:
+            assert found["computed_in"] == "F16"

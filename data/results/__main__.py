@@ -8,7 +8,7 @@ from pathlib import Path
 
 from data.results.plan import planned
 from data.results.record import record
-from data.results.table import page, records
+from data.results.table import EARLIER_RUNS, page, records
 from selfguide_lite.core.files import atomic_write
 
 _HERE = Path(__file__).resolve().parent
@@ -37,8 +37,8 @@ def main() -> None:
         print(f"[{number} of {len(runs)}] {one.key}", flush=True)
         done = record(one, given.out, given.kept)
         print(done.get("verdict") or done.get("error"), flush=True)
-        _write(given.page, page(records(given.kept)))
-    _write(given.page, page(records(given.kept)))
+        _write(given.page, page(records(given.kept), records(EARLIER_RUNS)))
+    _write(given.page, page(records(given.kept), records(EARLIER_RUNS)))
 
 
 def _write(path: Path, text: str) -> None:

@@ -13,7 +13,7 @@ from selfguide_lite.llm.base import ScoreRequest
 from selfguide_lite.llm.llama import LlamaEngine, Tuning
 from selfguide_lite.llm.native import Model, library_description
 from selfguide_lite.llm.shares import shares
-from selfguide_lite.llm.team import PREFIX, Measured, Team
+from selfguide_lite.llm.team import PREFIX, Team
 from selfguide_lite.models.copy_trials import Trial, keep_trial, kept_trial
 
 _PARALLEL = 16
@@ -58,21 +58,17 @@ def try_copy(path: Path, copy: Path, kind: str) -> Trial | None:
 
 
 def _seconds(path: Path) -> float:
-    """Return the shorter of two times for a typical mixture."""
+    """Return the time for a typical mixture."""
     model = Model(path, gpu_layers=0)
     try:
-        return min(_measured(model).seconds for _ in range(2))
+        prefix = min(PREFIX, model.trained_context // 2)
+        team = Team(model, Tuning(workers=1, threads=cores()), prefix, _PARALLEL, time.perf_counter, _PATIENCE)
+        try:
+            return team.measure((_PARALLEL,)).seconds
+        finally:
+            team.close()
     finally:
         model.close()
-
-
-def _measured(model: Model) -> Measured:
-    prefix = min(PREFIX, model.trained_context // 2)
-    team = Team(model, Tuning(workers=1, threads=cores()), prefix, _PARALLEL, time.perf_counter, _PATIENCE)
-    try:
-        return team.measure((_PARALLEL,))
-    finally:
-        team.close()
 
 
 def _label_shares(path: Path) -> list[tuple[float, ...]]:

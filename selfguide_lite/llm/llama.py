@@ -27,7 +27,7 @@ from selfguide_lite.llm.constraint import Constraint
 from selfguide_lite.llm.context_options import MAX_SEQUENCES, ContextOptions
 from selfguide_lite.llm.kv import Cache, common
 from selfguide_lite.llm.native import Context, Model, Tokens, library_description
-from selfguide_lite.llm.scoring import Scorer
+from selfguide_lite.llm.scoring import ScoreOptions, Scorer
 from selfguide_lite.llm.token_table import TokenTable
 from selfguide_lite.llm.workers import side_by_side
 
@@ -197,11 +197,9 @@ class LlamaEngine:
                     self._prompt(request.messages),
                     [self.chat.answer(request.messages, text) for text in request.candidates],
                 ),
-                n_ctx=self.n_ctx,
-                end_tokens=self._model.vocabulary.end_tokens,
-                chunk=self.tuning.chunk,
-                stats=worker.stats,
-                stopped=stopped,
+                ScoreOptions(self.n_ctx, self.tuning.chunk, self._model.vocabulary.end_tokens),
+                worker.stats,
+                stopped,
             )
             return scorer.run(given)
 

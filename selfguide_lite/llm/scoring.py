@@ -65,11 +65,24 @@ class _Tree:
     sequences: list[Sequence] = field(default_factory=list)
 
 
+@dataclass(frozen=True, slots=True)
+class ScoreOptions:
+    """What a scorer keeps to.
+
+    :param n_ctx: tokens of prompt and candidate at most
+    :param chunk: tokens of one call at most
+    :param end_tokens: those that end a text that is written
+    """
+
+    n_ctx: int
+    chunk: int
+    end_tokens: frozenset[int]
+
+
 class Scorer:
     """Scores requests in the order they come.
 
     :param tokenize: a request's prompt, and each candidate with its end token, as token ids
-    :param end_tokens: those that end a text that is written
     :param stopped: asked before every request; once it says so the run ends
     """
 
@@ -77,18 +90,15 @@ class Scorer:
         self,
         cache: Cache,
         tokenize: Callable[[ScoreRequest], tuple[Tokens, list[list[int]]]],
-        *,
-        end_tokens: Collection[int],
-        n_ctx: int,
-        chunk: int,
+        options: ScoreOptions,
         stats: Stats,
         stopped: Callable[[], bool],
     ):
         self._cache, self._context = cache, cache.context
         self._stopped = stopped
-        self._end_tokens = frozenset(end_tokens)
-        self._tokenize, self._n_ctx, self._stats = tokenize, n_ctx, stats
-        self._room = min(chunk, cache.context.options.batch)
+        self._end_tokens = options.end_tokens
+        self._tokenize, self._n_ctx, self._stats = tokenize, options.n_ctx, stats
+        self._room = min(options.chunk, cache.context.options.batch)
         self._sequences_of: list[list[int]] = []
         self._outputs: list[_Node] = []
         self._count = 0  # tokens in the batch

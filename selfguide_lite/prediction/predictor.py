@@ -69,8 +69,14 @@ class Choice:
         return self.task.rules.resolve(self.task.settings).output_max_tokens
 
     def load(self, prompts: Prompts) -> "Predictor":
-        """Load the model."""
-        return Predictor(self, open_engine(self.base, EngineOptions(tune=False), adapter=self.adapter), prompts)
+        """Load the model, with what all its prompts begin with at hand."""
+        engine = open_engine(self.base, EngineOptions(tune=False), adapter=self.adapter)
+        try:
+            prepare(engine, self.task, answer_prompt(prompts, self.way.style))
+        except BaseException:
+            engine.close()
+            raise
+        return Predictor(self, engine, prompts)
 
 
 class Predictor:
@@ -83,7 +89,6 @@ class Predictor:
     def __init__(self, choice: Choice, engine: Any, prompts: Prompts):
         self.choice, self.engine, self.prompts = choice, engine, prompts
         self.task, self.way = choice.task, choice.way
-        prepare(engine, self.task, answer_prompt(prompts, self.way.style))
 
     @classmethod
     def open(cls, db: Path | str, options: PredictOptions | None = None) -> "Predictor":

@@ -12,6 +12,7 @@ from click.testing import CliRunner
 from selfguide_lite.bench import contenders, workloads
 from selfguide_lite.cli import main
 from selfguide_lite.core.resources import resource
+from selfguide_lite.experiments.whole_run import STAGES, Job, measured
 from selfguide_lite.gguf.random_model import RandomWeights, write_random_llama
 from selfguide_lite.llm import tuning
 from selfguide_lite.llm.llama import Tuning
@@ -79,19 +80,13 @@ def test_objects_are_whole_and_partly_forced(path: Path, monkeypatch: pytest.Mon
     assert found["rate"] > 0 and found["free_rate"] > 0
 
 
-def test_a_whole_run_is_measured_by_stage(tmp_path: Path) -> None:
-    """Four real runs of the tiny model, through the command: every number is there and makes sense."""
+@pytest.fixture
+def quick_task(tmp_path: Path) -> Path:
+    """A task of the tiny model whose whole run takes seconds."""
     task = load_task(resource("tests/tiny_tasks/cheer-or-grumble.yaml"))
     rows = resource("tests/tiny_tasks/cheer-or-grumble.eval.jsonl").read_text(encoding="utf-8").splitlines()[:64]
     (tmp_path / "rows.jsonl").write_text("\n".join(rows) + "\n", encoding="utf-8")
-    quick = {
-        "rounds": 2,
-        "prompts_per_round": 30,
-        "prompts_per_draw": 15,
-        "epochs": 1,
-        "min_steps": 1,
-        "method": "score",
-    }
+    quick = {"rounds": 2, "prompts_per_round": 30, "prompts_per_draw": 15, "epochs": 1, "min_steps": 1}
     content = {
         "name": "quick",
         "kind": "classification",
@@ -103,23 +98,33 @@ def test_a_whole_run_is_measured_by_stage(tmp_path: Path) -> None:
     }
     place = tmp_path / "quick.yaml"
     place.write_text(yaml.safe_dump(content), encoding="utf-8")
-    words = ["bench", "--only", "run", "--task", str(place), "--busy", "1"]
-    done = CliRunner().invoke(main, words)
+    return place
+
+
+def test_a_run_is_measured_by_stage(quick_task: Path, tmp_path: Path) -> None:
+    """One real run of the tiny model: its stages are nearly all of it, and what it read is counted."""
+    done = measured(Job(str(quick_task), str(tmp_path / "a.db"), None, 42))
+    assert done["pairs"] > 0 and done["read"] > 0 and done["written"] > 0 and len(done["scores"]) == 64
+    assert all(seconds > 0 for seconds in done["stages"].values()) and set(done["stages"]) == set(STAGES)
+    assert 0.5 * done["seconds"] < sum(done["stages"].values()) <= 1.01 * done["seconds"]
+    assert done["prompt_tokens"] > 20
+
+
+@pytest.mark.proof
+def test_bench_run_measures_four_runs(quick_task: Path) -> None:
+    """Through the command, each in a process of its own: every number is there and makes sense."""
+    done = CliRunner().invoke(main, ["bench", "--only", "run", "--task", str(quick_task), "--busy", "1"])
     assert done.exit_code == 0, done.output
     told = json.loads(done.output.splitlines()[-1])
     assert not told["missing"]
     run, predict = told["run"], told["predict"]
     assert run["pairs"] > 0 and run["seconds"] > 0 and run["busy_vs_quiet"] > 0 and run["vs_before"] > 0
-    assert all(run[stage] > 0 for stage in ("generate", "annotate", "train", "evaluate"))
-    stages = sum(run[stage] for stage in ("generate", "annotate", "train", "evaluate"))
-    assert 0.5 * run["seconds"] < stages <= 1.01 * run["seconds"]
+    assert all(run[stage] > 0 for stage in STAGES)
     # Shared draws are read once, also in so small a run.
     assert run["read_vs_before"] < 0.8 and run["tokens_read_per_pair"] > 0 and run["tokens_written_per_pair"] > 0
     assert told["before"]["tokens_read_per_pair"] > run["tokens_read_per_pair"]
-    assert (
-        0 < predict["bare_vs_full_tokens"] < 0.8
-        and predict["low"] <= predict["bare_vs_full_quality"] <= predict["high"]
-    )
+    assert 0 < predict["bare_vs_full_tokens"] < 0.8
+    assert predict["low"] <= predict["bare_vs_full_quality"] <= predict["high"]
     assert "read vs before" in done.output and "at most 0.2" in done.output
 
 

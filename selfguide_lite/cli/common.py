@@ -93,7 +93,7 @@ exact_option = click.option(
     is_flag=True,
     expose_value=False,
     callback=_use_exact_weights,
-    help="Compute with the very file, also where a copy in another type is faster; `models` shows the copies.",
+    help="Compute with the very file, not with its working copy; `models` shows the copies.",
 )
 model_option = click.option(
     "-m",

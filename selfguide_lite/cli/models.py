@@ -42,7 +42,7 @@ def models_command(context: click.Context, as_json: bool) -> None:
     for model in found:
         note = f": {model.note}" if model.note else ""
         click.echo(f"  {model.kind:5} {model.bytes / 2**20:9.1f} MiB  {neutral(model.name + note)}")
-    click.echo("Kinds: gguf, a model that was pulled; copy, what a model is computed with in its place; hf, to train from;")
+    click.echo("Kinds: gguf, a model that was pulled; copy, computed with in its place; hf, to train from;")
     click.echo("state, the beginnings of prompts as a model has read them. `selfguide models remove NAME` clears one.")
     click.echo("Any other: `selfguide models pull owner/repository/file.gguf`")
 

@@ -17,7 +17,7 @@ from selfguide_lite.core.hashing import file_sha256
 from selfguide_lite.core.resources import resource
 from selfguide_lite.core.settings import Settings, as_recorded
 from selfguide_lite.kinds import kind_named
-from selfguide_lite.llm import model_path, open_engine
+from selfguide_lite.llm import model_path
 from selfguide_lite.llm.tuning import fast_weights
 from selfguide_lite.pipeline import RunResult
 from selfguide_lite.report.progress import RUN_STAGES, listener_for
@@ -96,8 +96,7 @@ def record(planned: Planned, folder: Path, kept: Path) -> dict[str, Any]:
 def computed_in() -> str:
     """Return the type of the weights that the default model is computed with on this machine: its working copy's."""
     model = model_path(None)
-    with open_engine(model):  # decides on a copy, where that is still to be decided
-        used = fast_weights(model)
+    used = fast_weights(model, measure=True)
     return used.stem.rpartition("-")[2].upper() if used != model else used.suffixes[0].lstrip(".")
 
 

@@ -25,7 +25,6 @@ BEFORE_ENGINE = "exact=on"
 STAGES = ("generate", "annotate", "train", "evaluate")
 _INPUT, _ANSWER = "input/", "answer/"  # what the keys of requests begin with; those of evaluations are numbers
 _SPIN = "while True: pass"
-_FINETUNED = "finetuned scored"
 
 
 @dataclass(slots=True)
@@ -205,13 +204,13 @@ class Clock(NullListener):
 def measured(job: Job) -> dict[str, Any]:
     """Do a run, and return its seconds, those of each stage, and the tokens that writing the data took."""
     from selfguide_lite.methods.asking import answer_prompt
+    from selfguide_lite.methods.names import FINETUNED, named, usual_form
     from selfguide_lite.pipeline import run
     from selfguide_lite.prompts import Prompts
     from selfguide_lite.run_options import RunOptions
     from selfguide_lite.task import load_task
 
     clock, seconds, engines = Clock(), dict[str, float](), list[Any]()
-    counts: list[Mapping[str, int]] = []
 
     def watch(engine: Any) -> Any:
         engines.append(engine)
@@ -223,10 +222,9 @@ def measured(job: Job) -> dict[str, Any]:
     result = run(task, job.db, options)
     whole = time.perf_counter() - began
     # The first engine writes the data, where any was to be written, and the last one evaluates.
-    if len(engines) > 1:
-        counts.append({"read": engines[0].stats.prompt_tokens, "written": engines[0].stats.sampled_tokens})
+    wrote = engines[0].stats if len(engines) > 1 else None
     rows = result.measurement.evaluations if result.measurement else {}
-    finetuned = rows.get(_FINETUNED) or rows.get("finetuned") or rows.get("finetuned constrained")
+    finetuned = rows.get(named(FINETUNED, usual_form(task.kind)))
     style = str(job.settings.get("answer_style", task.settings.answer_style))
     ask = answer_prompt(Prompts(), style)
     prompts = [ask(task, one.input) for one in finetuned.predictions] if finetuned else []
@@ -240,8 +238,8 @@ def measured(job: Job) -> dict[str, Any]:
             "evaluate": clock.seconds("evaluate"),
         },
         "pairs": result.pairs,
-        "read": counts[0]["read"] if counts else 0,
-        "written": counts[0]["written"] if counts else 0,
+        "read": wrote.prompt_tokens if wrote else 0,
+        "written": wrote.sampled_tokens if wrote else 0,
         "prompt_tokens": sum(lengths) / len(lengths) if lengths else 0.0,
         "scores": finetuned.scores if finetuned else [],
     }

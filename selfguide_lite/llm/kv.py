@@ -182,7 +182,7 @@ class Cache:
     def keep(self, tokens: Tokens, state: State) -> None:
         """Keep a prefix beside the cache that was computed elsewhere: by another worker, or by another program."""
         if not any(np.array_equal(stored.tokens, tokens) for stored in self._stored):
-            self._stored.append(_Stored(tokens, state))
+            self._put_beside(_Stored(tokens, state))
 
     def drop_oldest(self) -> bool:
         """Take the kept prefix that was not used for longest out of the cache. False where none is in it."""
@@ -196,8 +196,11 @@ class Cache:
     def _store(self, entry: _Held) -> None:
         if any(stored.tokens is entry.tokens for stored in self._stored):
             return
-        state = self.context.save(entry.sequence.number)
-        self._stored.append(_Stored(entry.tokens, state))
+        self._put_beside(_Stored(entry.tokens, self.context.save(entry.sequence.number)))
+
+    def _put_beside(self, newest: _Stored) -> None:
+        """Keep a prefix beside the cache; those that were not used for longest leave for it."""
+        self._stored.append(newest)
         while len(self._stored) > MAX_STORED or sum(stored.state.nbytes for stored in self._stored) > STORE_BYTES:
             self._stored.popleft()
 

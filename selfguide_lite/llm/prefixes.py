@@ -37,6 +37,8 @@ def give(caches: Sequence[Cache], tokens: Tokens, room: int, stats: Stats, key: 
     :param key: names all that the numbers depend on besides the tokens: model, adapter, program, its options
     """
     first = caches[0]
+    if all(cache.known(tokens) == len(tokens) for cache in caches):
+        return  # nothing is read from the disk again for every round of a run
     if not WORTH_A_FILE <= len(tokens) < first.capacity - first.used:
         return
     state = load(key, tokens)

@@ -3,11 +3,11 @@
 llama.cpp has no fast processor kernels for Q4_1 and Q5_1, and on some processors none for other types: a copy in Q8_0
 is then read up to 1.7 times as fast. For every quantized type it rounds what it multiplies to eight bits too, and the
 noise is felt in small models: the log-probability of one label over another, in SmolLM2-135M, is 0.09 off on average in
-Q4_1 and Q8_0, another order of the same requests changes it by 0.06, and the data are the worse for it
-(docs/performance.md). In F16 it is 0.005 off at the same speed, so a small model has its copy in F16.
+Q4_1 and Q8_0, and another order of the same requests changes it by 0.06 (docs/performance.md). In F16 it is 0.005 off
+at the same speed, so a small model has its copy in F16.
 
 A copy is made once, in seconds, tried against the model and kept in the cache. Data, adapters and trainings refer to
-the original; the copy holds the same weights, in F16 exactly, in Q8_0 rounded once more in far smaller steps.
+the original; the copy holds the same weights, rounded once more in far smaller steps.
 """
 
 import logging

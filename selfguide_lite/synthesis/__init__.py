@@ -10,7 +10,7 @@ from selfguide_lite.run_context import RunContext
 from selfguide_lite.store import Store
 from selfguide_lite.synthesis.annotate import annotate, check_method, samples_of
 from selfguide_lite.synthesis.generate import generate, inputs_left
-from selfguide_lite.synthesis.goal import enough_pairs
+from selfguide_lite.synthesis.goal import may_end
 from selfguide_lite.synthesis.objects import writes_output_first
 
 __all__ = ["annotate", "generate", "is_synthesized", "synthesize"]
@@ -44,4 +44,6 @@ def is_synthesized(store: Store, task_id: int, settings: Settings) -> bool:
     if store.unanswered(task_id, settings.method or "sample", samples_of(settings)):
         return False
     left = inputs_left(store, task_id, settings)
-    return not left or enough_pairs(store, task_id, settings, next(iter(left.values())))
+    if not left or settings.pairs is None:
+        return not left
+    return may_end(settings, next(iter(left.values()))) and store.pair_count(task_id) >= settings.pairs

@@ -21,7 +21,7 @@ from selfguide_lite.prompt_styles import ShownInput, input_style
 from selfguide_lite.prompts import Prompts
 from selfguide_lite.run_context import RunContext
 from selfguide_lite.store import LabelledInput, NewInput, PoolInput, Store
-from selfguide_lite.synthesis.goal import Progress, enough_pairs
+from selfguide_lite.synthesis.goal import Progress
 from selfguide_lite.synthesis.objects import TEXTS, best_texts, draw_objects, writes_output_first
 from selfguide_lite.synthesis.runs import recorded_run
 from selfguide_lite.task import Task
@@ -96,9 +96,8 @@ def generate(context: RunContext, engine: Engine, after_round: Callable[[], None
             if after_round is not None and (drawn_from or any(one.round is None for one in everything)):
                 after_round()
                 everything = store.agreeing_pool(task_id)
-                progress.answered()
             numbers = list(rounds)
-            if enough_pairs(store, task_id, settings, left[numbers[0]]):
+            if progress.enough(left[numbers[0]]):
                 run.reason = "enough pairs"
                 break
             agreeing = settings.annotate_each_round

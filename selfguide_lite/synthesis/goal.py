@@ -4,7 +4,6 @@ from collections.abc import Sequence
 
 from selfguide_lite.core.settings import Settings
 from selfguide_lite.run_context import RunContext
-from selfguide_lite.store import Store
 
 
 class Progress:
@@ -26,11 +25,16 @@ class Progress:
         self._pairs = self._count()
         self._context.listener.start("generate", self._goal, self._pairs)
 
-    def answered(self) -> None:
-        """Take in that all inputs so far have their answers."""
-        if self._goal is not None:
-            self._pairs = self._count()
-            self._context.listener.advance("generate", self._pairs)
+    def enough(self, next_round: Sequence[int]) -> bool:
+        """Take in the answers of all inputs so far, and tell whether there are as many pairs as are wanted.
+
+        :param next_round: as for `may_end`
+        """
+        if self._goal is None:
+            return False
+        self._pairs = self._count()
+        self._context.listener.advance("generate", self._pairs)
+        return self._pairs >= self._goal and may_end(self._context.settings, next_round)
 
     def written(self, tokens: int) -> None:
         """Take in one more input of so many tokens."""
@@ -46,12 +50,10 @@ class Progress:
         return min(self._context.store.pair_count(self._context.task_id), self._goal or 0)
 
 
-def enough_pairs(store: Store, task_id: int, settings: Settings, next_round: Sequence[int]) -> bool:
-    """Return whether the dataset has as many pairs as are wanted.
+def may_end(settings: Settings, next_round: Sequence[int]) -> bool:
+    """Return whether writing may end before a round, should there be as many pairs as are wanted.
 
     :param next_round: the prompts of the next round that are left; a round that has begun is written to its end, so
         that a run that was stopped ends where one left alone would have ended
     """
-    if settings.pairs is None or len(next_round) < settings.prompts_per_round:
-        return False
-    return store.pair_count(task_id) >= settings.pairs
+    return settings.pairs is not None and len(next_round) >= settings.prompts_per_round

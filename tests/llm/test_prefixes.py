@@ -62,6 +62,17 @@ def test_the_next_program_computes_the_beginning_no_more(path: Path) -> None:
         assert engine._live_sequences() == 0
 
 
+def test_what_is_at_hand_is_not_read_again(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every round of a run asks for it."""
+    with opened(path, workers=2) as engine:
+        size = engine.prepare(prompt("A"), prompt("0"))
+        reads: list[str] = []
+        monkeypatch.setattr(prefixes, "load", lambda key, tokens: reads.append(key))
+        assert engine.prepare(prompt("A"), prompt("0")) == size and not reads
+        engine.forget()
+        assert engine.prepare(prompt("A"), prompt("0")) == size and len(reads) == 1
+
+
 def test_another_adapter_has_files_of_its_own(path: Path, tmp_path: Path) -> None:
     adapter = tmp_path / "adapter.gguf"
     write_adapter(random_lora(tmp_path / "peft", path, rank=2, alpha=2, strength=0.5), path, adapter)

@@ -73,6 +73,20 @@ def test_what_is_at_hand_is_not_read_again(path: Path, monkeypatch: pytest.Monke
         assert engine.prepare(prompt("A"), prompt("0")) == size and len(reads) == 1
 
 
+@pytest.mark.parametrize("before", [0, 5], ids=["first", "after others"])
+def test_computed_or_loaded_makes_no_difference(path: Path, before: int) -> None:
+    """To the last bit: llama.cpp adds up in the order of the cache's cells, so both ways leave them alike."""
+    asked = [Request(str(n), prompt(f"hello {n}"), n=3, temperature=1.0, max_tokens=12) for n in range(8)]
+    found = []
+    for _ in ("computed", "loaded"):
+        with opened(path) as engine:
+            list(engine.complete([Request(f"b{n}", f"the {LONG}{n}", max_tokens=3) for n in range(before)]))
+            engine.prepare(prompt("A"), prompt("0"))
+            done = sorted((c.key, c.sample, c.text, c.mean_logprob) for c in engine.complete(asked))
+            found.append((done, scores(engine)))
+    assert found[0] == found[1]
+
+
 def test_another_adapter_has_files_of_its_own(path: Path, tmp_path: Path) -> None:
     adapter = tmp_path / "adapter.gguf"
     write_adapter(random_lora(tmp_path / "peft", path, rank=2, alpha=2, strength=0.5), path, adapter)

@@ -166,7 +166,8 @@ class Settings(BaseModel):
     weight_decay: Annotated[float, Field(ge=0, le=1)] = 0.0
     """Weight decay of the optimizer."""
     learning_rate: Annotated[float, Field(gt=0, le=1)] | None = None
-    """Learning rate at its peak; `null`: by the model's size, 2e-4 from 135 million parameters on."""
+    """Learning rate at its peak; `null`: by the model's size, 2e-4 from 135 million parameters on, and less where there
+    are more steps than two passes and 40."""
     batch_size: Count = 8
     """Rows of a step."""
     gradient_accumulation_steps: Count = 1

@@ -1,7 +1,7 @@
 """How a finetune is done: what a user may choose, and the rules for what was left open."""
 
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 from selfguide_lite.core.settings import Settings
@@ -9,6 +9,8 @@ from selfguide_lite.finetune.launch import world_size
 from selfguide_lite.gguf.projections import PROJECTIONS
 
 Bits = Literal[4, 8, 16]
+# The default settings' passes, and steps at least: the length that the rate belongs to.
+USUAL_EPOCHS, USUAL_STEPS = 2, 40
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +22,7 @@ class TrainOptions:
     :param min_steps: optimizer steps at least: few pairs get more epochs
     :param max_steps: optimizer steps at most: many pairs get fewer epochs
     :param average_weights: share of the steps, at the end, over which the weights are averaged; 0: the last step's
-    :param learning_rate: at its peak; None: see `rate_for`
+    :param learning_rate: at its peak; None: see `peak_rate`
     :param batch_size: rows a step and process
     :param gradient_accumulation_steps: steps whose gradients are summed before the weights move
     :param answer_style: how the answers that are learnt are asked for
@@ -85,8 +87,20 @@ def total_steps(rows: int, options: TrainOptions) -> int:
     return max(1, min(max(steps, options.min_steps), options.max_steps))
 
 
+def peak_rate(parameters: int, rows: int, options: TrainOptions) -> float:
+    """Return the learning rate at its peak: the one that was given, or one by the model's size and the steps.
+
+    A training of more steps than the default's has smaller ones, so that it goes about as far as that one. At the same
+    rate, more passes over the same pairs lost accuracy (docs/results.md, "Trainings on the same pairs").
+    """
+    if options.learning_rate is not None:
+        return options.learning_rate
+    usual = total_steps(rows, replace(options, epochs=USUAL_EPOCHS, min_steps=USUAL_STEPS, max_steps=1_000_000))
+    return rate_for(parameters) * min(1.0, usual / total_steps(rows, options))
+
+
 def rate_for(parameters: int) -> float:
-    """Return the peak learning rate for a model of so many parameters when none was given.
+    """Return the peak learning rate for a model of so many parameters, in a training of the usual length.
 
     The paper's 5e-5 moves all weights. A LoRA moves few and starts at nothing: 2e-4 is the usual rate, and from a
     hundred million parameters on the steadiest measured here (docs/results.md). Much narrower models bear and need

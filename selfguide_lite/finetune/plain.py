@@ -7,7 +7,7 @@ from selfguide_lite.finetune.card import card_dtype
 from selfguide_lite.finetune.collator import Collator
 from selfguide_lite.finetune.job import FitJob
 from selfguide_lite.finetune.memory import used_memory
-from selfguide_lite.finetune.options import rate_for
+from selfguide_lite.finetune.options import peak_rate
 from selfguide_lite.finetune.order import EvenOrder
 from selfguide_lite.finetune.trainers.unsloth import prepare_environment
 from selfguide_lite.gguf.to_hf import hf_folder
@@ -71,7 +71,7 @@ def plain_fit(job: FitJob, on_step: Callable[[float, int], None]) -> None:
         output_dir=str(job.out),
         per_device_train_batch_size=options.batch_size,
         num_train_epochs=options.epochs,
-        learning_rate=rate_for(job.shape.parameters),
+        learning_rate=peak_rate(job.shape.parameters, len(rows), options),
         lr_scheduler_type="linear",
         warmup_steps=-(-steps // 20),
         logging_steps=1,

@@ -1,6 +1,7 @@
 """What is learnt: the prompt that inference renders, then the answer and the end token, which alone count."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from selfguide_lite.core.messages import Message
 from selfguide_lite.core.resources import resource
 from selfguide_lite.core.settings import Settings
 from selfguide_lite.finetune.memory import Shape, check_memory, training_memory
-from selfguide_lite.finetune.options import TrainOptions, rate_for
+from selfguide_lite.finetune.options import USUAL_EPOCHS, USUAL_STEPS, TrainOptions, peak_rate, rate_for
 from selfguide_lite.finetune.rows import make_rows, padded
 from selfguide_lite.finetune.trainers import trainer_named
 from selfguide_lite.llm import EngineOptions, open_engine
@@ -112,6 +113,19 @@ def test_learning_rate_follows_the_size() -> None:
     assert rate_for(30 * 10**6) > 5e-4
     assert 2e-3 < rate_for(4 * 10**6) < rate_for(10**5) == 5e-3
     assert TrainOptions.from_settings(Settings(learning_rate=1e-5)).learning_rate == 1e-5
+
+
+def test_a_longer_training_goes_as_far_as_the_usual_one() -> None:
+    usual, size = TrainOptions.from_settings(Settings()), 135 * 10**6
+    assert (usual.epochs, usual.min_steps) == (USUAL_EPOCHS, USUAL_STEPS)
+    for rows in (1, 24, 166, 400, 4000):  # the default's own rate, whatever bounds its steps
+        assert peak_rate(size, rows, usual) == rate_for(size)
+    assert peak_rate(size, 400, replace(usual, epochs=1)) == rate_for(size)
+    long = replace(usual, epochs=8, max_steps=1000)
+    assert peak_rate(size, 400, long) == rate_for(size) / 4
+    assert peak_rate(size, 80, long) == rate_for(size) / 2  # 40 steps are usual there, and 80 are four passes more
+    assert peak_rate(size, 80, replace(usual, min_steps=100)) == rate_for(size) * 0.4
+    assert peak_rate(size, 80, replace(long, learning_rate=3e-4)) == 3e-4
 
 
 def test_missing_packages_are_named(monkeypatch: pytest.MonkeyPatch) -> None:

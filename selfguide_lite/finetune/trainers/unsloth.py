@@ -21,7 +21,7 @@ from selfguide_lite.finetune.job import LOG, Fit, FitJob
 from selfguide_lite.finetune.launch import is_main_process, world_size
 from selfguide_lite.finetune.memory import check_memory, choose_bits, used_memory
 from selfguide_lite.finetune.muted import Muted
-from selfguide_lite.finetune.options import rate_for, total_steps
+from selfguide_lite.finetune.options import peak_rate, total_steps
 from selfguide_lite.finetune.order import EvenOrder
 from selfguide_lite.finetune.precision import LARGE, half_on_cpu
 from selfguide_lite.finetune.prefix import share_prefix
@@ -132,7 +132,7 @@ def fit(job: FitJob, on_step: Callable[[TrainStep], None], note: Callable[[str],
         # On CUDA Unsloth has an attention of its own. Dropout should fall differently on every row.
         if not cuda and options.dropout == 0:
             share_prefix(model.get_base_model())
-        rate = options.learning_rate or rate_for(shape.parameters)
+        rate = peak_rate(shape.parameters, len(rows), options)
         total = total_steps(len(rows), options)
         config = SFTConfig(
             output_dir=str(out),

@@ -23,6 +23,7 @@ def main() -> None:
     parser.add_argument("--page", type=Path, default=_HERE.parent.parent / "docs" / "results.md")
     parser.add_argument("--group", action="append", help="only this part of the table; may be given several times")
     parser.add_argument("--task", action="append", help="only this task; may be given several times")
+    parser.add_argument("--variant", action="append", help="only this variant; may be given several times")
     parser.add_argument("--most", type=int, help="stop after so many runs")
     parser.add_argument("--page-only", action="store_true", help="run nothing, write the page from what is kept")
     given = parser.parse_args()
@@ -33,6 +34,8 @@ def main() -> None:
         runs = [one for one in runs if one.group in given.group]
     if given.task:
         runs = [one for one in runs if one.name in given.task]
+    if given.variant:
+        runs = [one for one in runs if one.variant in given.variant]
     for number, one in enumerate(runs[: given.most], 1):
         print(f"[{number} of {len(runs)}] {one.key}", flush=True)
         done = record(one, given.out, given.kept)

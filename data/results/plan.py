@@ -14,7 +14,9 @@ VARIANTS: dict[str, Mapping[str, Any]] = {
     "no agreement": {"agreement_filter": False},
     "random labels": {"random_labels": True},
     "bare prompt": {"answer_style": "bare"},
+    "bare prompt, rate 6e-4": {"answer_style": "bare", "learning_rate": 6e-4},
 }
+BARE = tuple(name for name in VARIANTS if name.startswith("bare"))
 # Free text: how the answer that is trained on is taken from several that were drawn.
 ANSWERS: dict[str, Mapping[str, Any]] = {
     "vote": {"method": "sample"},

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from data.results import stability
-from data.results.plan import ANSWERS, DEFAULT, VARIANTS
+from data.results.plan import ANSWERS, BARE, DEFAULT, VARIANTS
 from data.results.record import read, scores
 from selfguide_lite.evaluate.statistics import Gain, bootstrap, paired_gain
 from selfguide_lite.evaluate.verdict import best_of
@@ -142,6 +142,7 @@ def page(done: Iterable[Record], earlier: Iterable[Record] = ()) -> str:
             lines += [_EARLIER, "", _summary(before, kind), "", _each(before), ""]
     lines += _answers_drawn(runs)
     lines += _ablations(runs)
+    lines += _bare(runs)
     lines += _uneven(runs)
     lines += stability.section()
     lines += [_BY_EYE.read_text(encoding="utf-8")]
@@ -275,6 +276,32 @@ def _ablations(runs: Sequence[Record]) -> list[str]:
         "Gain over the best prompting, seed 1.",
         "",
         markdown_table(["", *tasks], rows),
+        "",
+    ]
+
+
+def _bare(runs: Sequence[Record]) -> list[str]:
+    rows = []
+    for one in runs:
+        same = [o for o in runs if o["group"] == "shared" and (o["task"], o["seed"]) == (one["task"], one["seed"])]
+        full = [o for o in same if o["variant"] == DEFAULT and not o["told"]]
+        if one["variant"] not in BARE or not full:
+            continue
+        cells = [one["task"], one["variant"]]
+        for method in ("finetuned scored", "finetuned calibrated"):
+            gain = paired_gain(scores(full[0], method), scores(one, method))
+            cells += [f"{100 * gain.before:.1f}", f"{100 * gain.after:.1f}", gain_text(gain)]
+        rows.append(cells)
+    if not rows:
+        return []
+    head = ["task", "prompt", "scored: full", "bare", "difference", "calibrated: full", "bare", "difference"]
+    return [
+        "## Bare prompts",
+        "",
+        "The finetuned model with the bare prompt against the one with the full prompt: the same pairs of seed 1,",
+        "exact match, with the paired 95 % interval.",
+        "",
+        markdown_table(head, rows),
         "",
     ]
 

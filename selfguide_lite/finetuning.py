@@ -1,7 +1,8 @@
 """The third stage: from the pairs of a task in the store to an adapter, every step written down."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,37 +11,84 @@ from selfguide_lite.core.errors import SelfguideError
 from selfguide_lite.core.paths import trainings_dir
 from selfguide_lite.export.adapter import export_adapter
 from selfguide_lite.finetune import TrainOptions, TrainResult, TrainTarget, train
+from selfguide_lite.finetune.launch import world_size
 from selfguide_lite.run_context import RunContext
 from selfguide_lite.store import Adapter, Pair, Store
 from selfguide_lite.store.train_log import StoreTrainLog
+from selfguide_lite.teaching import FULL, is_taught, taught_pairs
 
+Opened = Callable[[], Any]  # opens an engine, as a context manager
 _ENOUGH_UNSEEN = 40  # kept inputs that were not trained on, from which on none is held back
 _HELD_BACK = 10
 
 
-def finetune(context: RunContext, model: Path, pairs: Sequence[Pair] | None = None) -> Adapter:
-    """Finetune a model on a task's dataset and return the adapter; what was done before is not done again.
+@dataclass(frozen=True, slots=True)
+class Finetune:
+    """A finetuned model.
+
+    :param inputs: that it was trained on
+    """
+
+    adapter: Adapter
+    inputs: tuple[str, ...]
+
+
+def finetune(context: RunContext, model: Path, opened: Opened, pairs: Sequence[Pair] | None = None) -> Finetune:
+    """Finetune a model on a task's dataset; what was done before is not done again.
 
     :param model: the GGUF file that the adapter is for
+    :param opened: opens that model, should it be asked (see `teaching`)
     :param pairs: as `training_pairs` gave them; None: they are worked out here
     :raises SelfguideError: as `train_task`
     """
-    db, name = context.store.path, context.task.name
+    target = TrainTarget(model, trainings_dir(context.store.path, context.task.name), apart=True)
     options = TrainOptions.from_settings(context.settings, seed=context.seed)
-    chosen = training_pairs(context.store, context.task_id) if pairs is None else pairs
-    trained = _train(context, TrainTarget(model, trainings_dir(db, name), apart=True), options, chosen)
-    return export_adapter(context.store, context.task_id, trained, model, listener=context.listener)
+    chosen = training_pairs(context.store, context.task_id) if pairs is None else list(pairs)
+    if is_taught(context):
+        chosen = _taught(context, target, options, opened, chosen)
+    trained = _train(context, target, options, chosen)
+    adapter = export_adapter(context.store, context.task_id, trained, model, listener=context.listener)
+    return Finetune(adapter, tuple(pair.input for pair in chosen))
 
 
 def train_task(
-    context: RunContext, target: TrainTarget, options: TrainOptions, pairs: Sequence[Pair] | None = None
+    context: RunContext,
+    target: TrainTarget,
+    options: TrainOptions,
+    pairs: Sequence[Pair] | None = None,
+    opened: Opened | None = None,
 ) -> TrainResult:
-    """Train once on a task's dataset, or on given pairs; the steps are kept in the store.
+    """Train on a task's dataset, or on given pairs; the steps are kept in the store.
 
     :param pairs: None: those of the dataset
+    :param opened: opens the model; None: a training with a short prompt learns the pairs themselves, without a teacher
     :raises SelfguideError: where there is nothing to learn; also as `train`
     """
-    return _train(context, target, options, training_pairs(context.store, context.task_id, pairs))
+    chosen = training_pairs(context.store, context.task_id, pairs)
+    if opened is not None and is_taught(context):
+        chosen = _taught(context, target, options, opened, chosen)
+    return _train(context, target, options, chosen)
+
+
+def _taught(
+    context: RunContext, target: TrainTarget, options: TrainOptions, opened: Opened, pairs: Sequence[Pair]
+) -> list[Pair]:
+    """Train a teacher with the full prompt, and return what it answers to the kept inputs.
+
+    :raises SelfguideError: where this is one of several processes: one engine cannot be asked by all
+    """
+    if world_size() > 1:
+        raise SelfguideError("answer_style=bare is taught by a finetuned model, which takes a launch of one process")
+    context.listener.note("a model with the full prompt is trained first; its answers teach the one with a short one")
+    trained = _train(context, target, replace(options, answer_style=FULL), pairs)
+    teacher = export_adapter(context.store, context.task_id, trained, target.model, listener=context.listener)
+    with opened() as engine:
+        engine.set_adapter(Path(teacher.path))
+        taught = taught_pairs(context, engine, trained.folder, pairs)
+    if len({pair.output for pair in taught}) == len(context.task.labels):
+        return taught
+    context.listener.note("the finetuned model gives one label to all inputs, so the pairs are learnt as they are")
+    return list(pairs)
 
 
 def _train(context: RunContext, target: TrainTarget, options: TrainOptions, pairs: Sequence[Pair]) -> TrainResult:

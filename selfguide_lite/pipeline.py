@@ -19,7 +19,7 @@ from selfguide_lite.core.progress import FunnelRow, Listener
 from selfguide_lite.core.renamed import renamed_notes
 from selfguide_lite.evaluate import Gain, Measurement, measure
 from selfguide_lite.finetune import trainer_named
-from selfguide_lite.finetuning import finetune, training_pairs
+from selfguide_lite.finetuning import finetune
 from selfguide_lite.gguf.check import check_model
 from selfguide_lite.gguf.reader import GgufFile
 from selfguide_lite.gguf.trainable import why_not_trainable
@@ -146,15 +146,17 @@ def run(
         if not options.train:
             listener.note("the dataset is ready; without --no-train the same command finetunes on it")
             return RunResult(task.name, db, pairs, funnel)
-        chosen = training_pairs(store, task_id)
-        adapter = finetune(context, local, chosen)
         # A server only writes the data.
+        alone = replace(engine_options, server=None)
+
+        def opened() -> Any:
+            return options.watch(open_engine(local, alone))
+
+        made = finetune(context, local, opened)
         measured_on = rows if options.measure else []
-        trained = [pair.input for pair in chosen]
-        opened = replace(engine_options, server=None)
-        with options.watch(open_engine(local, opened)) if measured_on else nullcontext() as engine:
-            measured = measure(context, engine, measured_on, adapter, trained)
-        return RunResult(task.name, db, pairs, funnel, Path(adapter.path), measured)
+        with opened() if measured_on else nullcontext() as engine:
+            measured = measure(context, engine, measured_on, made.adapter, made.inputs)
+        return RunResult(task.name, db, pairs, funnel, Path(made.adapter.path), measured)
 
 
 def _check_trainer(name: str) -> None:

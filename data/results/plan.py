@@ -14,7 +14,8 @@ VARIANTS: dict[str, Mapping[str, Any]] = {
     "no agreement": {"agreement_filter": False},
     "random labels": {"random_labels": True},
     "bare prompt": {"answer_style": "bare"},
-    "bare prompt, rate 6e-4": {"answer_style": "bare", "learning_rate": 6e-4},
+    "bare prompt, no teacher": {"answer_style": "bare", "teacher": False},
+    "bare prompt, no teacher, rate 6e-4": {"answer_style": "bare", "teacher": False, "learning_rate": 6e-4},
 }
 BARE = tuple(name for name in VARIANTS if name.startswith("bare"))
 # Free text: how the answer that is trained on is taken from several that were drawn.

@@ -298,8 +298,10 @@ def _bare(runs: Sequence[Record]) -> list[str]:
     return [
         "## Bare prompts",
         "",
-        "The finetuned model with the bare prompt against the one with the full prompt: the same pairs of seed 1,",
-        "exact match, with the paired 95 % interval.",
+        "The finetuned model with the bare prompt against the one with the full prompt: the same inputs of seed 1,",
+        "exact match, with the paired 95 % interval. With a teacher, the default, the model with the full prompt",
+        "answers all kept inputs, and the one with the bare prompt learns these answers; without, it learns the same",
+        "pairs as the other.",
         "",
         markdown_table(head, rows),
         "",

@@ -114,7 +114,7 @@ def train_command(
     from selfguide_lite.export.adapter import export_adapter
     from selfguide_lite.finetune import PROJECTIONS, TrainOptions, TrainTarget, is_main_process
     from selfguide_lite.finetuning import train_task
-    from selfguide_lite.llm import model_path
+    from selfguide_lite.llm import model_path, open_engine
     from selfguide_lite.prompts import Prompts
     from selfguide_lite.report.progress import listener_for
     from selfguide_lite.run_context import RunContext
@@ -144,7 +144,8 @@ def train_command(
             target_modules=modules,
         )
         context = RunContext(store, task_id, settings, Prompts(prompts), seed, listener)
-        trained = train_task(context, TrainTarget(gguf, trainings_dir(place, task.name), base, apart=True), options)
+        target = TrainTarget(gguf, trainings_dir(place, task.name), base, apart=True)
+        trained = train_task(context, target, options, opened=lambda: open_engine(gguf))
         if not main:
             return
         adapter = export_adapter(store, task_id, trained, gguf, out, listener)

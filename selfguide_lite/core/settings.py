@@ -28,6 +28,7 @@ _CAME_LATER: Mapping[str, Any] = MappingProxyType(
         "direction": "input-first",
         "min_votes": 1,
         "pairs": None,
+        "teacher": True,  # of no effect with the prompt that is the default
     }
 )
 
@@ -153,6 +154,9 @@ class Settings(BaseModel):
     # finetune
     answer_style: Annotated[str, AfterValidator(ANSWER_STYLES.checked)] = "few-shot"
     """The prompt that is trained on and used afterwards: with the examples, or without."""
+    teacher: bool = True
+    """Where `answer_style` is not `few-shot`: train a model with the full prompt first, and learn its answers to all kept
+    inputs. It takes a second training. Classification only."""
     trainer: Annotated[str, AfterValidator(TRAINERS.checked)] = "unsloth"
     """What trains the LoRA."""
     epochs: Annotated[float, Field(gt=0, le=1000)] = 2

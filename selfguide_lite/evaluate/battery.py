@@ -92,11 +92,16 @@ class Finetuned:
     ) -> Self:
         """Fill in what the store knows of an adapter.
 
-        :param trained: None: the inputs of the dataset as it is
+        :param trained: None: the inputs of the dataset as it is; all kept ones where a teacher's answers were learnt
         """
-        style = context.store.trained_style(adapter_id) if adapter_id is not None else None
-        inputs = [pair.input for pair in context.store.pairs(context.task_id)] if trained is None else trained
-        return cls(path, adapter_id, style or context.settings.answer_style, frozenset(map(fold, inputs)))
+        store, task_id = context.store, context.task_id
+        known = store.trained_style(adapter_id) if adapter_id is not None else None
+        style = known or context.settings.answer_style
+        if trained is None:
+            trained = [pair.input for pair in store.pairs(task_id)]
+            if style != "few-shot":  # a teacher's answers to other kept inputs were learnt too
+                trained += [shown.text for shown in store.pool(task_id)]
+        return cls(path, adapter_id, style, frozenset(map(fold, trained)))
 
 
 @dataclass(frozen=True, slots=True)

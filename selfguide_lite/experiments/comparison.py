@@ -336,7 +336,7 @@ class _Job:
         """Train and export as `run` does, or find what it made."""
         from selfguide_lite.finetuning import finetune
 
-        return finetune(self._context, self.tools.model)
+        return finetune(self._context, self.tools.model, self.tools.opened).adapter
 
     def _finetuned(
         self,

@@ -23,7 +23,6 @@ from selfguide_lite import (
     finetuning,
     load_task,
     open_store,
-    pipeline,
     predict,
     run,
 )
@@ -331,8 +330,7 @@ def test_a_task_in_the_benchmarks_format_goes_through(
         chosen.append(len(found))
         return found
 
-    for module in (finetuning, pipeline):
-        monkeypatch.setattr(module, "training_pairs", counted)
+    monkeypatch.setattr(finetuning, "training_pairs", counted)
     result = run_benchmark_task(source, tmp_path, input_style="paper", noise_list="paper", label_named_filter=False)
     assert len(chosen) == 1  # worked out once, for the training and for what is calibrated by
     assert len(rows_of(tmp_path / "a.db", GENERATED)) == 8

@@ -155,8 +155,8 @@ class Settings(BaseModel):
     answer_style: Annotated[str, AfterValidator(ANSWER_STYLES.checked)] = "few-shot"
     """The prompt that is trained on and used afterwards: with the examples, or without."""
     teacher: bool = True
-    """Where `answer_style` is not `few-shot`: train a model with the full prompt first, and learn its answers to all kept
-    inputs. It takes a second training. Classification only."""
+    """Where `answer_style` is not `few-shot`: train a model with the full prompt first, and learn its answers to all
+    kept inputs. It takes a second training. Classification only."""
     trainer: Annotated[str, AfterValidator(TRAINERS.checked)] = "unsloth"
     """What trains the LoRA."""
     epochs: Annotated[float, Field(gt=0, le=1000)] = 2

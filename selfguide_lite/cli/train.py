@@ -46,7 +46,7 @@ _SETTINGS = {
 @task_option
 @model_option
 @click.option("--base", metavar="HF", help="Take the weights from this Hugging Face folder or name, not from the GGUF.")
-@click.option("--epochs", type=float, help="Passes over the dataset.  [default: 3]")
+@click.option("--epochs", type=float, help="Passes over the dataset.  [default: 2]")
 @click.option("--learning-rate", type=float, help="At its peak.  [default: by the model's size and the steps]")
 @click.option("--batch-size", type=int, help="Rows a step.  [default: 8]")
 @click.option("--gradient-accumulation-steps", type=int, help="Steps whose gradients are summed.  [default: 1]")

@@ -86,7 +86,9 @@ def _taught(
         engine.set_adapter(Path(teacher.path))
         taught = taught_pairs(context, engine, trained.folder, pairs)
     if len({pair.output for pair in taught}) == len(context.task.labels):
-        return taught
+        store, seen = context.store, {pair.input_id for pair in taught}
+        kept = [one for one in store.pool(context.task_id) if one.id not in seen]
+        return _without_held_back(store, context.task_id, taught, lambda: len(kept))
     context.listener.note("the finetuned model gives one label to all inputs, so the pairs are learnt as they are")
     return list(pairs)
 
@@ -111,8 +113,16 @@ def training_pairs(store: Store, task_id: int, pairs: Sequence[Pair] | None = No
     :param pairs: None: those of the dataset
     """
     found = store.pairs(task_id) if pairs is None else list(pairs)
+    return _without_held_back(store, task_id, found, lambda: len(store.unpaired_inputs(task_id)))
+
+
+def _without_held_back(store: Store, task_id: int, found: list[Pair], unseen: Callable[[], int]) -> list[Pair]:
+    """Leave out every tenth pair where that is needed to calibrate.
+
+    :param unseen: counts the kept inputs that no pair has
+    """
     settings = store.settings(task_id)
-    others = len(store.unpaired_inputs(task_id)) if settings.get("calibrate") else _ENOUGH_UNSEEN
+    others = unseen() if settings.get("calibrate") else _ENOUGH_UNSEEN
     made = [pair for pair in found if pair.by_hand is None]
     if others >= _ENOUGH_UNSEEN or others + len(made) // _HELD_BACK < int(settings["calibrate_min_inputs"]):
         return found

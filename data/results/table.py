@@ -289,8 +289,11 @@ def _bare(runs: Sequence[Record]) -> list[str]:
             continue
         cells = [one["task"], one["variant"]]
         for method in ("finetuned scored", "finetuned calibrated"):
-            gain = paired_gain(scores(full[0], method), scores(one, method))
-            cells += [f"{100 * gain.before:.1f}", f"{100 * gain.after:.1f}", gain_text(gain)]
+            if method in full[0]["methods"] and method in one["methods"]:
+                gain = paired_gain(scores(full[0], method), scores(one, method))
+                cells += [f"{100 * gain.before:.1f}", f"{100 * gain.after:.1f}", gain_text(gain)]
+            else:  # too few inputs to calibrate by
+                cells += ["", "", ""]
         rows.append(cells)
     if not rows:
         return []

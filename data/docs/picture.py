@@ -1,6 +1,6 @@
 """Runs a demo task with the default model and keeps the last frame of its display as the README's picture.
 
-python -m data.docs.picture message-tone data/docs/run.svg
+python -m data.docs.picture film-opinions data/docs/run.svg
 """
 
 import contextlib

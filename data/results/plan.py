@@ -17,6 +17,7 @@ VARIANTS: dict[str, Mapping[str, Any]] = {
     "bare prompt, no teacher": {"answer_style": "bare", "teacher": False},
     "bare prompt, no teacher, rate 6e-4": {"answer_style": "bare", "teacher": False, "learning_rate": 6e-4},
 }
+TAUGHT = "bare prompt"  # as it is used, with a teacher
 BARE = tuple(name for name in VARIANTS if name.startswith("bare"))
 # Free text: how the answer that is trained on is taken from several that were drawn.
 ANSWERS: dict[str, Mapping[str, Any]] = {
@@ -75,10 +76,11 @@ def planned(shared: Path) -> Iterator[Planned]:
         for variant in ANSWERS:
             name = f"task{number:03d}"
             yield Planned("answers", name, benchmark[name], 1, variant)
-    for path in tasks:
-        for variant in VARIANTS:
-            if variant != DEFAULT:
-                yield Planned("ablation", path.stem, path, 1, variant)
+    for seed in _SEEDS:
+        for path in tasks:
+            for variant in VARIANTS:
+                if variant != DEFAULT and (seed == 1 or variant == TAUGHT):
+                    yield Planned("ablation", path.stem, path, seed, variant)
     for path in tasks:
         if path.stem in _UNEVEN:
             yield Planned("uneven", path.stem, path, 1, shares={"": 0.9})

@@ -258,7 +258,7 @@ def _answers_drawn(runs: Sequence[Record]) -> list[str]:
 
 
 def _ablations(runs: Sequence[Record]) -> list[str]:
-    changed = [one for one in runs if one["group"] == "ablation"]
+    changed = [one for one in runs if one["group"] == "ablation" and one["seed"] == 1]
     if not changed:
         return []
     tasks = list(dict.fromkeys(one["task"] for one in changed))
@@ -282,33 +282,45 @@ def _ablations(runs: Sequence[Record]) -> list[str]:
 
 def _bare(runs: Sequence[Record]) -> list[str]:
     rows = []
-    for one in runs:
-        same = [o for o in runs if o["group"] == "shared" and (o["task"], o["seed"]) == (one["task"], one["seed"])]
-        full = [o for o in same if o["variant"] == DEFAULT and not o["told"]]
-        if one["variant"] not in BARE or not full:
-            continue
-        cells = [one["task"], one["variant"]]
+    changed = [one for one in runs if one["variant"] in BARE]
+    for name, variant in dict.fromkeys((one["task"], one["variant"]) for one in changed):
+        mine = {one["seed"]: one for one in changed if (one["task"], one["variant"]) == (name, variant)}
+        full = {
+            one["seed"]: one
+            for one in runs
+            if (one["group"], one["task"], one["variant"]) == ("shared", name, DEFAULT) and not one["told"]
+        }
+        seeds = sorted(mine.keys() & full.keys())
+        cells = [name, variant, ", ".join(map(str, seeds))]
         for method in ("finetuned scored", "finetuned calibrated"):
-            if method in full[0]["methods"] and method in one["methods"]:
-                gain = paired_gain(scores(full[0], method), scores(one, method))
+            if seeds and all(method in one[seed]["methods"] for one in (mine, full) for seed in seeds):
+                before, after = (_row_means([one[seed] for seed in seeds], method) for one in (full, mine))
+                gain = paired_gain(before, after)
                 cells += [f"{100 * gain.before:.1f}", f"{100 * gain.after:.1f}", gain_text(gain)]
             else:  # too few inputs to calibrate by
                 cells += ["", "", ""]
+        cells.append(gain_text(pooled([mine[seed] for seed in seeds])) if seeds else "")
         rows.append(cells)
     if not rows:
         return []
-    head = ["task", "prompt", "scored: full", "bare", "difference", "calibrated: full", "bare", "difference"]
+    head = ["task", "prompt", "seeds", "scored: full", "bare", "difference"]
+    head += ["calibrated: full", "bare", "difference", "bare's gain over the best prompting"]
     return [
         "## Bare prompts",
         "",
-        "The finetuned model with the bare prompt against the one with the full prompt: the same inputs of seed 1,",
-        "exact match, with the paired 95 % interval. With a teacher, the default, the model with the full prompt",
-        "answers all kept inputs, and the one with the bare prompt learns these answers; without, it learns the same",
-        "pairs as the other.",
+        "The finetuned model with the bare prompt against the one with the full prompt: the same inputs, exact match,",
+        "with the paired 95 % interval; several seeds: a row's score is the mean over them. With a teacher, as is",
+        "usual, the model with the full prompt answers all kept inputs, and the one with the bare prompt learns these;",
+        "without, it learns the same pairs as the other.",
         "",
         markdown_table(head, rows),
         "",
     ]
+
+
+def _row_means(done: Sequence[Record], method: str) -> list[float]:
+    """Return each evaluation row's score, the mean over the seeds."""
+    return [float(one) for one in np.mean([scores(one, method) for one in done], axis=0)]
 
 
 def _uneven(runs: Sequence[Record]) -> list[str]:

@@ -44,7 +44,7 @@ def finetune(context: RunContext, model: Path, opened: Opened, pairs: Sequence[P
     target = TrainTarget(model, trainings_dir(context.store.path, context.task.name), apart=True)
     options = TrainOptions.from_settings(context.settings, seed=context.seed)
     chosen = training_pairs(context.store, context.task_id) if pairs is None else list(pairs)
-    if is_taught(context):
+    if is_taught(context.task, context.settings):
         chosen = _taught(context, target, options, opened, chosen)
     trained = _train(context, target, options, chosen)
     adapter = export_adapter(context.store, context.task_id, trained, model, listener=context.listener)
@@ -65,7 +65,7 @@ def train_task(
     :raises SelfguideError: where there is nothing to learn; also as `train`
     """
     chosen = training_pairs(context.store, context.task_id, pairs)
-    if opened is not None and is_taught(context):
+    if opened is not None and is_taught(context.task, context.settings):
         chosen = _taught(context, target, options, opened, chosen)
     return _train(context, target, options, chosen)
 

@@ -10,21 +10,22 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from selfguide_lite.core.files import atomic_write
+from selfguide_lite.core.settings import Settings
 from selfguide_lite.evaluate.answering import score_labels
 from selfguide_lite.llm.base import Engine
 from selfguide_lite.methods.asking import answer_prompt
 from selfguide_lite.methods.calibration import calibrated, likeliest, wanted_shares
 from selfguide_lite.run_context import RunContext
 from selfguide_lite.store import Pair, PoolInput
+from selfguide_lite.task import Task
 
 FULL = "few-shot"  # how the teacher is asked
 _KEPT = "taught.json"  # in the teacher's folder: its answers, which a run that goes on does not ask for again
 
 
-def is_taught(context: RunContext) -> bool:
+def is_taught(task: Task, settings: Settings) -> bool:
     """Tell whether a task's model learns from a finetuned teacher: labels, and another prompt than the full one."""
-    settings = context.settings
-    return settings.teacher and context.task.rules.labelled and settings.answer_style != FULL
+    return settings.teacher and task.rules.labelled and settings.answer_style != FULL
 
 
 def taught_pairs(context: RunContext, engine: Engine, folder: Path, pairs: Sequence[Pair]) -> list[Pair]:

@@ -20,6 +20,7 @@ from selfguide_lite.store import LabelledInput
 from selfguide_lite.synthesis.annotate import samples_of
 from selfguide_lite.synthesis.generate import PromptSampler, prompt_budget
 from selfguide_lite.task import Task
+from selfguide_lite.teaching import is_taught
 
 _MEASURE_SECONDS = 2.0
 _ROW_BYTES = 450  # of a text's row in the database beside the text itself, indexes included
@@ -102,6 +103,7 @@ def dry_run(
     total = settings.rounds * settings.prompts_per_round
     answered = total + added
     trained = answered + given * settings.given_weight
+    trainings = 2 if is_taught(task, settings) else 1
     per_input, texts = _measure_inputs(sampler, engine, stand_ins)
     per_answer = _measure_answers(task, settings, engine, prompts, seed, texts)
     greedy = settings.model_copy(update={"method": "sample", "samples": 1, "output_temperature": 0.0})
@@ -150,7 +152,7 @@ def dry_run(
             (),
             trained,
             1,
-            _TRAIN_COST * trained * settings.epochs * pair_tokens / prompt_rate,
+            _TRAIN_COST * trainings * trained * settings.epochs * pair_tokens / prompt_rate,
             round(2.5 * engine.info.parameters),
         ),
         StagePlan("evaluate", (), asked, 1, eval_rows * per_row, _ROW_BYTES * asked),
@@ -169,6 +171,7 @@ def dry_run(
                 if own
                 else []
             ),
+            *(["a model with the full prompt is trained first"] if trainings > 1 else []),
             "the time of the training is a rough guess, mostly too long, from the rate at which prompts are read",
         ),
     )

@@ -1,6 +1,7 @@
 """A whole run, stage by stage: as it is now, as it was before, beside busy programs, and with bare prompts.
 
-Every run is a process of its own with a database of its own. Bare prompts are trained on the pairs of the first run.
+Every run is a process of its own with a database of its own. The one with bare prompts goes on where the first ended:
+the model that this one finetuned is its teacher.
 """
 
 import json
@@ -16,6 +17,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from selfguide_lite.core.errors import SelfguideError
+from selfguide_lite.core.paths import files_dir
 from selfguide_lite.core.progress import NullListener, Stage
 from selfguide_lite.core.resources import child_environment
 
@@ -65,6 +67,7 @@ def bench_run(
 
         now = done("as it is")
         shutil.copy2(folder / "as-it-is.db", folder / "bare.db")
+        shutil.copytree(files_dir(folder / "as-it-is.db"), files_dir(folder / "bare.db"))
         bare = done("bare", {"answer_style": "bare"})
         before = done("before", BEFORE, BEFORE_ENGINE)
         with _busy_programs(busy):

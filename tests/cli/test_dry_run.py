@@ -30,9 +30,11 @@ def test_plan_for_a_program(kind: str, tmp_path: Path) -> None:
     (tmp_path / "rows.csv").write_text("input,output\nFour.,happy\nFive.,upset\n", encoding="utf-8")
     task = TASK.format(kind=kind).replace("samples: 4", "samples: 4, given_weight: 5")
     (tmp_path / "task.yaml").write_text(task + labels, encoding="utf-8")
-    done = CliRunner().invoke(main, ["run", str(tmp_path / "task.yaml"), "--dry-run", "--json"])
+    short = ["--set", "answer_style=bare"]
+    done = CliRunner().invoke(main, ["run", str(tmp_path / "task.yaml"), "--dry-run", "--json", *short])
     assert done.exit_code == 0, done.output
     plan = json.loads(done.output)
+    assert ("a model with the full prompt is trained first" in plan["notes"]) == (kind == "classification")
     stages = {stage["stage"]: stage for stage in plan["stages"]}
     assert stages["generate"]["requests"] == 15
     assert (stages["annotate"]["requests"], stages["annotate"]["samples"]) == (15 + added, 2 if labels else 1)

@@ -1,7 +1,7 @@
 """A finetuned model's answers are what a model with a short prompt learns, on the tiny model."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
@@ -112,12 +112,10 @@ def test_the_surest_answers_of_each_label_are_taught(context: RunContext, engine
 
 
 def test_only_labels_with_a_short_prompt_are_taught(context: RunContext) -> None:
-    assert is_taught(context)
-    assert not is_taught(replace(context, settings=context.settings.model_copy(update={"answer_style": "few-shot"})))
-    with Store.open(context.store.path.with_name("other.db")) as store:
-        task = load_task(resource("tests/tiny_tasks/who-was-there.yaml")).model_copy(update={"eval": None})
-        other = RunContext(store, store.add_task(task), context.settings, Prompts(), 42, Told())
-        assert not is_taught(other)
+    assert is_taught(TASK, context.settings)
+    for name, value in (("answer_style", "few-shot"), ("teacher", False)):
+        assert not is_taught(TASK, context.settings.model_copy(update={name: value}))
+    assert not is_taught(load_task(resource("tests/tiny_tasks/who-was-there.yaml")), context.settings)
 
 
 def test_the_teacher_comes_first_and_nothing_is_done_again(context: RunContext, engine: Engine) -> None:

@@ -78,7 +78,10 @@ def _taught(
     :raises SelfguideError: where this is one of several processes: one engine cannot be asked by all
     """
     if world_size() > 1:
-        raise SelfguideError("answer_style=bare is taught by a finetuned model, which takes a launch of one process")
+        raise SelfguideError(
+            f"answer_style={options.answer_style} is taught by a finetuned model, which takes a launch of one process; "
+            "several can train with --set answer_style=few-shot or --set teacher=false"
+        )
     context.listener.note("a model with the full prompt is trained first; its answers teach the one with a short one")
     trained = _train(context, target, replace(options, answer_style=FULL), pairs)
     teacher = export_adapter(context.store, context.task_id, trained, target.model, listener=context.listener)

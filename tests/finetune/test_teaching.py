@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from answering_model import TINY
 
-from selfguide_lite import load_task
+from selfguide_lite import SelfguideError, load_task
 from selfguide_lite.core.progress import NullListener, Stage
 from selfguide_lite.core.resources import resource
 from selfguide_lite.evaluate.answering import score_labels
@@ -139,3 +139,13 @@ def test_the_teacher_comes_first_and_nothing_is_done_again(context: RunContext, 
     # Where nobody says what it was trained on, all kept inputs count as seen: any may have been taught.
     seen = Finetuned.of(context, Path(pupil.path), pupil.id).trained
     assert len(seen) == 41 > len(Finetuned.of(context, Path(teacher.path), teacher.id).trained)
+
+
+def test_several_processes_are_refused_before_any_trains(
+    context: RunContext, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    annotate(context, engine)
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(SelfguideError, match=r"^answer_style=bare .* one process.*answer_style=few-shot"):
+        finetune(context, TINY, opened)
+    assert context.store.adapters(context.task_id) == []

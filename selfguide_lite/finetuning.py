@@ -1,7 +1,8 @@
 """The third stage: from the pairs of a task in the store to an adapter, every step written down."""
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -12,12 +13,12 @@ from selfguide_lite.core.paths import trainings_dir
 from selfguide_lite.export.adapter import export_adapter
 from selfguide_lite.finetune import TrainOptions, TrainResult, TrainTarget, train
 from selfguide_lite.finetune.launch import world_size
+from selfguide_lite.methods.asking import FULL, is_taught
 from selfguide_lite.run_context import RunContext
 from selfguide_lite.store import Adapter, Pair, Store
 from selfguide_lite.store.train_log import StoreTrainLog
-from selfguide_lite.teaching import FULL, is_taught, taught_pairs
+from selfguide_lite.teaching import Opened, taught_pairs
 
-Opened = Callable[[], Any]  # opens an engine, as a context manager
 _ENOUGH_UNSEEN = 40  # kept inputs that were not trained on, from which on none is held back
 _HELD_BACK = 10
 
@@ -33,19 +34,16 @@ class Finetune:
     inputs: tuple[str, ...]
 
 
-def finetune(context: RunContext, model: Path, opened: Opened, pairs: Sequence[Pair] | None = None) -> Finetune:
+def finetune(context: RunContext, model: Path, opened: Opened) -> Finetune:
     """Finetune a model on a task's dataset; what was done before is not done again.
 
     :param model: the GGUF file that the adapter is for
     :param opened: opens that model, should it be asked (see `teaching`)
-    :param pairs: as `training_pairs` gave them; None: they are worked out here
     :raises SelfguideError: as `train_task`
     """
     target = TrainTarget(model, trainings_dir(context.store.path, context.task.name), apart=True)
     options = TrainOptions.from_settings(context.settings, seed=context.seed)
-    chosen = training_pairs(context.store, context.task_id) if pairs is None else list(pairs)
-    if is_taught(context.task, context.settings):
-        chosen = _taught(context, target, options, opened, chosen)
+    chosen = _chosen(context, target, options, None, opened)
     trained = _train(context, target, options, chosen)
     adapter = export_adapter(context.store, context.task_id, trained, model, listener=context.listener)
     return Finetune(adapter, tuple(pair.input for pair in chosen))
@@ -64,36 +62,45 @@ def train_task(
     :param opened: opens the model; None: a training with a short prompt learns the pairs themselves, without a teacher
     :raises SelfguideError: where there is nothing to learn; also as `train`
     """
-    chosen = training_pairs(context.store, context.task_id, pairs)
-    if opened is not None and is_taught(context.task, context.settings):
-        chosen = _taught(context, target, options, opened, chosen)
-    return _train(context, target, options, chosen)
+    return _train(context, target, options, _chosen(context, target, options, pairs, opened))
 
 
-def _taught(
-    context: RunContext, target: TrainTarget, options: TrainOptions, opened: Opened, pairs: Sequence[Pair]
+def _chosen(
+    context: RunContext,
+    target: TrainTarget,
+    options: TrainOptions,
+    pairs: Sequence[Pair] | None,
+    opened: Opened | None,
 ) -> list[Pair]:
-    """Train a teacher with the full prompt, and return what it answers to the kept inputs.
+    """Return what is learnt: the pairs, or what a teacher says that is trained on them first.
 
-    :raises SelfguideError: where this is one of several processes: one engine cannot be asked by all
+    :raises SelfguideError: where one of several processes would need a teacher: one engine cannot be asked by all
     """
+    store, task_id, task, listener = context.store, context.task_id, context.task, context.listener
+    chosen = training_pairs(store, task_id, pairs)
+    if opened is None or not is_taught(task, options.answer_style, teacher=context.settings.teacher):
+        return chosen
     if world_size() > 1:
         raise SelfguideError(
             f"answer_style={options.answer_style} is taught by a finetuned model, which takes a launch of one process; "
             "several can train with --set answer_style=few-shot or --set teacher=false"
         )
-    context.listener.note("a model with the full prompt is trained first; its answers teach the one with a short one")
-    trained = _train(context, target, replace(options, answer_style=FULL), pairs)
-    teacher = export_adapter(context.store, context.task_id, trained, target.model, listener=context.listener)
-    with opened() as engine:
-        engine.set_adapter(Path(teacher.path))
-        taught = taught_pairs(context, engine, trained.folder, pairs)
-    if len({pair.output for pair in taught}) == len(context.task.labels):
-        store, seen = context.store, {pair.input_id for pair in taught}
-        kept = [one for one in store.pool(context.task_id) if one.id not in seen]
-        return _without_held_back(store, context.task_id, taught, lambda: len(kept))
-    context.listener.note("the finetuned model gives one label to all inputs, so the pairs are learnt as they are")
-    return list(pairs)
+    listener.note("a model with the full prompt is trained first; its answers teach the one with a short one")
+    trained = _train(context, target, replace(options, answer_style=FULL), chosen)
+    teacher = export_adapter(store, task_id, trained, target.model, listener=listener)
+
+    @contextmanager
+    def with_teacher() -> Iterator[Any]:
+        with opened() as engine:
+            engine.set_adapter(Path(teacher.path))
+            yield engine
+
+    taught = taught_pairs(context, with_teacher, trained.folder, chosen)
+    if len({pair.output for pair in taught}) < len(task.labels):
+        listener.note("the finetuned model never gives one of the labels, so the pairs are learnt as they are")
+        return chosen
+    seen = {pair.input_id for pair in taught}
+    return _without_held_back(store, task_id, taught, lambda: sum(one.id not in seen for one in store.pool(task_id)))
 
 
 def _train(context: RunContext, target: TrainTarget, options: TrainOptions, pairs: Sequence[Pair]) -> TrainResult:

@@ -1,13 +1,14 @@
 """A database whose task the tiny model answers by scores that are calibrated by a prior: no training is needed."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
-from selfguide_lite import load_task
+from selfguide_lite import Task, load_task
 from selfguide_lite.core.hashing import file_sha256
 from selfguide_lite.core.model_info import ModelInfo
 from selfguide_lite.core.resources import resource
 from selfguide_lite.prompts import Prompts
-from selfguide_lite.store import NewEvaluation, PriorKey, Store
+from selfguide_lite.store import NewEvaluation, NewInput, PriorKey, Store
 from selfguide_lite.task.eval_rows import load_eval
 
 TINY = resource("data/tiny_vicuna/tiny-vicuna.gguf")
@@ -33,6 +34,16 @@ def answering(path: Path, name: str = "cheer-or-grumble") -> Path:
             )
             store.finish_evaluation(made, 0.5, 0.4, 0.6)
     return path
+
+
+def with_pool(store: Store, task: Task, texts: Sequence[str]) -> int:
+    """Put a task with kept inputs into a store, and return its id; no filter may reject one."""
+    task_id = store.add_task(task)
+    run = store.start_run(task_id, "generate", None, task.settings, 42, None)
+    for number, text in enumerate(texts):
+        store.add_input(NewInput(task_id, run, 0, number, text))
+    assert len(store.pool(task_id)) == len(texts)
+    return task_id
 
 
 def inputs(count: int, name: str = "cheer-or-grumble") -> list[str]:

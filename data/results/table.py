@@ -294,8 +294,7 @@ def _bare(runs: Sequence[Record]) -> list[str]:
         cells = [name, variant, ", ".join(map(str, seeds))]
         for method in ("finetuned scored", "finetuned calibrated"):
             if seeds and all(method in one[seed]["methods"] for one in (mine, full) for seed in seeds):
-                before, after = (_row_means([one[seed] for seed in seeds], method) for one in (full, mine))
-                gain = paired_gain(before, after)
+                gain = _paired(*([np.asarray(scores(one[seed], method)) for seed in seeds] for one in (full, mine)))
                 cells += [f"{100 * gain.before:.1f}", f"{100 * gain.after:.1f}", gain_text(gain)]
             else:  # too few inputs to calibrate by
                 cells += ["", "", ""]
@@ -316,11 +315,6 @@ def _bare(runs: Sequence[Record]) -> list[str]:
         markdown_table(head, rows),
         "",
     ]
-
-
-def _row_means(done: Sequence[Record], method: str) -> list[float]:
-    """Return each evaluation row's score, the mean over the seeds."""
-    return [float(one) for one in np.mean([scores(one, method) for one in done], axis=0)]
 
 
 def _uneven(runs: Sequence[Record]) -> list[str]:

@@ -8,6 +8,7 @@ from typing import Any
 import platformdirs
 
 from selfguide_lite.core.errors import SelfguideError
+from selfguide_lite.core.files import read_object
 
 
 def cache_dir() -> Path:
@@ -31,11 +32,7 @@ def read_json(name: str) -> dict[str, Any]:
 
     :param name: file name below the cache folder
     """
-    try:
-        data = json.loads((cache_dir() / name).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return data if isinstance(data, dict) else {}
+    return read_object(cache_dir() / name)
 
 
 def write_json(name: str, data: dict[str, Any]) -> None:

@@ -1,13 +1,15 @@
 """Files appear whole or not at all: written beside their place under another name, then renamed into it."""
 
 import fcntl
+import json
 import os
 import re
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 from selfguide_lite.core.errors import SelfguideError
 from selfguide_lite.core.paths import cut_to_bytes
@@ -26,6 +28,24 @@ def atomic_write(path: Path) -> Iterator[Path]:
     with scratch(path) as temporary:
         yield temporary
         _settle(temporary, path)
+
+
+def read_object(path: Path) -> dict[str, Any]:
+    """Return the JSON object that a file holds; empty where it is missing, unreadable or something else."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def write_object(path: Path, content: Mapping[str, Any]) -> None:
+    """Write a JSON object, for people to read too.
+
+    :raises SelfguideError: as `atomic_write`
+    """
+    with atomic_write(path) as part:
+        part.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
 
 
 @contextmanager

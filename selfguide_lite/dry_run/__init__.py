@@ -14,13 +14,13 @@ from selfguide_lite.core.messages import Message
 from selfguide_lite.core.settings import Settings
 from selfguide_lite.gguf.trainable import why_not_trainable
 from selfguide_lite.llm.base import Engine, Request, ScoreRequest
+from selfguide_lite.methods.asking import is_taught
 from selfguide_lite.own_data import OwnData
 from selfguide_lite.prompts import Prompts
 from selfguide_lite.store import LabelledInput
 from selfguide_lite.synthesis.annotate import samples_of
 from selfguide_lite.synthesis.generate import PromptSampler, prompt_budget
 from selfguide_lite.task import Task
-from selfguide_lite.teaching import is_taught
 
 _MEASURE_SECONDS = 2.0
 _ROW_BYTES = 450  # of a text's row in the database beside the text itself, indexes included
@@ -103,7 +103,7 @@ def dry_run(
     total = settings.rounds * settings.prompts_per_round
     answered = total + added
     trained = answered + given * settings.given_weight
-    trainings = 2 if is_taught(task, settings) else 1
+    trainings = 2 if is_taught(task, settings.answer_style, teacher=settings.teacher) else 1
     per_input, texts = _measure_inputs(sampler, engine, stand_ins)
     per_answer = _measure_answers(task, settings, engine, prompts, seed, texts)
     greedy = settings.model_copy(update={"method": "sample", "samples": 1, "output_temperature": 0.0})

@@ -14,14 +14,14 @@ from selfguide_lite.evaluate.evaluation import Evaluation, calibrate, evaluate, 
 from selfguide_lite.evaluate.prior import prior_of
 from selfguide_lite.evaluate.statistics import Gain
 from selfguide_lite.evaluate.verdict import Verdict, best_of, judge, unmeasured
-from selfguide_lite.methods.asking import answer_prompt, prepare
+from selfguide_lite.methods.asking import FULL, answer_prompt, is_taught, prepare
 from selfguide_lite.methods.names import FEW_SHOT, FINETUNED, ZERO_SHOT, AnswerForm, answer_forms, is_finetuned, named
 from selfguide_lite.run_context import RunContext
 from selfguide_lite.store import Adapter, PoolInput, Store, VerdictRow
 from selfguide_lite.task import Task, fold
 from selfguide_lite.task.eval_rows import EvalRow
 
-_STYLES = {ZERO_SHOT: "bare", FEW_SHOT: "few-shot"}
+_STYLES = {ZERO_SHOT: "bare", FEW_SHOT: FULL}
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +99,8 @@ class Finetuned:
         style = known or context.settings.answer_style
         if trained is None:
             trained = [pair.input for pair in store.pairs(task_id)]
-            if style != "few-shot":  # a teacher's answers to other kept inputs were learnt too
+            # A teacher's answers to other kept inputs were learnt too.
+            if is_taught(context.task, style, teacher=context.settings.teacher):
                 trained += [shown.text for shown in store.pool(task_id)]
         return cls(path, adapter_id, style, frozenset(map(fold, trained)))
 
@@ -135,7 +136,7 @@ class Battery:
             from selfguide_lite.core.hashing import file_sha256
 
             prompt += f" {file_sha256(adapter.path)}"
-        details = {} if adapter.style == "few-shot" else {"answer_style": adapter.style}
+        details = {} if adapter.style == FULL else {"answer_style": adapter.style}
         ask = answer_prompt(self.context.prompts, adapter.style)
         asked = Asked(FINETUNED, ask, prompt=prompt, adapter_id=adapter.id, details=details)
         return self.asked(asked, pool, only)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from selfguide_lite.core.errors import SelfguideError
-from selfguide_lite.core.files import atomic_write
+from selfguide_lite.core.files import read_object, write_object
 from selfguide_lite.core.model_info import ModelInfo
 from selfguide_lite.core.paths import OLD_TRAINING, training_folder
 from selfguide_lite.core.progress import Listener, NullListener, TrainStep
@@ -125,7 +125,7 @@ def train(
         raise
     made = _result(out, run_id, rows, fitted)
     kept = {name: getattr(made, name) for name in _KEPT}
-    _write(out / MARKER, {"gguf_sha256": ready.info.sha256, "plan": plan, **kept})
+    write_object(out / MARKER, {"gguf_sha256": ready.info.sha256, "plan": plan, **kept})
     log.end(run_id, "done")
     pace = f"{fitted.seconds:.0f} s on {fitted.device}"
     listener.done("train", f"{len(rows.rows)} pairs, {fitted.steps} steps, loss {fitted.loss:.3f}, {pace}")
@@ -171,7 +171,7 @@ def _prepared(
 def _folder(trainings: Path, plan: dict[str, Any]) -> Path:
     """Return the folder of the training that a plan decides; that of an older version where it has this very one."""
     old = trainings / OLD_TRAINING
-    if plan in (_read(old / _PLAN), _read(old / MARKER).get("plan")):
+    if plan in (read_object(old / _PLAN), read_object(old / MARKER).get("plan")):
         return old
     key = hashlib.sha256(json.dumps(plan, sort_keys=True).encode()).hexdigest()
     return training_folder(trainings, key[:12])
@@ -239,22 +239,9 @@ def _plan(rows: Rows, options: TrainOptions, model_hash: str, base: str | None) 
     }
 
 
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return found if isinstance(found, dict) else {}
-
-
-def _write(path: Path, content: dict[str, Any]) -> None:
-    with atomic_write(path) as part:
-        part.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-
-
 def _marker(out: Path, plan: dict[str, Any]) -> dict[str, Any] | None:
     """Return what a finished training of this plan left behind."""
-    marker = _read(out / MARKER)
+    marker = read_object(out / MARKER)
     return marker if marker.get("plan") == plan and (out / "adapter_model.safetensors").is_file() else None
 
 
@@ -279,6 +266,6 @@ def _finished(log: TrainLog, out: Path, plan: dict[str, Any]) -> TrainResult | N
 def _begin(out: Path, plan: dict[str, Any]) -> None:
     """Make the folder, or take away what says that its training is finished."""
     out.mkdir(parents=True, exist_ok=True)
-    _write(out / _PLAN, plan)
+    write_object(out / _PLAN, plan)
     for name in (MARKER, "adapter_model.safetensors"):
         (out / name).unlink(missing_ok=True)

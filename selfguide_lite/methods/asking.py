@@ -11,6 +11,7 @@ from selfguide_lite.prompts import Prompts
 from selfguide_lite.task import Task
 
 Ask = Callable[[Task, str], tuple[Message, ...]]
+FULL = "few-shot"  # the answer style that tells a model most of the task: a teacher is asked in it
 
 
 class Room(Protocol):
@@ -32,6 +33,15 @@ def answer_prompt(prompts: Prompts, style: str) -> Ask:
     :param style: name of an answer style: `few-shot` shows the task's examples, `bare` the instruction alone
     """
     return lambda task, text: prompts.answer(task, text, style)
+
+
+def is_taught(task: Task, style: str, *, teacher: bool) -> bool:
+    """Tell whether a model learns from a finetuned teacher: labels, and another prompt than the full one.
+
+    :param style: the model's own answer style
+    :param teacher: the setting of that name
+    """
+    return teacher and task.rules.labelled and style != FULL
 
 
 def prepare(engine: Engine, task: Task, ask: Ask) -> None:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from answering_model import TINY, inputs
+from answering_model import TINY, inputs, with_pool
 
 from selfguide_lite import load_task
 from selfguide_lite.core.progress import NullListener
@@ -18,7 +18,7 @@ from selfguide_lite.llm import EngineOptions, open_engine
 from selfguide_lite.llm.base import Engine
 from selfguide_lite.prompts import Prompts
 from selfguide_lite.run_context import RunContext
-from selfguide_lite.store import NewInput, NewOutput, Store
+from selfguide_lite.store import NewOutput, Store
 
 TASK = load_task(resource("tests/tiny_tasks/cheer-or-grumble.yaml")).model_copy(
     update={
@@ -53,10 +53,7 @@ def engine() -> Iterator[Engine]:
 @pytest.fixture
 def context(tmp_path: Path) -> Iterator[RunContext]:
     with Store.open(tmp_path / "run.db") as store:
-        task_id = store.add_task(TASK)
-        run = store.start_run(task_id, "generate", None, TASK.settings, 42, None)
-        for number, text in enumerate(inputs(41)):
-            store.add_input(NewInput(task_id, run, 0, number, text))
+        task_id = with_pool(store, TASK, inputs(41))
         assert len(store.pool(task_id)) == 41
         yield RunContext(store, task_id, TASK.settings, Prompts(), 42, Noting())
 

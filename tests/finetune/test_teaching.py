@@ -1,11 +1,12 @@
 """A finetuned model's answers are what a model with a short prompt learns, on the tiny model."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from contextlib import nullcontext
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
-from answering_model import TINY
+from answering_model import TINY, with_pool
 
 from selfguide_lite import SelfguideError, load_task
 from selfguide_lite.core.progress import NullListener, Stage
@@ -15,13 +16,13 @@ from selfguide_lite.evaluate.battery import Finetuned
 from selfguide_lite.finetuning import finetune
 from selfguide_lite.llm import EngineOptions, open_engine
 from selfguide_lite.llm.base import Engine
-from selfguide_lite.methods.asking import answer_prompt
+from selfguide_lite.methods.asking import answer_prompt, is_taught
 from selfguide_lite.prompts import Prompts
 from selfguide_lite.run_context import RunContext
-from selfguide_lite.store import NewInput, Pair, Store
+from selfguide_lite.store import Pair, Store
 from selfguide_lite.synthesis import annotate
 from selfguide_lite.task.eval_rows import load_eval
-from selfguide_lite.teaching import is_taught, taught_pairs
+from selfguide_lite.teaching import taught_pairs
 
 pytestmark = pytest.mark.slow
 
@@ -75,10 +76,7 @@ def engine() -> Iterator[Engine]:
 @pytest.fixture
 def context(tmp_path: Path) -> Iterator[RunContext]:
     with Store.open(tmp_path / "run.db") as store:
-        task_id = store.add_task(TASK)
-        run = store.start_run(task_id, "generate", None, TASK.settings, 42, None)
-        for number, text in enumerate(TEXTS):
-            store.add_input(NewInput(task_id, run, 0, number, text))
+        task_id = with_pool(store, TASK, TEXTS)
         assert len(store.pool(task_id)) == 41
         yield RunContext(store, task_id, TASK.rules.resolve(TASK.settings), Prompts(), 42, Told())
 
@@ -93,7 +91,7 @@ def test_the_surest_answers_of_each_label_are_taught(context: RunContext, engine
     labels = {key: FIRST if value >= 0.5 else SECOND for key, value in lean.items()}
     rarest = min(list(labels.values()).count(label) for label in TASK.labels)
     assert 3 < rarest < 20  # else there is nothing to choose
-    taught = taught_pairs(context, engine, tmp_path, [])
+    taught = taught_pairs(context, lambda: nullcontext(engine), tmp_path, [])
     assert [labels[pair.input_id] for pair in taught] == [pair.output for pair in taught]
     for label, sign in ((FIRST, 1), (SECOND, -1)):
         order = sorted((key for key in labels if labels[key] == label), key=lambda key: -sign * lean[key])
@@ -103,19 +101,21 @@ def test_the_surest_answers_of_each_label_are_taught(context: RunContext, engine
     told = context.listener
     assert isinstance(told, Told) and told.started == [("annotate", 41)]
     # What the teacher said is not asked for again; with other inputs it is.
-    assert taught_pairs(context, engine, tmp_path, []) == taught and len(told.started) == 1
+    assert taught_pairs(context, lambda: nullcontext(engine), tmp_path, []) == taught and len(told.started) == 1
     certain = Pair(pool[0].id, "As a person put it.", SECOND, "given")
-    mixed = taught_pairs(context, engine, tmp_path, [certain, Pair(pool[1].id, pool[1].text, SECOND)])
+    mixed = taught_pairs(
+        context, lambda: nullcontext(engine), tmp_path, [certain, Pair(pool[1].id, pool[1].text, SECOND)]
+    )
     assert mixed[-1] == certain and told.started[1:] == [("annotate", 40)]
     assert pool[0].id not in {pair.input_id for pair in mixed[:-1]}
     assert [pair.output for pair in mixed].count(FIRST) == [pair.output for pair in mixed].count(SECOND)
 
 
-def test_only_labels_with_a_short_prompt_are_taught(context: RunContext) -> None:
-    assert is_taught(TASK, context.settings)
-    for name, value in (("answer_style", "few-shot"), ("teacher", False)):
-        assert not is_taught(TASK, context.settings.model_copy(update={name: value}))
-    assert not is_taught(load_task(resource("tests/tiny_tasks/who-was-there.yaml")), context.settings)
+def test_only_labels_with_a_short_prompt_are_taught() -> None:
+    assert is_taught(TASK, "bare", teacher=True)
+    for style, teacher in (("few-shot", True), ("bare", False)):
+        assert not is_taught(TASK, style, teacher=teacher)
+    assert not is_taught(load_task(resource("tests/tiny_tasks/who-was-there.yaml")), "bare", teacher=True)
 
 
 def test_the_teacher_comes_first_and_nothing_is_done_again(context: RunContext, engine: Engine) -> None:
@@ -132,13 +132,15 @@ def test_the_teacher_comes_first_and_nothing_is_done_again(context: RunContext, 
     assert len(set(made.inputs) - {pair.input for pair in pairs}) > 0
     told.started.clear()
     # Some are held back, since few kept inputs are left to calibrate by.
-    taught = taught_pairs(context, engine, Path(teacher.path).parent, pairs)
+    taught = taught_pairs(context, lambda: nullcontext(engine), Path(teacher.path).parent, pairs)
     assert 41 - len(taught) < 40 and len(made.inputs) == len(taught) - len(taught) // 10
     assert any("trained first" in note for note in told.notes)
     assert finetune(context, TINY, opened) == made and told.started == []  # nor was the teacher asked above
     # Where nobody says what it was trained on, all kept inputs count as seen: any may have been taught.
     seen = Finetuned.of(context, Path(pupil.path), pupil.id).trained
     assert len(seen) == 41 > len(Finetuned.of(context, Path(teacher.path), teacher.id).trained)
+    alone = replace(context, settings=context.settings.model_copy(update={"teacher": False}))
+    assert len(Finetuned.of(alone, Path(pupil.path), pupil.id).trained) == len(pairs)
 
 
 def test_several_processes_are_refused_before_any_trains(

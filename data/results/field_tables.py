@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 
 from data.results.fields import DIRECTIONS, KEPT, MODELS, SMOLLM2, TASKS
-from data.results.table import Record, gain_text, over_one_text, pooled, records
+from data.results.record import Record
+from data.results.table import gain_text, over_one_text, pooled, records
 from selfguide_lite.evaluate.statistics import Interval, bootstrap, paired_gain, wilson
 from selfguide_lite.experiments.tables import markdown_table
 

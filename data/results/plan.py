@@ -13,10 +13,12 @@ VARIANTS: dict[str, Mapping[str, Any]] = {
     "no calibration": {"calibrate": False},
     "no agreement": {"agreement_filter": False},
     "random labels": {"random_labels": True},
+    "own draws": {"prompts_per_draw": 1},
     "bare prompt": {"answer_style": "bare"},
     "bare prompt, no teacher": {"answer_style": "bare", "teacher": False},
     "bare prompt, no teacher, rate 6e-4": {"answer_style": "bare", "teacher": False, "learning_rate": 6e-4},
 }
+OWN_DRAWS = "own draws"
 TAUGHT = "bare prompt"  # as it is used, with a teacher
 BARE = tuple(name for name in VARIANTS if name.startswith("bare"))
 # Free text: how the answer that is trained on is taken from several that were drawn.
@@ -25,7 +27,7 @@ ANSWERS: dict[str, Mapping[str, Any]] = {
     "minimum Bayes risk": {"method": "mbr", "output_temperature": 0.7},
 }
 _SEEDS = (1, 2, 3)
-_UNEVEN = ("sms-spam", "subj")  # whose rows are also drawn 9 : 1
+UNEVEN = ("sms-spam", "subj")  # whose rows are also counted 9 : 1
 _NI_CLASSIFICATION = (190, 199, 200, 738, 937, 1385, 1386)
 _NI_GENERATION = (36, 39, 121, 957, 1195, 1557)
 _NI_ANSWERS = (36, 121, 1195)  # with which the ways of answering are compared
@@ -82,5 +84,5 @@ def planned(shared: Path) -> Iterator[Planned]:
                 if variant != DEFAULT and (seed == 1 or variant == TAUGHT):
                     yield Planned("ablation", path.stem, path, seed, variant)
     for path in tasks:
-        if path.stem in _UNEVEN:
+        if path.stem in UNEVEN:
             yield Planned("uneven", path.stem, path, 1, shares={"": 0.9})

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from datetime import date
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,9 @@ from selfguide_lite.store import Store
 from selfguide_lite.task import NOISE_TERMS, Task, last_label
 from selfguide_lite.task.natural_instructions import import_natural_instructions
 
+Record = Mapping[str, Any]  # what is kept of a run
 _KINDS = ("classification", "generation")
+VARIED = 200  # kept inputs whose words are compared
 _OTHER_KINDS = "object-"  # templates of kinds that no record is of
 
 
@@ -139,11 +142,13 @@ def _facts(task: Task, result: RunResult) -> dict[str, Any]:
     with Store.open(result.db, read_only=True) as store:
         task_id = store.only_task_id(task.name)
         agreement = store.agreement(task_id) if task.labels else None
+        written = writing(store, task_id)
     return {
         "kind": task.kind,
         "labels": list(task.labels),
         "kept_share": round(inputs["kept"] / max(1, inputs.total()), 3),
         "pairs": result.pairs,
+        **written,
         "agreement": None
         if agreement is None
         else {"observed": round(agreement.observed, 3), "expected": round(agreement.expected, 3)},
@@ -152,6 +157,25 @@ def _facts(task: Task, result: RunResult) -> dict[str, Any]:
         and {"over": gain.over, "before": gain.before, "after": gain.after, "low": gain.low, "high": gain.high},
         "rights": _rights(task, result),
         "methods": {name: _answers(task, one) for name, one in measured.evaluations.items()},
+    }
+
+
+def writing(store: Store, task_id: int) -> dict[str, Any]:
+    """Return how varied the inputs of a run are.
+
+    `duplicates` is the share of the written inputs that are copies or near copies of earlier ones; `distinct_2` the
+    share of distinct ones among the pairs of words that follow each other, in the first kept inputs, so many in all
+    runs (distinct-2, arXiv 1510.03055).
+    """
+    inputs: Counter[str] = Counter()
+    for row in store.funnel(task_id):
+        if row.stage == "input":
+            inputs[row.reason] += row.n
+    kept = [one.text.lower().split() for one in store.pool(task_id)[:VARIED]]
+    twos = [two for words in kept for two in pairwise(words)]
+    return {
+        "duplicates": round(inputs["duplicate"] / max(1, inputs.total()), 3),
+        "distinct_2": round(len(set(twos)) / len(twos), 3) if len(kept) == VARIED and twos else None,
     }
 
 

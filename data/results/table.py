@@ -1,21 +1,19 @@
 """docs/results.md from the records of runs. Nothing here runs a model."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from data.results import stability
+from data.results import draws, stability, uneven
 from data.results.plan import ANSWERS, BARE, DEFAULT, VARIANTS
-from data.results.record import read, scores
+from data.results.record import Record, read, scores
 from selfguide_lite.evaluate.statistics import Gain, bootstrap, paired_gain
 from selfguide_lite.evaluate.verdict import best_of
 from selfguide_lite.experiments.tables import markdown_table
 from selfguide_lite.methods.names import is_finetuned
-from selfguide_lite.metrics import macro_f1
 
-Record = Mapping[str, Any]
 _HALVINGS = 50
 _BY_EYE = Path(__file__).parent / "by_eye.md"  # judgements that a person made
 EARLIER_RUNS = Path(__file__).parent / "runs_q8_0"
@@ -142,8 +140,9 @@ def page(done: Iterable[Record], earlier: Iterable[Record] = ()) -> str:
             lines += [_EARLIER, "", _summary(before, kind), "", _each(before), ""]
     lines += _answers_drawn(runs)
     lines += _ablations(runs)
+    lines += draws.section(runs)
     lines += _bare(runs)
-    lines += _uneven(runs)
+    lines += uneven.section(runs)
     lines += stability.section()
     lines += [_BY_EYE.read_text(encoding="utf-8")]
     if failed:
@@ -315,36 +314,3 @@ def _bare(runs: Sequence[Record]) -> list[str]:
         markdown_table(head, rows),
         "",
     ]
-
-
-def _uneven(runs: Sequence[Record]) -> list[str]:
-    told = [one for one in runs if one["told"]]
-    rows = []
-    for one in told:
-        untold = [o for o in runs if o["group"] == "shared" and o["task"] == one["task"] and o["seed"] == one["seed"]]
-        for name, done in (("not told", untold[0] if untold else None), ("told", one)):
-            if done is None:
-                continue
-            places = _nine_to_one(done["rights"], done["seed"])
-            for method in ("few-shot scored", "few-shot calibrated", "finetuned scored", "finetuned calibrated"):
-                if method in done["methods"]:
-                    answers = np.asarray(done["methods"][method])[places]
-                    right = np.asarray(done["rights"])[places]
-                    match = bootstrap((answers == right).astype(float).tolist())
-                    names = [*done["labels"], None]  # -1 is an answer without a label
-                    f1 = macro_f1([names[at] for at in answers], [names[at] for at in right], done["labels"])
-                    exact = f"{100 * match.mean:.1f} ({100 * match.low:.1f} to {100 * match.high:.1f})"
-                    rows.append([done["task"], name, method, exact, f"{100 * f1:.1f}"])
-    if not rows:
-        return []
-    head = ["task", "`label_shares`", "method", "exact match", "macro-F1"]
-    return ["## Rows drawn 9 : 1", "", markdown_table(head, rows), ""]
-
-
-def _nine_to_one(rights: Sequence[int], seed: int) -> list[int]:
-    """Return places of rows of which nine in ten have the first label."""
-    rng = np.random.default_rng(seed)
-    frequent = [place for place, right in enumerate(rights) if right == 0]
-    rare = [place for place, right in enumerate(rights) if right != 0]
-    chosen = rng.permutation(rare)[: max(1, len(frequent) // 9)]
-    return sorted([*frequent, *(int(place) for place in chosen)])

@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from data.results import draws, uneven
 from data.results import record as recording
-from data.results.plan import ANSWERS, DEFAULT, VARIANTS, Planned, planned
+from data.results.plan import ANSWERS, DEFAULT, OWN_DRAWS, VARIANTS, Planned, planned
 from data.results.record import defaults_sha256
 from data.results.table import EARLIER_RUNS, differences, headline, page, pooled, records
 from selfguide_lite.core.resources import resource
@@ -70,6 +71,38 @@ def test_the_readme_gets_the_default_runs_on_text_of_others_alone() -> None:
 def test_macro_f1_is_low_for_a_constant_answer() -> None:
     assert macro_f1(["a"] * 10, ["a"] * 9 + ["b"], ["a", "b"]) == pytest.approx(0.5 * 18 / 19)
     assert macro_f1(["a", "b"], ["a", "b"], ["a", "b"]) == 1.0
+
+
+def test_labels_count_nine_to_one() -> None:
+    rights = np.array([0] * 4 + [1] * 8)
+    assert uneven.weighted_scores(np.zeros(12, dtype=int), rights, 2) == pytest.approx((0.9, 0.5 * 1.8 / 1.9))
+    assert uneven.weighted_scores(rights, rights, 2) == pytest.approx((1.0, 1.0))
+    # Half of the frequent label is missed, once without any label: 45 hundredths of all, each as good as wrong.
+    answers = np.array([0, 0, 1, -1] + [1] * 8)
+    exact, f1 = uneven.weighted_scores(answers, rights, 2)
+    assert exact == pytest.approx(0.55)
+    assert f1 == pytest.approx((2 * 0.45 / (0.45 + 0.9) + 2 * 0.1 / (0.325 + 0.1)) / 2)
+
+
+def test_the_page_tells_a_gain_and_a_loss_with_uneven_labels() -> None:
+    def finetuned(runs: list[dict[str, Any]]) -> str:
+        lines = "\n".join(uneven.section(runs)).splitlines()
+        return next(line for line in lines if "| finetuned scored |" in line)
+
+    row = finetuned([made(seed, 0.9, "subj") for seed in (1, 2)])
+    assert row.startswith("| subj | not told | 1, 2 |") and row.count("**+") == 2
+    assert finetuned([made(1, 0.1, "subj")]).count("**-") == 2
+    assert uneven.section([made(1, 0.9)]) == []  # mood has even labels
+
+
+def test_shared_draws_are_compared_with_draws_of_their_own() -> None:
+    facts = {"duplicates": 0.01, "distinct_2": 0.7}
+    own = made(1, 0.5) | facts | {"variant": OWN_DRAWS, "group": "ablation", "pairs": 40}
+    table = "\n".join(draws.section([made(1, 0.9) | facts, made(2, 0.9), own]))
+    assert "| mood | 1 | 50, 40 | 70 %, 70 % | 1 %, 1 % | 70 %, 70 % |" in table
+    gain = table.split("|")[-2].split()
+    assert 30 < float(gain[0]) < 50 and float(gain[1].strip("(")) > 0
+    assert draws.section([made(1, 0.9)]) == []
 
 
 def test_every_planned_run_has_a_name_of_its_own(tmp_path: Any) -> None:

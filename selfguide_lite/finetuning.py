@@ -14,9 +14,11 @@ from selfguide_lite.export.adapter import export_adapter
 from selfguide_lite.finetune import TrainOptions, TrainResult, TrainTarget, train
 from selfguide_lite.finetune.launch import world_size
 from selfguide_lite.methods.asking import FULL, is_taught
+from selfguide_lite.prompt_styles.answers import hidden_examples
 from selfguide_lite.run_context import RunContext
 from selfguide_lite.store import Adapter, Pair, Store
 from selfguide_lite.store.train_log import StoreTrainLog
+from selfguide_lite.task import Task
 from selfguide_lite.teaching import Opened, taught_pairs
 
 _ENOUGH_UNSEEN = 40  # kept inputs that were not trained on, from which on none is held back
@@ -106,7 +108,8 @@ def _chosen(
 def _train(context: RunContext, target: TrainTarget, options: TrainOptions, pairs: Sequence[Pair]) -> TrainResult:
     store, task_id, task, prompts = context.store, context.task_id, context.task, context.prompts
     _check_pairs(context, pairs)
-    chosen = weighted(pairs, store.settings(task_id))
+    shown = example_pairs(task, options.answer_style, context.settings.example_weight)
+    chosen = [*weighted(pairs, store.settings(task_id)), *shown]
     log = StoreTrainLog(store, task_id, prompts.template("annotate"))
     return train(
         chosen, lambda text: prompts.answer(task, text, options.answer_style), target, options, log, context.listener
@@ -144,6 +147,15 @@ def weighted(pairs: Sequence[Pair], settings: Mapping[str, Any]) -> list[Pair]:
     """Return pairs with those that were given repeated as often as the setting `given_weight` says."""
     weight = int(settings.get("given_weight", 1))
     return [pair for pair in pairs for _ in range(max(1, weight) if pair.by_hand == "given" else 1)]
+
+
+def example_pairs(task: Task, style: str, weight: int) -> list[Pair]:
+    """Return the examples that a style's prompts do not show, as pairs, each as often as the weight says.
+
+    They are the only answers to real inputs that are known to be right, and a short prompt tells nothing of them.
+    """
+    hidden = hidden_examples(task, style)
+    return [Pair(-number, one.input, one.output) for number, one in enumerate(hidden, 1)] * weight
 
 
 def _check_pairs(context: RunContext, pairs: Sequence[Pair]) -> None:

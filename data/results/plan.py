@@ -15,11 +15,17 @@ VARIANTS: dict[str, Mapping[str, Any]] = {
     "random labels": {"random_labels": True},
     "own draws": {"prompts_per_draw": 1},
     "bare prompt": {"answer_style": "bare"},
-    "bare prompt, no teacher": {"answer_style": "bare", "teacher": False},
-    "bare prompt, no teacher, rate 6e-4": {"answer_style": "bare", "teacher": False, "learning_rate": 6e-4},
+    "bare prompt, without examples": {"answer_style": "bare", "example_weight": 0},
+    "bare prompt, without examples and teacher": {"answer_style": "bare", "example_weight": 0, "teacher": False},
+    "bare prompt, without these, rate 6e-4": {
+        "answer_style": "bare",
+        "example_weight": 0,
+        "teacher": False,
+        "learning_rate": 6e-4,
+    },
 }
 OWN_DRAWS = "own draws"
-TAUGHT = "bare prompt"  # as it is used, with a teacher
+TAUGHT = "bare prompt"  # as it is used, with a teacher and the examples
 BARE = tuple(name for name in VARIANTS if name.startswith("bare"))
 # Free text: how the answer that is trained on is taken from several that were drawn.
 ANSWERS: dict[str, Mapping[str, Any]] = {

@@ -28,7 +28,9 @@ _CAME_LATER: Mapping[str, Any] = MappingProxyType(
         "direction": "input-first",
         "min_votes": 1,
         "pairs": None,
-        "teacher": True,  # of no effect with the prompt that is the default
+        # Of no effect with the prompt that is the default.
+        "teacher": True,
+        "example_weight": 8,
     }
 )
 
@@ -157,6 +159,9 @@ class Settings(BaseModel):
     teacher: bool = True
     """Where `answer_style` is not `few-shot`: train a model with the full prompt first, and learn its answers to all
     kept inputs. It takes a second training. Classification only."""
+    example_weight: Annotated[int, Field(ge=0, le=100)] = 8
+    """How often an epoch shows each of the task's examples, where the prompt of `answer_style` does not; 0: not at
+    all."""
     trainer: Annotated[str, AfterValidator(TRAINERS.checked)] = "unsloth"
     """What trains the LoRA."""
     epochs: Annotated[float, Field(gt=0, le=1000)] = 2

@@ -16,6 +16,7 @@ from selfguide_lite.gguf.trainable import why_not_trainable
 from selfguide_lite.llm.base import Engine, Request, ScoreRequest
 from selfguide_lite.methods.asking import is_taught
 from selfguide_lite.own_data import OwnData
+from selfguide_lite.prompt_styles.answers import hidden_examples
 from selfguide_lite.prompts import Prompts
 from selfguide_lite.store import LabelledInput
 from selfguide_lite.synthesis.annotate import samples_of
@@ -102,7 +103,8 @@ def dry_run(
     )
     total = settings.rounds * settings.prompts_per_round
     answered = total + added
-    trained = answered + given * settings.given_weight
+    hidden = hidden_examples(task, settings.answer_style)
+    trained = answered + given * settings.given_weight + len(hidden) * settings.example_weight
     trainings = 2 if is_taught(task, settings.answer_style, teacher=settings.teacher) else 1
     per_input, texts = _measure_inputs(sampler, engine, stand_ins)
     per_answer = _measure_answers(task, settings, engine, prompts, seed, texts)

@@ -38,7 +38,8 @@ def test_plan_for_a_program(kind: str, tmp_path: Path) -> None:
     stages = {stage["stage"]: stage for stage in plan["stages"]}
     assert stages["generate"]["requests"] == 15
     assert (stages["annotate"]["requests"], stages["annotate"]["samples"]) == (15 + added, 2 if labels else 1)
-    assert stages["train"]["requests"] == 15 + added + 5 * given
+    examples = 8 * 2  # which the short prompt does not show
+    assert stages["train"]["requests"] == 15 + added + 5 * given + examples
     assert all(stage["seconds"] > 0 and stage["bytes"] > 0 for stage in stages.values())
     for stage in ("generate", "annotate"):
         for _, messages, tokens in stages[stage]["prompts"]:

@@ -13,7 +13,7 @@ from selfguide_lite.core.progress import NullListener, Stage
 from selfguide_lite.core.resources import resource
 from selfguide_lite.evaluate.answering import score_labels
 from selfguide_lite.evaluate.battery import Finetuned
-from selfguide_lite.finetuning import finetune
+from selfguide_lite.finetuning import example_pairs, finetune
 from selfguide_lite.llm import EngineOptions, open_engine
 from selfguide_lite.llm.base import Engine
 from selfguide_lite.methods.asking import answer_prompt, is_taught
@@ -111,6 +111,14 @@ def test_the_surest_answers_of_each_label_are_taught(context: RunContext, engine
     assert [pair.output for pair in mixed].count(FIRST) == [pair.output for pair in mixed].count(SECOND)
 
 
+def test_examples_that_a_prompt_does_not_show_are_learnt() -> None:
+    """A short prompt tells nothing of them, and their answers are right for certain."""
+    learnt = example_pairs(TASK, "bare", 3)
+    assert [(pair.input, pair.output) for pair in learnt] == 3 * [(one.input, one.output) for one in TASK.examples]
+    assert len({pair.input_id for pair in learnt}) == len(TASK.examples) and all(pair.input_id < 0 for pair in learnt)
+    assert example_pairs(TASK, "few-shot", 3) == example_pairs(TASK, "bare", 0) == []
+
+
 def test_only_labels_with_a_short_prompt_are_taught() -> None:
     assert is_taught(TASK, "bare", teacher=True)
     for style, teacher in (("few-shot", True), ("bare", False)):
@@ -128,7 +136,7 @@ def test_the_teacher_comes_first_and_nothing_is_done_again(context: RunContext, 
     styles = [store.trained_style(one.id) for one in (teacher, pupil)]
     assert styles == ["few-shot", "bare"]
     pairs = store.pairs(context.task_id)
-    assert 0 < teacher.pairs <= len(pairs) and pupil.pairs == len(made.inputs)
+    assert 0 < teacher.pairs <= len(pairs) and pupil.pairs == len(made.inputs) + 8 * len(TASK.examples)
     assert len(set(made.inputs) - {pair.input for pair in pairs}) > 0
     told.started.clear()
     # Some are held back, since few kept inputs are left to calibrate by.

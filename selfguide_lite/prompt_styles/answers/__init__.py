@@ -28,3 +28,9 @@ def answer_style(name: str) -> AnswerStyle:
     """
     style: AnswerStyle = ANSWER_STYLES.get(name)
     return style
+
+
+def hidden_examples(task: Task, name: str) -> list[Example]:
+    """Return the task's examples that a style's prompts do not show."""
+    style = answer_style(name)
+    return [one for one in task.examples if one not in style.examples(task, one.input)]

@@ -1,5 +1,6 @@
 """docs/results.md from the records of runs. Nothing here runs a model."""
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -125,6 +126,8 @@ def page(done: Iterable[Record], earlier: Iterable[Record] = ()) -> str:
         "  with one way of halving. Several seeds: a row's difference is the mean over them.",
         "- Over one prompting: the same finetuned answers against the one prompting whose mean over all these rows and",
         "  seeds is highest. It is chosen on the rows it is scored on, which favours prompting: the stricter number.",
+        "- One label for all: what the commonest label would have, answered to every row. Labels are taken to be",
+        "  equally frequent; a prompting that answers one label throughout gains where the rows have more of it.",
         "- Extraction has [tables of its own](fields.md#measured).",
         "",
     ]
@@ -185,8 +188,13 @@ def _summary(runs: Sequence[Record], kind: str) -> str:
         seeds = ", ".join(str(one["seed"]) for one in mine)
         kept = f"{100 * np.mean([one['kept_share'] for one in mine]):.0f} %"
         pairs = f"{np.mean([one['pairs'] for one in mine]):.0f}"
-        rows.append([task, seeds, kept, pairs, *means, gain_text(pooled(mine)), over_one_text(mine)])
-    head = ["task", "seeds", "kept", "pairs", *(title for _, title in columns), "gain", "over one prompting"]
+        cells = [task, seeds, kept, pairs]
+        if kind == "classification":
+            rights = mine[0]["rights"]
+            cells.append(f"{100 * Counter(rights).most_common(1)[0][1] / len(rights):.1f}")
+        rows.append([*cells, *means, gain_text(pooled(mine)), over_one_text(mine)])
+    constant = ["one label for all"] if kind == "classification" else []
+    head = ["task", "seeds", "kept", "pairs", *constant, *(title for _, title in columns), "gain", "over one prompting"]
     return markdown_table(head, rows)
 
 

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from data.results.gains import gain_text, paired
 from data.results.plan import DEFAULT, OWN_DRAWS
 from data.results.record import VARIED, Record, scores
-from selfguide_lite.evaluate.statistics import paired_gain
 from selfguide_lite.experiments.tables import markdown_table
 
 _METHOD = "finetuned scored"
@@ -23,14 +23,12 @@ def section(runs: Sequence[Record]) -> list[str]:
         if not seeds:
             continue
         both = [[found[seed] for seed in seeds] for found in (shared, own)]
-        befores, afters = ([scores(one, _METHOD) for one in part] for part in reversed(both))
-        gain = paired_gain(np.mean(befores, axis=0).tolist(), np.mean(afters, axis=0).tolist())
+        befores, afters = ([np.asarray(scores(one, _METHOD)) for one in part] for part in reversed(both))
+        gain = paired(befores, afters)
         cells = [task, ", ".join(map(str, seeds))]
         cells += [_both(both, "pairs", "{:.0f}", 1)]
         cells += [_both(both, name, "{:.0f} %", 100) for name in ("kept_share", "duplicates", "distinct_2")]
-        cells += [f"{100 * gain.after:.1f}, {100 * gain.before:.1f}"]
-        cells += [f"{100 * gain.gain:+.1f} ({100 * gain.low:+.1f} to {100 * gain.high:+.1f})"]
-        rows.append(cells)
+        rows.append([*cells, f"{100 * gain.after:.1f}, {100 * gain.before:.1f}", gain_text(gain)])
     if not rows:
         return []
     return [

@@ -6,8 +6,9 @@ from pathlib import Path
 import numpy as np
 
 from data.results.fields import DIRECTIONS, KEPT, MODELS, SMOLLM2, TASKS
+from data.results.gains import gain_text
 from data.results.record import Record
-from data.results.table import gain_text, over_one_text, pooled, records
+from data.results.table import over_one_text, pooled, records
 from selfguide_lite.evaluate.statistics import Interval, bootstrap, paired_gain, wilson
 from selfguide_lite.experiments.tables import markdown_table
 

@@ -4,7 +4,7 @@ import hashlib
 import json
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import date
 from functools import cache
 from itertools import pairwise
@@ -22,7 +22,7 @@ from selfguide_lite.llm import model_path
 from selfguide_lite.llm.tuning import fast_weights
 from selfguide_lite.pipeline import RunResult
 from selfguide_lite.report.progress import RUN_STAGES, listener_for
-from selfguide_lite.store import Store
+from selfguide_lite.store import PoolInput, Store
 from selfguide_lite.task import NOISE_TERMS, Task, last_label
 from selfguide_lite.task.natural_instructions import import_natural_instructions
 
@@ -142,13 +142,13 @@ def _facts(task: Task, result: RunResult) -> dict[str, Any]:
     with Store.open(result.db, read_only=True) as store:
         task_id = store.only_task_id(task.name)
         agreement = store.agreement(task_id) if task.labels else None
-        written = writing(store, task_id)
+        varied = _varied(inputs, store.pool(task_id))
     return {
         "kind": task.kind,
         "labels": list(task.labels),
         "kept_share": round(inputs["kept"] / max(1, inputs.total()), 3),
         "pairs": result.pairs,
-        **written,
+        **varied,
         "agreement": None
         if agreement is None
         else {"observed": round(agreement.observed, 3), "expected": round(agreement.expected, 3)},
@@ -160,18 +160,17 @@ def _facts(task: Task, result: RunResult) -> dict[str, Any]:
     }
 
 
-def writing(store: Store, task_id: int) -> dict[str, Any]:
+def _varied(inputs: Counter[str], pool: Sequence[PoolInput]) -> dict[str, Any]:
     """Return how varied the inputs of a run are.
 
     `duplicates` is the share of the written inputs that are copies or near copies of earlier ones; `distinct_2` the
     share of distinct ones among the pairs of words that follow each other, in the first kept inputs, so many in all
     runs (distinct-2, arXiv 1510.03055).
+
+    :param inputs: how many inputs there are by the reason for which a filter rejects them
+    :param pool: the kept ones
     """
-    inputs: Counter[str] = Counter()
-    for row in store.funnel(task_id):
-        if row.stage == "input":
-            inputs[row.reason] += row.n
-    kept = [one.text.lower().split() for one in store.pool(task_id)[:VARIED]]
+    kept = [one.text.lower().split() for one in pool[:VARIED]]
     twos = [two for words in kept for two in pairwise(words)]
     return {
         "duplicates": round(inputs["duplicate"] / max(1, inputs.total()), 3),

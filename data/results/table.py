@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from data.results import draws, stability, uneven
+from data.results.gains import gain_text, paired
 from data.results.plan import ANSWERS, BARE, DEFAULT, VARIANTS
 from data.results.record import Record, read, scores
 from selfguide_lite.evaluate.statistics import Gain, bootstrap, paired_gain
@@ -68,7 +69,7 @@ def pooled(runs: Sequence[Record]) -> Gain:
     counted as if they were different rows.
     """
     parts = [differences(done) for done in runs]
-    return _paired([before for before, _ in parts], [after for _, after in parts])
+    return paired([before for before, _ in parts], [after for _, after in parts])
 
 
 def over_one_prompting(runs: Sequence[Record]) -> tuple[str, Gain]:
@@ -81,14 +82,7 @@ def over_one_prompting(runs: Sequence[Record]) -> tuple[str, Gain]:
     prompting = [name for name in names if not is_finetuned(name)]
     best = max(prompting, key=lambda name: np.mean([np.mean(scores(one, name)) for one in runs]))
     befores = [np.asarray(scores(one, best)) for one in runs]
-    return best, _paired(befores, [differences(one)[1] for one in runs])
-
-
-def _paired(befores: Sequence[np.ndarray[Any, Any]], afters: Sequence[np.ndarray[Any, Any]]) -> Gain:
-    n = min(map(len, befores))
-    before = np.mean([given[:n] for given in befores], axis=0)
-    after = np.mean([given[:n] for given in afters], axis=0)
-    return paired_gain(before.tolist(), after.tolist())
+    return best, paired(befores, [differences(one)[1] for one in runs])
 
 
 def page(done: Iterable[Record], earlier: Iterable[Record] = ()) -> str:
@@ -209,12 +203,6 @@ def _mean(runs: Sequence[Record], method: str) -> str:
     return f"{100 * np.mean(found):.1f}" if found else ""
 
 
-def gain_text(gain: Gain) -> str:
-    """Return a gain in points with its interval, bold where that is off zero."""
-    text = f"{100 * gain.gain:+.1f} ({100 * gain.low:+.1f} to {100 * gain.high:+.1f})"
-    return f"**{text}**" if gain.low > 0 or gain.high < 0 else text
-
-
 def _each(runs: Sequence[Record]) -> str:
     rows = []
     for one in runs:
@@ -301,7 +289,7 @@ def _bare(runs: Sequence[Record]) -> list[str]:
         cells = [name, variant, ", ".join(map(str, seeds))]
         for method in ("finetuned scored", "finetuned calibrated"):
             if seeds and all(method in one[seed]["methods"] for one in (mine, full) for seed in seeds):
-                gain = _paired(*([np.asarray(scores(one[seed], method)) for seed in seeds] for one in (full, mine)))
+                gain = paired(*([np.asarray(scores(one[seed], method)) for seed in seeds] for one in (full, mine)))
                 cells += [f"{100 * gain.before:.1f}", f"{100 * gain.after:.1f}", gain_text(gain)]
             else:  # too few inputs to calibrate by
                 cells += ["", "", ""]

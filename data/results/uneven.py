@@ -9,8 +9,10 @@ from typing import Any
 
 import numpy as np
 
+from data.results.gains import gain_text
 from data.results.plan import DEFAULT, UNEVEN
 from data.results.record import Record
+from selfguide_lite.evaluate.statistics import Gain
 from selfguide_lite.experiments.tables import markdown_table
 from selfguide_lite.methods.names import is_finetuned
 
@@ -53,9 +55,10 @@ def _rows(task: str, name: str, done: Sequence[Record]) -> list[list[str]]:
     whole = np.arange(len(rights))
     scores = {one: _mean(answers[one], rights, whole, count) for one in methods}
     draws = list(_resampled(rights))
-    drawn = {one: np.stack([_mean(answers[one], rights, places, count) for places in draws]) for one in methods}
     usual = [one for one in methods if one in _UNCALIBRATED]
     best = [max(usual, key=lambda one: float(scores[one][measure])) for measure in (0, 1)]
+    compared = [one for one in methods if is_finetuned(one) or one in best]
+    drawn = {one: np.stack([_mean(answers[one], rights, places, count) for places in draws]) for one in compared}
     seeds = ", ".join(str(run["seed"]) for run in done)
     rows = []
     for one in methods:
@@ -66,10 +69,9 @@ def _rows(task: str, name: str, done: Sequence[Record]) -> list[list[str]]:
             if not is_finetuned(one):
                 cells.append("the best" if one == other else "")
                 continue
-            gain = float(scores[one][measure] - scores[other][measure])
             low, high = np.quantile(drawn[one][:, measure] - drawn[other][:, measure], (0.025, 0.975))
-            text = f"{100 * gain:+.1f} ({100 * low:+.1f} to {100 * high:+.1f})"
-            cells.append(f"**{text}**" if low > 0 or high < 0 else text)
+            before, after = float(scores[other][measure]), float(scores[one][measure])
+            cells.append(gain_text(Gain("", len(rights), other, before, after, float(low), float(high))))
         rows.append(cells)
     return rows
 

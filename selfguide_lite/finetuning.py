@@ -12,6 +12,7 @@ from selfguide_lite.core.errors import SelfguideError
 from selfguide_lite.core.paths import trainings_dir
 from selfguide_lite.export.adapter import export_adapter
 from selfguide_lite.finetune import TrainOptions, TrainResult, TrainTarget, train
+from selfguide_lite.finetune.isolated import kept_process
 from selfguide_lite.finetune.launch import world_size
 from selfguide_lite.methods.asking import FULL, is_taught
 from selfguide_lite.prompt_styles.answers import hidden_examples
@@ -45,8 +46,9 @@ def finetune(context: RunContext, model: Path, opened: Opened) -> Finetune:
     """
     target = TrainTarget(model, trainings_dir(context.store.path, context.task.name), apart=True)
     options = TrainOptions.from_settings(context.settings, seed=context.seed)
-    chosen = _chosen(context, target, options, None, opened)
-    trained = _train(context, target, options, chosen)
+    with kept_process():  # a teacher's training comes before, maybe
+        chosen = _chosen(context, target, options, None, opened)
+        trained = _train(context, target, options, chosen)
     adapter = export_adapter(context.store, context.task_id, trained, model, listener=context.listener)
     return Finetune(adapter, tuple(pair.input for pair in chosen))
 
@@ -64,7 +66,8 @@ def train_task(
     :param opened: opens the model; None: a training with a short prompt learns the pairs themselves, without a teacher
     :raises SelfguideError: where there is nothing to learn; also as `train`
     """
-    return _train(context, target, options, _chosen(context, target, options, pairs, opened))
+    with kept_process():
+        return _train(context, target, options, _chosen(context, target, options, pairs, opened))
 
 
 def _chosen(

@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, settings
 from plugins_for_tests import Plugins
 
 from selfguide_lite.core.resources import resource
+from selfguide_lite.finetune.isolated import kept_process
 
 # `make test` must be quick on two busy cores; `make fuzz` takes its time.
 settings.register_profile("quick", deadline=None, max_examples=50, suppress_health_check=[HealthCheck.too_slow])
@@ -38,6 +39,13 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         # The default model is too large for most tests: they run on the tiny one, which was trained for them.
         patch.setenv("SELFGUIDE_MODEL", str(resource("data/tiny_vicuna/tiny-vicuna.gguf")))
         yield cache
+
+
+@pytest.fixture(autouse=True, scope="session")
+def training_process() -> Iterator[None]:
+    """Load torch once for the trainings of all tests, but for those in processes of their own."""
+    with kept_process():
+        yield
 
 
 @pytest.fixture

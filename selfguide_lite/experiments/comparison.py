@@ -36,6 +36,7 @@ from selfguide_lite.experiments.methods import (
     self_icl,
     variant_db,
 )
+from selfguide_lite.finetune.isolated import kept_process
 from selfguide_lite.llm.base import Engine
 from selfguide_lite.methods.asking import answer_prompt
 from selfguide_lite.methods.names import (
@@ -156,7 +157,8 @@ class _Job:
             rows = self._unseen(rows)
             self._prompting(engine, methods, rows, done)
         plans = list(self._plans(methods, curve, variants))
-        adapters = self._train(plans)
+        with kept_process():
+            adapters = self._train(plans)
         same: dict[str, str] = {}
         if plans:
             with self.tools.opened() as engine:

@@ -24,6 +24,7 @@ from selfguide_lite.evaluate.evaluation import Evaluation
 from selfguide_lite.evaluate.statistics import Gain
 from selfguide_lite.evaluate.verdict import best_of, crossed_gain
 from selfguide_lite.experiments.context import ExperimentContext, pairs_key
+from selfguide_lite.finetune.isolated import kept_process
 from selfguide_lite.methods.names import FINETUNED, named, usual_form
 from selfguide_lite.own_data import OwnData
 from selfguide_lite.run_options import RunOptions
@@ -201,7 +202,7 @@ def search(
     job, seed = _Search(folder, tools), tools.seed
     split = {task.name: split_rows(eval_rows(task), validation, seed) for task in tasks}
     folder.mkdir(parents=True, exist_ok=True)
-    with exclusive(folder / "search.db"):
+    with exclusive(folder / "search.db"), kept_process():
         trials = []
         for candidate in within_budget(everything, budget, seed):
             trial = job.trial(candidate, tasks, {name: rows[0] for name, rows in split.items()})

@@ -1,18 +1,20 @@
 """The training in a process of its own: one that the system kills for lack of memory is reported in a line.
 
-The job goes in and the events come out as lines of JSON. The process ends with the one that started it.
+Jobs go in and events come out as lines of JSON. The process ends with the one that started it.
 """
 
 import ctypes
+import gc
 import json
 import os
 import signal
 import subprocess
 import sys
 import traceback
-from collections.abc import Callable
-from contextlib import suppress
-from dataclasses import asdict
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO, Any
 
@@ -25,6 +27,8 @@ from selfguide_lite.finetune.memory import OutOfMemory
 from selfguide_lite.finetune.trainers import trainer_named
 
 _PARENT_DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG
+# Variables that are read once, when a process or a library begins. All others are handed over with every job.
+_READ_AT_START = ("PYTHON", "LD_", "OMP_", "MKL_", "CUDA_")
 
 
 def fit_apart(job: FitJob, on_step: Callable[[TrainStep], None], note: Callable[[str], None]) -> Fit:
@@ -33,38 +37,119 @@ def fit_apart(job: FitJob, on_step: Callable[[TrainStep], None], note: Callable[
     :raises SelfguideError: as the trainer; also where the process is killed or fails in any other way
     """
     job.out.mkdir(parents=True, exist_ok=True)
-    log_path = job.out / LOG
-    receive, send = os.pipe()
-    with os.fdopen(receive, encoding="utf-8") as events, log_path.open("ab") as log:
+    keeper = _keeper.get()
+    child = (keeper and keeper.take()) or _Child(job.out / LOG)
+    try:
+        done = child.fit(job, on_step, note)
+    except BaseException:
+        child.end()
+        raise
+    if keeper and done.device == "CPU":  # on a card it would hold memory that the model needs next
+        keeper.child = child
+    else:
+        child.end()
+    return done
+
+
+@contextmanager
+def kept_process() -> Iterator[None]:
+    """Let the trainings within this block that come apart share one process: torch is loaded for the first alone.
+
+    A training on a card, or one that fails, ends its process all the same. Threads have no part in it.
+    """
+    if _keeper.get() is not None:
+        yield
+        return
+    keeper = _Keeper()
+    token = _keeper.set(keeper)
+    try:
+        yield
+    finally:
+        _keeper.reset(token)
+        if keeper.child:
+            keeper.child.end()
+
+
+class _Child:
+    """A process that trains, one job after the other.
+
+    :param log: takes what it prints until its first job has begun
+    """
+
+    def __init__(self, log: Path):
+        environment = child_environment()
+        self._read = _read_at_start(environment)
+        receive, send = os.pipe()
+        self._events = os.fdopen(receive, encoding="utf-8")
         try:
-            child = subprocess.Popen(
-                [sys.executable, "-P", "-m", __name__, str(send)],
-                stdin=subprocess.PIPE,
-                stdout=log,
-                stderr=log,
-                text=True,
-                pass_fds=(send,),
-                start_new_session=True,  # Ctrl-C is for this process alone, which then ends the child
-                env=child_environment(),
-            )
+            with log.open("ab") as opened:
+                self._process = subprocess.Popen(
+                    [sys.executable, "-P", "-m", __name__, str(send)],
+                    stdin=subprocess.PIPE,
+                    stdout=opened,
+                    stderr=opened,
+                    text=True,
+                    pass_fds=(send,),
+                    start_new_session=True,  # Ctrl-C is for this process alone, which then ends the child
+                    env=environment,
+                )
+        except BaseException:
+            self._events.close()
+            raise
         finally:
             os.close(send)
-        try:
-            assert child.stdin is not None
-            with suppress(BrokenPipeError):  # it died at once: why is said below
-                json.dump({"parent": os.getpid(), **job.as_json()}, child.stdin)
-                child.stdin.write("\n")
-                child.stdin.flush()
-            done = _follow(events, on_step, note)
-            if done is None:
-                raise SelfguideError(_epitaph(child.wait(), log_path))
-            return done
-        finally:
-            child.kill()
-            child.wait()
-            with suppress(BrokenPipeError):
-                assert child.stdin is not None
-                child.stdin.close()
+
+    @property
+    def usable(self) -> bool:
+        """Whether it lives, in the surroundings in which one would begin now."""
+        return self._process.poll() is None and self._read == _read_at_start(child_environment())
+
+    def fit(self, job: FitJob, on_step: Callable[[TrainStep], None], note: Callable[[str], None]) -> Fit:
+        """Do a job.
+
+        :raises SelfguideError: as the trainer; also where the process is killed or fails in any other way
+        """
+        assert self._process.stdin is not None
+        with suppress(BrokenPipeError):  # it died at once: why is said below
+            sent = {"parent": os.getpid(), "environment": child_environment(), **job.as_json()}
+            json.dump(sent, self._process.stdin)
+            self._process.stdin.write("\n")
+            self._process.stdin.flush()
+        done = _follow(self._events, on_step, note)
+        if done is None:
+            raise SelfguideError(_epitaph(self._process.wait(), job.out / LOG))
+        return done
+
+    def end(self) -> None:
+        """End it at once."""
+        self._process.kill()
+        self._process.wait()
+        self._events.close()
+        with suppress(BrokenPipeError):
+            assert self._process.stdin is not None
+            self._process.stdin.close()
+
+
+@dataclass(slots=True)
+class _Keeper:
+    """Keeps a process from one training to the next."""
+
+    child: _Child | None = None
+
+    def take(self) -> _Child | None:
+        """Return the process, where there is one to use."""
+        child, self.child = self.child, None
+        if child is None or child.usable:
+            return child
+        child.end()
+        return None
+
+
+def _read_at_start(environment: Mapping[str, str]) -> dict[str, str]:
+    return {name: value for name, value in environment.items() if name.startswith(_READ_AT_START)}
+
+
+_keeper: ContextVar[_Keeper | None] = ContextVar("_keeper", default=None)
 
 
 def in_one_line(error: Exception, out: Path) -> str:
@@ -108,38 +193,66 @@ def _epitaph(status: int, log: Path) -> str:
 
 
 def main() -> None:
-    """Do the job on standard input; tell what happens on the descriptor that was given."""
-    sent: dict[str, Any] = json.loads(sys.stdin.readline())
-    with suppress(AttributeError, OSError):  # elsewhere than on Linux the broken pipe ends it at the next step
-        ctypes.CDLL(None).prctl(_PARENT_DEATH_SIGNAL, signal.SIGKILL)
-    if os.getppid() != sent["parent"]:
-        return
+    """Do the jobs on standard input, a line each; tell what happens on the descriptor that was given."""
     with os.fdopen(int(sys.argv[1]), "w", encoding="utf-8") as events:
+        for number, line in enumerate(sys.stdin):
+            sent: dict[str, Any] = json.loads(line)
+            if not number:
+                with suppress(
+                    AttributeError, OSError
+                ):  # elsewhere than on Linux the broken pipe ends it at the next step
+                    ctypes.CDLL(None).prctl(_PARENT_DEATH_SIGNAL, signal.SIGKILL)
+                if os.getppid() != sent["parent"]:
+                    return
+            _do(sent, events)
 
-        def tell(kind: str, told: object) -> None:
-            events.write(json.dumps([kind, told]) + "\n")
-            events.flush()
 
-        def note(message: str) -> None:
-            tell("note", message)
+def _do(sent: Mapping[str, Any], events: IO[str]) -> None:
+    """Do one job."""
 
-        guard = BatteryGuard(note)
+    def tell(kind: str, told: object) -> None:
+        events.write(json.dumps([kind, told]) + "\n")
+        events.flush()
 
-        def on_step(step: TrainStep) -> None:
-            tell("step", asdict(step))
-            guard.wait_while_low()
+    def note(message: str) -> None:
+        tell("note", message)
 
-        try:
-            job = FitJob.of_json(sent)
-            done = trainer_named(job.options.trainer).fit(job, on_step, note)
-        except OutOfMemory as error:
-            tell("memory", str(error))
-        except SelfguideError as error:
-            tell("error", str(error))
-        except Exception as error:
-            tell("error", in_one_line(error, Path(sent["out"])))
-        else:
-            tell("done", asdict(done))
+    os.environ.clear()
+    os.environ.update(sent["environment"])
+    guard = BatteryGuard(note)
+
+    def on_step(step: TrainStep) -> None:
+        tell("step", asdict(step))
+        guard.wait_while_low()
+
+    try:
+        job = FitJob.of_json(sent)
+        _print_into(job.out / LOG)
+        done = trainer_named(job.options.trainer).fit(job, on_step, note)
+        _free()
+    except OutOfMemory as error:
+        tell("memory", str(error))
+    except SelfguideError as error:
+        tell("error", str(error))
+    except Exception as error:
+        tell("error", in_one_line(error, Path(sent["out"])))
+    else:
+        tell("done", asdict(done))
+
+
+def _print_into(log: Path) -> None:
+    """Send what is printed from here on into a job's log."""
+    with log.open("ab") as opened:
+        for stream in (sys.stdout, sys.stderr):
+            stream.flush()
+            os.dup2(opened.fileno(), stream.fileno())
+
+
+def _free() -> None:
+    """Give back a training's memory: the process may wait for the next one while a model is asked beside it."""
+    gc.collect()
+    with suppress(AttributeError, OSError):  # glibc alone has this
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 if __name__ == "__main__":

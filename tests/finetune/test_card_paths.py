@@ -178,7 +178,7 @@ def test_a_training_on_a_card_has_the_losses_of_one_on_a_processor(
     """
 
     def run(code: list[str]) -> dict[str, Any]:
-        paths = os.pathsep.join((str(ROOT), str(HERE), os.environ.get("PYTHONPATH", "")))
+        paths = os.pathsep.join((str(ROOT), str(HERE), str(HERE.parent), os.environ.get("PYTHONPATH", "")))
         done = subprocess.run(
             [sys.executable, *code], capture_output=True, text=True, check=False, timeout=280,
             env=os.environ | {"PYTHONPATH": paths, "SELFGUIDE_CACHE": str(tmp_path / "cache")},

@@ -3,6 +3,7 @@
 import importlib.util
 import math
 import os
+import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -61,7 +62,8 @@ def fit(job: FitJob, on_step: Callable[[TrainStep], None], note: Callable[[str],
     base, rows, options, out, shape = job.base, job.rows, job.options, job.out, job.shape
     check_installed()
     prepare_environment()
-    note("loading torch and what training needs: this takes ten seconds and more")
+    if "unsloth" not in sys.modules:
+        note("loading torch and what training needs: this takes ten seconds and more")
     muted = Muted(out / LOG)
     with muted:
         import torch

@@ -111,8 +111,8 @@ class _Child:
         """
         assert self._process.stdin is not None
         with suppress(BrokenPipeError):  # it died at once: why is said below
-            sent = {"parent": os.getpid(), "environment": child_environment(), **job.as_json()}
-            json.dump(sent, self._process.stdin)
+            place = {"parent": os.getpid(), "folder": _folder(), "environment": child_environment()}
+            json.dump(place | job.as_json(), self._process.stdin)
             self._process.stdin.write("\n")
             self._process.stdin.flush()
         done = _follow(self._events, on_step, note)
@@ -143,6 +143,13 @@ class _Keeper:
             return child
         child.end()
         return None
+
+
+def _folder() -> str | None:
+    """Return the folder that relative paths start from; None where it was removed."""
+    with suppress(FileNotFoundError):
+        return str(Path.cwd())
+    return None
 
 
 def _read_at_start(environment: Mapping[str, str]) -> dict[str, str]:
@@ -217,6 +224,8 @@ def _do(sent: Mapping[str, Any], events: IO[str]) -> None:
     def note(message: str) -> None:
         tell("note", message)
 
+    if sent["folder"] is not None:
+        os.chdir(sent["folder"])
     os.environ.clear()
     os.environ.update(sent["environment"])
     guard = BatteryGuard(note)

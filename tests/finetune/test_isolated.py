@@ -33,43 +33,31 @@ class _Training:
 
 
 def test_one_process_trains_as_several_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Also where a variable changed in between that is read when it is needed; not where it is read at the start."""
+    """Until it is gone, or a variable has changed that is read when a process begins."""
     needs("unsloth")
     monkeypatch.setenv("OMP_THREAD_LIMIT", "64")  # begin with a process of this test's own
     first = _Training(tmp_path / "first")
+    (process,) = _children()
     monkeypatch.setenv("SELFGUIDE_CACHE", str(tmp_path / "another cache"))
-    second = _Training(tmp_path / "second")
-    monkeypatch.setenv("OMP_THREAD_LIMIT", "65")
+    monkeypatch.chdir(tmp_path)
+    with kept_process():  # within the block of all tests it changes nothing
+        second = _Training(Path("second"))
+    assert _children() == [process]
+    assert (tmp_path / "another cache").is_dir()  # the weights of the GGUF were unpacked there
+    assert "Unsloth" in first.log and second.log != first.log  # each log is its own training's
+
+    os.kill(process, signal.SIGKILL)
+    os.waitid(os.P_PID, process, os.WEXITED | os.WNOWAIT)  # all its threads have ended
     third = _Training(tmp_path / "third")
     assert [one.loaded for one in (first, second, third)] == [True, False, True]
     assert first.losses == second.losses == third.losses and len(first.losses) == 2
     assert first.weights == second.weights == third.weights
-    assert (tmp_path / "another cache").is_dir()  # the weights of the GGUF were unpacked there
-    assert second.log and "Unsloth" in first.log + second.log  # each log is its own training's
 
-
-def test_the_next_training_begins_anew_where_its_process_is_gone(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    needs("unsloth")
-    monkeypatch.setenv("OMP_THREAD_LIMIT", "66")
-    _Training(tmp_path / "first")
     (process,) = _children()
-    os.kill(process, signal.SIGKILL)
-    os.waitid(os.P_PID, process, os.WEXITED | os.WNOWAIT)  # all its threads have ended
-    assert _Training(tmp_path / "second").loaded
-    out = tmp_path / "third"
-
-    def killed(_: object) -> None:
-        (living,) = _children()
-        os.kill(living, signal.SIGKILL)
-
+    monkeypatch.setenv("OMP_THREAD_LIMIT", "65")
     with pytest.raises(SelfguideError, match="the training was killed"):
-        fit_apart(small_job(out), killed, lambda _: None)
+        fit_apart(small_job(tmp_path / "fourth"), lambda _: None, lambda _: os.kill(_children()[0], signal.SIGKILL))
     assert not _children()
-    with kept_process():  # within the block of all tests it changes nothing
-        _Training(out)
-    assert len(_children()) == 1
 
 
 def _children() -> list[int]:

@@ -10,15 +10,18 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping
+from contextlib import chdir
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 from needs import needs
 from proofs import shared
 
 from data.walkthrough import messages
 from selfguide_lite import Store
+from selfguide_lite.cli import main
 from selfguide_lite.core.errors import SelfguideError
 from selfguide_lite.core.resources import resource
 from selfguide_lite.models import default_model
@@ -47,6 +50,7 @@ class Plan:
     :param reviewed: how many messages a person looks at
     :param correct: how many wrong answers among them are corrected at most
     :param held_out: a file of evaluation rows, or None
+    :param apart: each command has a process of its own
     """
 
     model: Path
@@ -57,11 +61,17 @@ class Plan:
     reviewed: int
     correct: int
     held_out: Path | None = None
+    apart: bool = True
 
 
-def selfguide(plan: Plan, folder: Path, *words: str, keys: str | None = None) -> str:
+def selfguide(plan: Plan, folder: Path, *words: str) -> str:
+    if not plan.apart:
+        with chdir(folder):
+            found = CliRunner(env={"SELFGUIDE_MODEL": str(plan.model)}).invoke(main, words)
+        assert found.exit_code == 0, found.output
+        return found.stdout + found.stderr
     done = subprocess.run(
-        [sys.executable, "-m", "selfguide_lite", *words], cwd=folder, input=keys, capture_output=True, text=True,
+        [sys.executable, "-m", "selfguide_lite", *words], cwd=folder, capture_output=True, text=True,
         env={**os.environ, "SELFGUIDE_MODEL": str(plan.model)}, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
@@ -180,7 +190,16 @@ def test_the_way_of_a_new_user_in_small(tmp_path: Path) -> None:
     examples = [(row.input, row.references[0]) for row in rows[-4:]]
     instruction = "'Judge what is said of the thing: cheer or grumble.'"
     walk(
-        Plan(resource("data/tiny_vicuna/tiny-vicuna.gguf"), instruction, ("cheer", "grumble"), examples, truth, 20, 4),
+        Plan(
+            resource("data/tiny_vicuna/tiny-vicuna.gguf"),
+            instruction,
+            ("cheer", "grumble"),
+            examples,
+            truth,
+            20,
+            4,
+            apart=False,
+        ),
         tmp_path,
     )
 

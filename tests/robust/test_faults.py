@@ -23,6 +23,7 @@ from robust_runs import (
     count,
     ended,
     environment,
+    here,
     own_mounts,
     prepare,
 )
@@ -46,7 +47,7 @@ def written(place: Place) -> Path:
     """A database with data that was not trained on yet."""
     db = place.folder / "written.db"
     for command in ("generate", "annotate"):
-        status, said = ended(begin(*place.arguments(command, db), "-q"))
+        status, said = here(*place.arguments(command, db), "-q")
         assert status == 0, said
     return db
 
@@ -56,7 +57,7 @@ def trained(place: Place, written: Path) -> Path:
     """A database with an adapter."""
     needs("unsloth")
     db = copied(written, place.folder / "trained")
-    status, said = ended(begin(*place.arguments("train", db), "-q"))
+    status, said = here(*place.arguments("train", db), "-q")
     assert status == 0, said
     return db
 
@@ -70,7 +71,7 @@ def copied(db: Path, folder: Path) -> Path:
 def goes_on(place: Place, db: Path, command: str = "run") -> None:
     """Nothing is broken, and the same command comes to its end now that the fault is gone."""
     check_sound(db)
-    status, said = ended(begin(*place.arguments(command, db), "-q"))
+    status, said = here(*place.arguments(command, db), "-q")
     assert status == 0, said
     check_sound(db)
     assert count(db, "input") == 64
@@ -159,7 +160,7 @@ def test_files_may_not_grow_while_something_is_exported(
     check_one_line(said, str(out))
     assert list(tmp_path.iterdir()) == []
     check_sound(trained)
-    status, said = ended(begin(*arguments))
+    status, said = here(*arguments)
     assert status == 0, said
     assert sum(path.stat().st_size for path in (out, *out.rglob("*")) if path.is_file()) > 40_000
     robustness_counts.count("faults")
@@ -177,7 +178,7 @@ def test_files_may_not_grow_while_a_checkpoint_or_the_adapter_is_written(
     check_one_line(said, "make room; the same command goes on", str(trainings_dir(db, "shout")), "train.log")
     assert not list(trainings_dir(db, "shout").rglob("adapter.gguf"))
     check_sound(db)
-    status, said = ended(begin(*place.arguments("train", db), *options))
+    status, said = here(*place.arguments("train", db), *options)
     assert status == 0, said
     assert count(db, "adapter") == 1
     robustness_counts.count("faults")

@@ -38,7 +38,8 @@ def section(runs: Sequence[Record]) -> list[str]:
         "beside it runs in which every prompt draws its own (`prompts_per_draw=1`). First the default, then the other.",
         f"Distinct pairs: the share of distinct ones among the pairs of neighbouring words in the first {VARIED} kept",
         "inputs (distinct-2, [arXiv 1510.03055](https://arxiv.org/abs/1510.03055)). Finetuned: exact match by label",
-        "scores; the difference is what shared draws gain, with the paired 95 % interval.",
+        "scores; the difference is what shared draws gain, with the paired 95 % interval over rows. Where there is one",
+        "seed it tells two models apart, not yet two ways of drawing.",
         "",
         markdown_table(
             ["task", "seeds", "pairs", "kept", "duplicates", "distinct pairs", "finetuned", "difference"], rows

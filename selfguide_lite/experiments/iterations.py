@@ -16,6 +16,7 @@ from selfguide_lite.evaluate.evaluation import Evaluation, clean_rows
 from selfguide_lite.evaluate.statistics import Gain
 from selfguide_lite.evaluate.verdict import Verdict, best_of, judge
 from selfguide_lite.experiments.context import ExperimentContext
+from selfguide_lite.finetune.isolated import kept_process
 from selfguide_lite.methods.names import FINETUNED, AnswerForm, named, usual_form
 from selfguide_lite.run_options import RunOptions
 from selfguide_lite.store import Store
@@ -81,6 +82,7 @@ class Rounds:
         }
 
 
+@kept_process()
 def run_rounds(
     task: Task,
     db: Path,

@@ -113,7 +113,7 @@ def page(done: Iterable[Record], earlier: Iterable[Record] = ()) -> str:
         "- Weights: the type of the model's working copy that a run was computed with. Runs of before 2026-11-30, and",
         "  some of that day, are in Q8_0, whose kernels round to [eight bits](performance.md#eight-bits).",
         "- Minutes: in Q8_0 these databases were also trained and evaluated with three passes before, and other",
-        "  programs ran beside many runs. Both count, so that a single run takes less than they say.",
+        '  programs ran beside many runs. Both count, so that a single run takes less than they say. "-": it waited for other work.',
         "- Scores in percent: exact match for classification, ROUGE-L for generation.",
         "- Gain: of the finetuned model over the best prompting, both chosen on the other half of the rows, in points",
         "  with the 95 % interval of the paired difference, over 50 ways of halving. The verdict is the run's own,",
@@ -218,7 +218,9 @@ def _each(runs: Sequence[Record]) -> str:
                 agreed,
                 f"{best}: {100 * interval.mean:.1f} ({100 * interval.low:.1f} to {100 * interval.high:.1f})",
                 one["verdict"],
-                f"{one['seconds'] / 60:.0f}",
+                "-"
+                if one["seconds"] is None
+                else f"{one['seconds'] / 60:.0f}",  # it did not have the machine for itself
                 one.get("computed_in", "Q8_0"),
             ]
         )

@@ -46,9 +46,7 @@ def finetune(context: RunContext, model: Path, opened: Opened) -> Finetune:
     """
     target = TrainTarget(model, trainings_dir(context.store.path, context.task.name), apart=True)
     options = TrainOptions.from_settings(context.settings, seed=context.seed)
-    with kept_process():  # a teacher's training comes before, maybe
-        chosen = _chosen(context, target, options, None, opened)
-        trained = _train(context, target, options, chosen)
+    chosen, trained = _learnt(context, target, options, None, opened)
     adapter = export_adapter(context.store, context.task_id, trained, model, listener=context.listener)
     return Finetune(adapter, tuple(pair.input for pair in chosen))
 
@@ -66,8 +64,20 @@ def train_task(
     :param opened: opens the model; None: a training with a short prompt learns the pairs themselves, without a teacher
     :raises SelfguideError: where there is nothing to learn; also as `train`
     """
+    return _learnt(context, target, options, pairs, opened)[1]
+
+
+def _learnt(
+    context: RunContext,
+    target: TrainTarget,
+    options: TrainOptions,
+    pairs: Sequence[Pair] | None,
+    opened: Opened | None,
+) -> tuple[list[Pair], TrainResult]:
+    """Train, and return what was learnt too; a teacher and its pupil share one process."""
     with kept_process():
-        return _train(context, target, options, _chosen(context, target, options, pairs, opened))
+        chosen = _chosen(context, target, options, pairs, opened)
+        return chosen, _train(context, target, options, chosen)
 
 
 def _chosen(

@@ -17,9 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
-from click.testing import CliRunner
 
-from selfguide_lite.cli import main
 from selfguide_lite.gguf.random_model import Geometry, RandomWeights, write_random_llama
 from selfguide_lite.llm import tuning
 from selfguide_lite.llm.llama import Tuning
@@ -150,12 +148,6 @@ def own_mounts(*mounts: str) -> Iterator[list[str]]:
     finally:
         holder.kill()
         holder.communicate()
-
-
-def here(*words: object) -> tuple[int, str]:
-    """Do a command in this process, which has loaded much of it; return what `ended` does."""
-    done = CliRunner().invoke(main, [*map(str, words)])
-    return done.exit_code, done.stderr
 
 
 def ended(process: "subprocess.Popen[str]") -> tuple[int, str]:

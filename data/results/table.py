@@ -211,6 +211,8 @@ def _each(runs: Sequence[Record]) -> str:
         agreed = f"{100 * agreement['observed']:.0f} ({100 * agreement['expected']:.0f})" if agreement else ""
         best = max((name for name in one["methods"] if is_finetuned(name)), key=lambda name: np.mean(scores(one, name)))
         interval = bootstrap(scores(one, best))
+        # Unknown where the run did not have the machine for itself.
+        minutes = "-" if one["seconds"] is None else f"{one['seconds'] / 60:.0f}"
         rows.append(
             [
                 one["task"],
@@ -219,9 +221,7 @@ def _each(runs: Sequence[Record]) -> str:
                 agreed,
                 f"{best}: {100 * interval.mean:.1f} ({100 * interval.low:.1f} to {100 * interval.high:.1f})",
                 one["verdict"],
-                "-"
-                if one["seconds"] is None
-                else f"{one['seconds'] / 60:.0f}",  # it did not have the machine for itself
+                minutes,
                 one.get("computed_in", "Q8_0"),
             ]
         )

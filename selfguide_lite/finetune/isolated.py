@@ -4,7 +4,6 @@ Jobs go in and events come out as lines of JSON. The process ends with the one t
 """
 
 import ctypes
-import gc
 import json
 import os
 import signal
@@ -23,7 +22,7 @@ from selfguide_lite.core.errors import SelfguideError, in_plain_words
 from selfguide_lite.core.progress import TrainStep
 from selfguide_lite.core.resources import child_environment
 from selfguide_lite.finetune.job import LOG, Fit, FitJob
-from selfguide_lite.finetune.memory import OutOfMemory
+from selfguide_lite.finetune.memory import OutOfMemory, release_memory
 from selfguide_lite.finetune.trainers import trainer_named
 
 _PARENT_DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG
@@ -84,7 +83,7 @@ class _Child:
         try:
             with log.open("ab") as opened:
                 self._process = subprocess.Popen(
-                    [sys.executable, "-P", "-m", __name__, str(send)],
+                    [sys.executable, "-P", "-m", __name__, str(send), str(os.getpid())],
                     stdin=subprocess.PIPE,
                     stdout=opened,
                     stderr=opened,
@@ -111,7 +110,7 @@ class _Child:
         """
         assert self._process.stdin is not None
         with suppress(BrokenPipeError):  # it died at once: why is said below
-            place = {"parent": os.getpid(), "folder": _folder(), "environment": child_environment()}
+            place = {"folder": _folder(), "environment": child_environment()}
             json.dump(place | job.as_json(), self._process.stdin)
             self._process.stdin.write("\n")
             self._process.stdin.flush()
@@ -200,18 +199,18 @@ def _epitaph(status: int, log: Path) -> str:
 
 
 def main() -> None:
-    """Do the jobs on standard input, a line each; tell what happens on the descriptor that was given."""
-    with os.fdopen(int(sys.argv[1]), "w", encoding="utf-8") as events:
-        for number, line in enumerate(sys.stdin):
-            sent: dict[str, Any] = json.loads(line)
-            if not number:
-                with suppress(
-                    AttributeError, OSError
-                ):  # elsewhere than on Linux the broken pipe ends it at the next step
-                    ctypes.CDLL(None).prctl(_PARENT_DEATH_SIGNAL, signal.SIGKILL)
-                if os.getppid() != sent["parent"]:
-                    return
-            _do(sent, events)
+    """Do the jobs on standard input, a line each, and tell what happens: `main DESCRIPTOR PARENT`.
+
+    The process ends with its parent; where Linux does not see to that, the broken pipe ends it at the next step.
+    """
+    descriptor, parent = map(int, sys.argv[1:])
+    with suppress(AttributeError, OSError):
+        ctypes.CDLL(None).prctl(_PARENT_DEATH_SIGNAL, signal.SIGKILL)
+    if os.getppid() != parent:
+        return
+    with os.fdopen(descriptor, "w", encoding="utf-8") as events:
+        for line in sys.stdin:
+            _do(json.loads(line), events)
 
 
 def _do(sent: Mapping[str, Any], events: IO[str]) -> None:
@@ -238,7 +237,7 @@ def _do(sent: Mapping[str, Any], events: IO[str]) -> None:
         job = FitJob.of_json(sent)
         _print_into(job.out / LOG)
         done = trainer_named(job.options.trainer).fit(job, on_step, note)
-        _free()
+        release_memory()  # it may wait for the next job while a model is asked beside it
     except OutOfMemory as error:
         tell("memory", str(error))
     except SelfguideError as error:
@@ -255,13 +254,6 @@ def _print_into(log: Path) -> None:
         for stream in (sys.stdout, sys.stderr):
             stream.flush()
             os.dup2(opened.fileno(), stream.fileno())
-
-
-def _free() -> None:
-    """Give back a training's memory: the process may wait for the next one while a model is asked beside it."""
-    gc.collect()
-    with suppress(AttributeError, OSError):  # glibc alone has this
-        ctypes.CDLL(None).malloc_trim(0)
 
 
 if __name__ == "__main__":

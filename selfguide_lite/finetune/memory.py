@@ -1,5 +1,9 @@
 """What a training will need, from the model's shape alone: a lack of memory is said before anything is loaded."""
 
+import ctypes
+import gc
+import sys
+from contextlib import suppress
 from dataclasses import dataclass
 
 from selfguide_lite.core import limits
@@ -112,6 +116,15 @@ def used_memory(cuda: bool) -> int:
     import psutil
 
     return int(psutil.Process().memory_info().rss)
+
+
+def release_memory() -> None:
+    """Give back to the machine and the card what is not in use any more."""
+    gc.collect()
+    if (torch := sys.modules.get("torch")) is not None and torch.cuda.is_available():
+        torch.cuda.empty_cache()
+    with suppress(AttributeError, OSError):  # glibc alone has this
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def choose_bits(options: TrainOptions, shape: Shape, length: int) -> Bits:

@@ -1,14 +1,12 @@
 """A training that runs out of a card's memory goes on with smaller batches and comes out as it would have."""
 
-import gc
-import sys
 from collections.abc import Callable
 from dataclasses import replace
 
 from selfguide_lite.core.progress import TrainStep
 from selfguide_lite.finetune.job import Fit, FitJob
 from selfguide_lite.finetune.launch import world_size
-from selfguide_lite.finetune.memory import OutOfMemory
+from selfguide_lite.finetune.memory import OutOfMemory, release_memory
 from selfguide_lite.finetune.options import TrainOptions
 
 FitOnce = Callable[[FitJob, Callable[[TrainStep], None], Callable[[str], None]], Fit]
@@ -59,11 +57,4 @@ def fit_within_memory(
                 f"in place of {job.options.batch_size} and {smaller.gradient_accumulation_steps} gradients summed"
             )
             job = replace(job, options=smaller)
-        _free()
-
-
-def _free() -> None:
-    """Give back what the failed attempt held, where it ran in this process."""
-    gc.collect()
-    if (torch := sys.modules.get("torch")) is not None and torch.cuda.is_available():
-        torch.cuda.empty_cache()
+        release_memory()  # what the failed attempt held, where it ran in this process

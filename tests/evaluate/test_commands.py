@@ -4,9 +4,8 @@ import json
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner
+from running import here
 
-from selfguide_lite.cli import main
 from selfguide_lite.cli.common import given_settings
 from selfguide_lite.core.resources import resource
 from selfguide_lite.core.settings import Settings
@@ -45,7 +44,7 @@ def rows(*pairs: tuple[str, object]) -> str:
 
 
 def call(*arguments: object) -> tuple[int, str]:
-    done = CliRunner().invoke(main, [str(argument) for argument in arguments])
+    done = here(*arguments)
     assert done.exception is None or isinstance(done.exception, SystemExit), done.exception
     return done.exit_code, done.output
 

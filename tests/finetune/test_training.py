@@ -17,6 +17,7 @@ from datasets_for_tests import TASK, filled
 from llamas import llama_cpp_logits, random_llama
 from needs import needs
 from old_files import OPTIONS_SHA256, format_2
+from running import here
 
 from selfguide_lite.cli import main
 from selfguide_lite.core.errors import SelfguideError
@@ -56,9 +57,9 @@ def command(*words: object) -> list[str]:
     return [sys.executable, "-m", "selfguide_lite", *map(str, words)]
 
 
-def here(*words: object) -> Result:
-    """Do a command in this process, and share what was loaded for the training before."""
-    done = CliRunner().invoke(main, [*map(str, words)])
+def well(*words: object) -> Result:
+    """Do a command that must succeed, in this process: it shares what was loaded for the training before."""
+    done = here(*words)
     assert done.exit_code == 0, done.output
     return done
 
@@ -101,7 +102,7 @@ def test_says_one_line_of_json_and_writes_down_every_step(
 def test_the_loss_is_that_of_the_answers_alone(tmp_path: Path) -> None:
     """The first step's loss, all rows in one batch, is the mean over answers and end tokens as llama.cpp gives it."""
     db = filled(tmp_path / "colours.db", n=6)
-    here("train", "-d", db, "-m", TINY, "--epochs", 1, "--batch-size", 6, "-q")
+    well("train", "-d", db, "-m", TINY, "--epochs", 1, "--batch-size", 6, "-q")
     with Store.open(db, read_only=True) as store:
         pairs = store.pairs(store.only_task_id())
         adapter = store.latest_adapter(store.only_task_id())
@@ -134,7 +135,7 @@ def test_killed_and_resumed_is_as_never_killed(
     (folder,) = training_folders(db, "colours")
     (folder / "checkpoint-6").mkdir(exist_ok=True)  # one that was being written
     (folder / "checkpoint-6" / "trainer_state.json").unlink(missing_ok=True)
-    here("train", "-d", db, "-m", TINY, *OPTIONS)
+    well("train", "-d", db, "-m", TINY, *OPTIONS)
     whole, resumed = read_adapter(adapter_of(trained[0])), read_adapter(adapter_of(db))
     for name, (_, b) in whole.pairs.items():
         assert np.abs(b).max() > 0
@@ -147,7 +148,7 @@ def test_killed_and_resumed_is_as_never_killed(
         for ours, theirs in zip(store.train_steps(runs[0][0]), other.train_steps(first.run_id), strict=True):
             assert ours.loss == pytest.approx(theirs.loss, rel=1e-3)
     # done is done
-    assert "already trained" in here("train", "-d", db, "-m", TINY, *OPTIONS).stderr
+    assert "already trained" in well("train", "-d", db, "-m", TINY, *OPTIONS).stderr
 
 
 def test_a_training_that_an_earlier_version_finished_is_not_done_again(tmp_path: Path) -> None:
@@ -223,7 +224,7 @@ def test_weights_from_a_folder_learn_the_same(
 ) -> None:
     """The GGUF's own weights, given as a folder: the same adapter."""
     db = filled(tmp_path / "colours.db")
-    here("train", "-d", db, "-m", TINY, "--base", hf_folder(TINY), *OPTIONS, "-q")
+    well("train", "-d", db, "-m", TINY, "--base", hf_folder(TINY), *OPTIONS, "-q")
     own, given = read_adapter(adapter_of(trained[0])), read_adapter(adapter_of(db))
     assert own.base_sha256 == given.base_sha256 == file_sha256(TINY)
     for name in own.pairs:
@@ -245,12 +246,12 @@ def test_a_sharded_folder_in_16_bits_goes_all_the_way(tmp_path: Path, monkeypatc
     db, out = filled(tmp_path / "colours.db", n=8), tmp_path / "made"
     words = ["train", "-d", db, "-m", base, "--base", folder, "--epochs", 2, "--batch-size", 4]
     words.append("--gradient-checkpointing")
-    assert json.loads(here(*words, "--learning-rate", 0.01, "--json").stdout)["steps"] == 4
-    exported = here("export", "-d", db, "--to", "llama.cpp", "-m", base, "-o", out, "--rows", "2")
+    assert json.loads(well(*words, "--learning-rate", 0.01, "--json").stdout)["steps"] == 4
+    exported = well("export", "-d", db, "--to", "llama.cpp", "-m", base, "-o", out, "--rows", "2")
     assert "2 of 2 answers equal" in exported.output
     made = out / "adapter.gguf"
     assert any(np.abs(b).max() > 0 for _, b in read_adapter(made).pairs.values())
-    said = here("predict", "-d", db, "-m", base, "-a", made, "--json", "a sky")
+    said = well("predict", "-d", db, "-m", base, "-a", made, "--json", "a sky")
     assert json.loads(said.stdout)["input"] == "a sky"
 
 
@@ -306,6 +307,6 @@ def test_nothing_to_learn_is_said(tmp_path: Path, pairs: int, words: str) -> Non
 def test_wrong_weights_are_refused(tmp_path: Path, base: str, words: str) -> None:
     folder = hf_folder(random_llama(tmp_path)) if base == "another" else tmp_path
     db = filled(tmp_path / "colours.db", n=4)
-    done = CliRunner().invoke(main, ["train", "-d", str(db), "-m", str(TINY), "--base", str(folder), "-q"])
+    done = here("train", "-d", db, "-m", TINY, "--base", folder, "-q")
     assert done.exit_code == 1
     assert words in done.stderr and "Traceback" not in done.stderr

@@ -189,19 +189,9 @@ def test_the_way_of_a_new_user_in_small(tmp_path: Path) -> None:
             truth[given] = {"cheer": "grumble", "grumble": "cheer"}[truth[given]]
     examples = [(row.input, row.references[0]) for row in rows[-4:]]
     instruction = "'Judge what is said of the thing: cheer or grumble.'"
-    walk(
-        Plan(
-            resource("data/tiny_vicuna/tiny-vicuna.gguf"),
-            instruction,
-            ("cheer", "grumble"),
-            examples,
-            truth,
-            20,
-            4,
-            apart=False,
-        ),
-        tmp_path,
-    )
+    tiny = resource("data/tiny_vicuna/tiny-vicuna.gguf")
+    plan = Plan(tiny, instruction, ("cheer", "grumble"), examples, truth, 20, 4, apart=False)
+    walk(plan, tmp_path)
 
 
 @pytest.mark.model

@@ -3,9 +3,8 @@
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner, Result
+from running import here
 
-from selfguide_lite.cli import main
 from selfguide_lite.core.resources import resource
 
 TASK = """\
@@ -30,18 +29,14 @@ def task(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return path
 
 
-def call(*arguments: object) -> Result:
-    return CliRunner().invoke(main, [str(argument) for argument in arguments])
-
-
 @pytest.mark.slow
 def test_a_run_names_its_model_first_prints_the_warnings_and_ends_with_what_is_next(task: Path) -> None:
     db = task.with_name("with blank.db")
-    done = call("run", task, "-d", db, "-m", MODEL, "--no-train")
+    done = here("run", task, "-d", db, "-m", MODEL, "--no-train")
     assert done.exit_code == 0, done.output
     first, *_, last = done.output.splitlines()
     assert first == f"model: tiny-vicuna.gguf (llama, 3.7 million parameters, 3.8 MiB), given with -m: {MODEL}"
-    checked = [line for line in call("check", task, "-m", MODEL).output.splitlines() if ": warning: " in line]
+    checked = [line for line in here("check", task, "-m", MODEL).output.splitlines() if ": warning: " in line]
     assert len(checked) == 2  # too few examples, and a label that nothing names
     for line in checked:
         assert f"warning: {line.split(': warning: ')[1]}" in done.output.splitlines(), line
@@ -53,33 +48,33 @@ def test_what_check_calls_an_error_stops_a_run_before_its_work(task: Path) -> No
     told = TASK.replace(", noise_filter: false", "") + "noise_terms: [grumble]\n"
     task.write_text(told, encoding="utf-8")
     before = sorted(task.parent.iterdir())
-    done = call("run", task, "-d", task.with_name("tone.db"), "-m", MODEL, "--no-train")
+    done = here("run", task, "-d", task.with_name("tone.db"), "-m", MODEL, "--no-train")
     assert done.exit_code == 1
     says = "labels.1: the noise term 'grumble' drops every answer with this label"
     assert done.output.splitlines()[-1].startswith(f"Error: task tone: {says}")
-    assert says in call("check", task, "-m", MODEL).output.replace("error: ", "")
+    assert says in here("check", task, "-m", MODEL).output.replace("error: ", "")
     assert sorted(task.parent.iterdir()) == before
     go_on = ["--set", "noise_filter=false", "--set", "rounds=0"]
-    assert "drops every answer" not in call("run", task, "-d", task.with_name("tone.db"), "-m", MODEL, *go_on).output
+    assert "drops every answer" not in here("run", task, "-d", task.with_name("tone.db"), "-m", MODEL, *go_on).output
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("command", ["run", "generate"])
 def test_a_false_start_leaves_nothing(command: str, task: Path) -> None:
     missing = task.parent / "no" / "such" / "tone.db"
-    done = call(command, task, "-d", missing, "-m", MODEL)
+    done = here(command, task, "-d", missing, "-m", MODEL)
     assert done.exit_code == 1 and f"{missing.parent}: no such folder; make it" in done.output
     assert done.output.count("\n") == 1
     unusable = task.with_name("unusable.gguf")
     unusable.write_bytes(MODEL.read_bytes().replace(b"blk.1.attn_q.weight", b"blk.1.attn_z.weight"))
     for model in (unusable, task.with_name("none.gguf")):
         before = sorted(task.parent.iterdir())
-        done = call(command, task, "-d", task.with_name("tone.db"), "-m", model, *["--no-train"] * (command == "run"))
+        done = here(command, task, "-d", task.with_name("tone.db"), "-m", model, *["--no-train"] * (command == "run"))
         assert done.exit_code == 1 and "Error: " in done.output.splitlines()[-1], done.output
         assert sorted(task.parent.iterdir()) == before
     db = task.with_name("tone.db")  # a database that was there stays, whatever fails
-    assert call(command, task, "-d", db, "-m", MODEL, *["--no-train"] * (command == "run")).exit_code == 0
+    assert here(command, task, "-d", db, "-m", MODEL, *["--no-train"] * (command == "run")).exit_code == 0
     kept = db.stat().st_ino
     args = ["--set", "rounds=3", *["--no-train"] * (command == "run")]
-    assert call(command, task, "-d", db, "-m", unusable, *args).exit_code == 1
+    assert here(command, task, "-d", db, "-m", unusable, *args).exit_code == 1
     assert db.stat().st_ino == kept

@@ -23,10 +23,10 @@ from robust_runs import (
     count,
     ended,
     environment,
-    here,
     own_mounts,
     prepare,
 )
+from running import here
 
 from selfguide_lite.cli import main
 from selfguide_lite.core.files import atomic_write, scratch_folder
@@ -47,8 +47,8 @@ def written(place: Place) -> Path:
     """A database with data that was not trained on yet."""
     db = place.folder / "written.db"
     for command in ("generate", "annotate"):
-        status, said = here(*place.arguments(command, db), "-q")
-        assert status == 0, said
+        done = here(*place.arguments(command, db), "-q")
+        assert done.exit_code == 0, done.stderr
     return db
 
 
@@ -57,8 +57,8 @@ def trained(place: Place, written: Path) -> Path:
     """A database with an adapter."""
     needs("unsloth")
     db = copied(written, place.folder / "trained")
-    status, said = here(*place.arguments("train", db), "-q")
-    assert status == 0, said
+    done = here(*place.arguments("train", db), "-q")
+    assert done.exit_code == 0, done.stderr
     return db
 
 
@@ -71,8 +71,8 @@ def copied(db: Path, folder: Path) -> Path:
 def goes_on(place: Place, db: Path, command: str = "run") -> None:
     """Nothing is broken, and the same command comes to its end now that the fault is gone."""
     check_sound(db)
-    status, said = here(*place.arguments(command, db), "-q")
-    assert status == 0, said
+    done = here(*place.arguments(command, db), "-q")
+    assert done.exit_code == 0, done.stderr
     check_sound(db)
     assert count(db, "input") == 64
 
@@ -160,8 +160,8 @@ def test_files_may_not_grow_while_something_is_exported(
     check_one_line(said, str(out))
     assert list(tmp_path.iterdir()) == []
     check_sound(trained)
-    status, said = here(*arguments)
-    assert status == 0, said
+    done = here(*arguments)
+    assert done.exit_code == 0, done.stderr
     assert sum(path.stat().st_size for path in (out, *out.rglob("*")) if path.is_file()) > 40_000
     robustness_counts.count("faults")
 
@@ -178,8 +178,8 @@ def test_files_may_not_grow_while_a_checkpoint_or_the_adapter_is_written(
     check_one_line(said, "make room; the same command goes on", str(trainings_dir(db, "shout")), "train.log")
     assert not list(trainings_dir(db, "shout").rglob("adapter.gguf"))
     check_sound(db)
-    status, said = here(*place.arguments("train", db), *options)
-    assert status == 0, said
+    done = here(*place.arguments("train", db), *options)
+    assert done.exit_code == 0, done.stderr
     assert count(db, "adapter") == 1
     robustness_counts.count("faults")
 

@@ -17,7 +17,8 @@ import robustness_counts
 from fork_server import ForkServer
 from killed_runs import INPUTS, OUTPUTS, PREDICTIONS, STEPS, check_after_a_kill, check_asked_once, committed
 from needs import needs
-from robust_runs import Place, Watched, begin, check_sound, count, ended, here, prepare, rows_of
+from robust_runs import Place, Watched, begin, check_sound, count, ended, prepare, rows_of
+from running import here
 
 from selfguide_lite import Prompts, Store, load_task
 from selfguide_lite.core.messages import Message
@@ -37,8 +38,8 @@ EVALUATED = 48
 def place(tmp_path_factory: pytest.TempPathFactory) -> Place:
     """A task of 64 inputs, 16 training steps and 144 predictions, and `alone.db`, made by a run left alone."""
     made = prepare(tmp_path_factory.mktemp("kill"), evaluated=EVALUATED, rounds=16, batch_size=8)
-    status, said = here(*made.arguments("run", made.folder / "alone.db"))
-    assert status == 0, said
+    done = here(*made.arguments("run", made.folder / "alone.db"))
+    assert done.exit_code == 0, done.stderr
     return made
 
 

@@ -10,6 +10,7 @@ import pytest
 from click.testing import CliRunner
 from old_files import format_2
 from robust_runs import random_model
+from running import here
 
 from selfguide_lite.cli import main
 from selfguide_lite.core.renamed import RENAMED_SETTINGS, with_current_names
@@ -168,13 +169,12 @@ def test_check_names_the_line_of_an_old_name(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_commands_say_the_new_name_once_and_refuse_both(tmp_path: Path) -> None:
     task, file, db = tmp_path / "moods.yaml", tmp_path / "given.yaml", str(tmp_path / "moods.db")
-    task.write_text(
-        f"{TASK_FILE}settings: {{fruitless_rounds: 3, input_max_tokens: 8, output_max_tokens: 4}}\n", encoding="utf-8"
-    )
+    given = "{fruitless_rounds: 3, input_max_tokens: 8, output_max_tokens: 4}"
+    task.write_text(f"{TASK_FILE}settings: {given}\n", encoding="utf-8")
     file.write_text("fruitless_rounds: 5\nmax_length: 99\n", encoding="utf-8")
 
     def said(*words: object, fails: bool = False) -> str:
-        result = CliRunner().invoke(main, [*map(str, words)])
+        result = here(*words)
         assert (result.exit_code != 0) == fails and "Traceback" not in result.output, result.output
         return result.output
 

@@ -3,6 +3,7 @@
 import os
 import signal
 import sys
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 _FILE = click.Path(path_type=Path, dir_okay=False)
+_OUT_OF_IT = 0.01  # seconds after which a destructor has surely ended; if not, the signal is sent once more
 
 db_option = click.option(
     "-d", "--db", type=_FILE, metavar="FILE", help="The run's database.  [default: the task's name with .db]"
@@ -257,7 +259,8 @@ def stoppable(db: Path) -> Iterator[None]:
 
     before = signal.signal(signal.SIGTERM, terminate), signal.getsignal(signal.SIGINT)
     try:
-        yield
+        with _sent_again():
+            yield
     except KeyboardInterrupt as stop:
         # A second signal must not cut the farewell short.
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
@@ -267,6 +270,27 @@ def stoppable(db: Path) -> Iterator[None]:
     finally:
         signal.signal(signal.SIGTERM, before[0])
         signal.signal(signal.SIGINT, before[1])
+
+
+@contextmanager
+def _sent_again() -> Iterator[None]:
+    """Send a signal once more that fell into a destructor: Python shows an exception from there and goes on."""
+    usual = sys.unraisablehook
+
+    def hook(lost: "sys.UnraisableHookArgs") -> None:
+        if not issubclass(lost.exc_type, KeyboardInterrupt):
+            usual(lost)
+            return
+        number = signal.SIGTERM if issubclass(lost.exc_type, Terminated) else signal.SIGINT
+        again = threading.Timer(_OUT_OF_IT, os.kill, (os.getpid(), number))
+        again.daemon = True
+        again.start()
+
+    sys.unraisablehook = hook
+    try:
+        yield
+    finally:
+        sys.unraisablehook = usual
 
 
 def work_done(db: Path) -> str:

@@ -1,0 +1,37 @@
+"""A signal that comes at a bad moment ends a long job all the same."""
+
+import os
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from selfguide_lite.cli.common import stoppable
+
+
+class Signals:
+    """Sends its own process a signal while it is taken away."""
+
+    def __init__(self, number: signal.Signals):
+        self.number = number
+
+    def __del__(self) -> None:
+        os.kill(os.getpid(), self.number)
+        for _ in range(1000):  # here Python calls the handler, and loses what it raises
+            pass
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_signal_in_a_destructor_is_not_lost(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], number: signal.Signals, status: int
+) -> None:
+    before = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)
+    with pytest.raises(SystemExit) as ended, stoppable(tmp_path / "no.db"):
+        del_at_once = Signals(number)
+        del del_at_once
+        time.sleep(20)
+        raise AssertionError("it went on")
+    assert ended.value.code == status
+    assert capsys.readouterr().err == "Stopped. The same command goes on where this one stopped.\n"
+    assert (signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)) == before

@@ -123,7 +123,7 @@ def _train(context: RunContext, target: TrainTarget, options: TrainOptions, pair
     _check_pairs(context, pairs)
     shown = example_pairs(task, options.answer_style, context.settings.example_weight)
     chosen = [*weighted(pairs, store.settings(task_id)), *shown]
-    log = StoreTrainLog(store, task_id, prompts.template("annotate"))
+    log = StoreTrainLog(store, task_id, prompts.answer_template(options.answer_style))
     return train(
         chosen, lambda text: prompts.answer(task, text, options.answer_style), target, options, log, context.listener
     )

@@ -16,7 +16,7 @@ from selfguide_lite.core.errors import SelfguideError
 from selfguide_lite.core.messages import Message, Role
 from selfguide_lite.core.resources import resource
 from selfguide_lite.prompt_styles import ShownInput, input_style
-from selfguide_lite.prompt_styles.answers import answer_style
+from selfguide_lite.prompt_styles.answers import USUAL_TEMPLATE, answer_style, answer_template
 from selfguide_lite.task import Example, Task
 
 _ROLES: tuple[Role, ...] = ("system", "user", "assistant")
@@ -83,7 +83,7 @@ class Prompts:
         self._loaded: dict[str, PromptTemplate] = {}
 
     def template(self, name: str) -> PromptTemplate:
-        """Return a template by its name: `annotate`, or that of an input style, such as `input-chat-turns`.
+        """Return a template by its name: `annotate`, or that of a style, such as `input-chat-turns`.
 
         :param name: or the path of the file, where another package brings the style
         """
@@ -126,12 +126,16 @@ class Prompts:
         """
         return self.template("object-chat-turns").render({"instruction": task.question, "shown": list(shown)})
 
+    def answer_template(self, style: str = "few-shot") -> PromptTemplate:
+        """Return the template that asks for answers in a style."""
+        return self.template(answer_template(style))
+
     def answer(self, task: Task, text: str, style: str = "few-shot") -> tuple[Message, ...]:
         """Messages that ask for the answer to one input.
 
-        :param style: name of the answer style, which says what examples are shown
+        :param style: name of the answer style, which says what examples are shown, and where
         """
-        return self.annotate(task, text, answer_style(style).examples(task, text))
+        return self._asked(self.answer_template(style), task, text, answer_style(style).examples(task, text))
 
     def annotate(self, task: Task, text: str, examples: Sequence[Example] | None = None) -> tuple[Message, ...]:
         """Messages that ask for the answer to one input: what annotation, finetuning and evaluation share.
@@ -139,6 +143,11 @@ class Prompts:
         :param examples: shown as chat turns; the task's own by default
         """
         shown = task.examples if examples is None else examples
-        return self.template("annotate").render(
-            {"instruction": task.question, "examples": list(shown), "input": text, "labels": list(task.labels)}
+        return self._asked(self.template(USUAL_TEMPLATE), task, text, shown)
+
+    def _asked(
+        self, template: PromptTemplate, task: Task, text: str, examples: Sequence[Example]
+    ) -> tuple[Message, ...]:
+        return template.render(
+            {"instruction": task.question, "examples": list(examples), "input": text, "labels": list(task.labels)}
         )

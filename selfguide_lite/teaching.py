@@ -66,7 +66,7 @@ def _shares(
     task, listener = context.task, context.listener
     texts = [one.text for one in inputs]
     examples = [(one.input, one.output) for one in task.examples]
-    asked = [context.prompts.template("annotate").sha256, task.question, task.labels, examples, texts]
+    asked = [context.prompts.answer_template(FULL).sha256, task.question, task.labels, examples, texts]
     key = hashlib.sha256(json.dumps(asked).encode()).hexdigest()
     place = folder / _KEPT
     known = read_object(place)

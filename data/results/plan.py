@@ -15,6 +15,7 @@ VARIANTS: dict[str, Mapping[str, Any]] = {
     "random labels": {"random_labels": True},
     "own draws": {"prompts_per_draw": 1},
     "bare prompt": {"answer_style": "bare"},
+    "bare prompt, instruction as system message": {"answer_style": "system"},
     "bare prompt, without examples": {"answer_style": "bare", "example_weight": 0},
     "bare prompt, without examples and teacher": {"answer_style": "bare", "example_weight": 0, "teacher": False},
     "bare prompt, without these, rate 6e-4": {
@@ -25,7 +26,8 @@ VARIANTS: dict[str, Mapping[str, Any]] = {
     },
 }
 OWN_DRAWS = "own draws"
-TAUGHT = "bare prompt"  # as it is used, with a teacher and the examples
+# As they are used, with a teacher and the examples.
+TAUGHT = ("bare prompt", "bare prompt, instruction as system message")
 BARE = tuple(name for name in VARIANTS if name.startswith("bare"))
 # Free text: how the answer that is trained on is taken from several that were drawn.
 ANSWERS: dict[str, Mapping[str, Any]] = {
@@ -87,7 +89,7 @@ def planned(shared: Path) -> Iterator[Planned]:
     for seed in _SEEDS:
         for path in tasks:
             for variant in VARIANTS:
-                if variant != DEFAULT and (seed == 1 or variant == TAUGHT):
+                if variant != DEFAULT and (seed == 1 or variant in TAUGHT):
                     yield Planned("ablation", path.stem, path, seed, variant)
     for path in tasks:
         if path.stem in UNEVEN:

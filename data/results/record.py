@@ -29,13 +29,13 @@ from selfguide_lite.task.natural_instructions import import_natural_instructions
 Record = Mapping[str, Any]  # what is kept of a run
 _KINDS = ("classification", "generation")
 VARIED = 200  # kept inputs whose words are compared
-_OTHER_KINDS = "object-"  # templates of kinds that no record is of
+_NOT_USUAL = ("object-", "answer-")  # templates of kinds that no record is of, and of prompts that no default asks
 
 
 def defaults_sha256() -> str:
     """Return a hash of what decides a run beside task, model and seed: default settings, prompts, noise terms."""
     defaults = [kind_named(kind).resolve(Settings()) for kind in _KINDS]
-    templates = [one for one in resource("prompts").glob("*.j2") if not one.name.startswith(_OTHER_KINDS)]
+    templates = [one for one in resource("prompts").glob("*.j2") if not one.name.startswith(_NOT_USUAL)]
     return settings_sha256(defaults, templates)
 
 

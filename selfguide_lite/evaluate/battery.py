@@ -14,7 +14,7 @@ from selfguide_lite.evaluate.evaluation import Evaluation, calibrate, evaluate, 
 from selfguide_lite.evaluate.prior import prior_of
 from selfguide_lite.evaluate.statistics import Gain
 from selfguide_lite.evaluate.verdict import Verdict, best_of, judge, unmeasured
-from selfguide_lite.methods.asking import FULL, answer_prompt, is_taught, prepare
+from selfguide_lite.methods.asking import FULL, is_taught, prepare
 from selfguide_lite.methods.names import FEW_SHOT, FINETUNED, ZERO_SHOT, AnswerForm, answer_forms, is_finetuned, named
 from selfguide_lite.run_context import RunContext
 from selfguide_lite.store import Adapter, PoolInput, Store, VerdictRow
@@ -120,7 +120,7 @@ class Battery:
         done: dict[str, Evaluation] = {}
         for family in (ZERO_SHOT, FEW_SHOT):
             style = _STYLES[family]
-            done |= self.asked(Asked(family, answer_prompt(self.context.prompts, style), prompt=style), pool)
+            done |= self.asked(Asked(family, style, prompt=style), pool)
         return done
 
     def finetuned(self, adapter: Finetuned, only: Collection[AnswerForm] | None = None) -> dict[str, Evaluation]:
@@ -137,8 +137,7 @@ class Battery:
 
             prompt += f" {file_sha256(adapter.path)}"
         details = {} if adapter.style == FULL else {"answer_style": adapter.style}
-        ask = answer_prompt(self.context.prompts, adapter.style)
-        asked = Asked(FINETUNED, ask, prompt=prompt, adapter_id=adapter.id, details=details)
+        asked = Asked(FINETUNED, adapter.style, prompt=prompt, adapter_id=adapter.id, details=details)
         return self.asked(asked, pool, only)
 
     def asked(

@@ -137,7 +137,7 @@ def _registered(context: RunContext, engine: Engine, asked: Asked, count: int, d
             data_sha256=data_sha256,
             n=count,
             settings={**how, **_unregistered(engine, asked.adapter_id), **asked.details},
-            template=context.prompts.template("annotate"),
+            template=asked.template(context.prompts),
         ),
     )
 

@@ -33,7 +33,7 @@ def prior_of(context: RunContext, engine: Engine, inputs: Sequence[PoolInput], a
     if len(inputs) < FEW_INPUTS:
         listener.note(f"{method} is calibrated by only {len(inputs)} inputs")
     task = context.task
-    model_id, template = store.add_model(engine.info), prompts.template("annotate")
+    model_id, template = store.add_model(engine.info), asked.template(prompts)
     key = PriorKey(task_id, model_id, asked.adapter_id, prompt, template.sha256, _inputs_hash(inputs))
     known = store.find_prior(key)
     if known is not None:

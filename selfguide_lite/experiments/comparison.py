@@ -38,7 +38,6 @@ from selfguide_lite.experiments.methods import (
 )
 from selfguide_lite.finetune.isolated import kept_process
 from selfguide_lite.llm.base import Engine
-from selfguide_lite.methods.asking import answer_prompt
 from selfguide_lite.methods.names import (
     FEW_SHOT,
     FEW_SHOT_FINETUNING,
@@ -263,7 +262,7 @@ class _Job:
             shown = json.dumps([[example.input, example.output] for example in examples], ensure_ascii=False)
             digest = hashlib.sha256(shown.encode()).hexdigest()
             ask, details = self_icl(self.tools.prompts, examples), {"pairs": made, "examples": digest}
-            asked = Asked(SELF_ICL, ask, prompt=f"{SELF_ICL} {digest}", details=details)
+            asked = Asked(SELF_ICL, ask=ask, prompt=f"{SELF_ICL} {digest}", details=details)
             found = battery.asked(asked, battery.kept())
             self.shown |= dict.fromkeys(found, made)
             done |= found
@@ -362,7 +361,7 @@ class _Job:
                 continue
             twin = first.get(path)
             asked = Asked(
-                plan.method, answer_prompt(self.tools.prompts, self.settings.answer_style), usual,
+                plan.method, self.settings.answer_style, answers=usual,
                 adapter_id=adapter_id, details={"pairs": len(plan.pairs), "dataset": _key(plan)},
             )  # fmt: skip
             same_as = None if twin is None else done[twin[1]]

@@ -56,8 +56,8 @@ class PromptText:
         whole = "\0".join(message.content for message in messages)
         if whole.count(mark) != 1 or mark not in messages[-1].content:
             raise SelfguideError(
-                f"{prompts.template('annotate').path}: an export needs a template that shows the input once, as it is, "
-                "in its last message"
+                f"{prompts.answer_template(style).path}: an export needs a template that shows the input once, as it "
+                "is, in its last message"
             )
         input_before, input_after = messages[-1].content.split(mark)
         before, after = _without_begin(chat, chat.written(messages)).split(mark)

@@ -123,12 +123,13 @@ def choose_way(
         return untested
     if adapter is not None and not is_finetuned(won.method):
         return Way(usual, f"predict uses {usual}, since its adapter was named", style)
-    if won.template_sha256 != prompts.template("annotate").sha256:
+    asked = style if is_finetuned(won.method) else _asks(won.method)
+    if won.template_sha256 != prompts.answer_template(asked).sha256:
         return Way(usual, f"predict uses {usual}: it was tested with another prompt template only", style)
     if verdict.low is None:
         return untested
     prior = None if won.prior_id is None else store.prior_by_id(won.prior_id).shares
-    return Way(won.method, _why(verdict, won.method), style if is_finetuned(won.method) else _asks(won.method), prior)
+    return Way(won.method, _why(verdict, won.method), asked, prior)
 
 
 def _why(verdict: VerdictRow, method: str) -> str:
@@ -142,9 +143,10 @@ def _asked_for(store: Store, task_id: int, task: Task, prompts: Prompts, method:
     known = names_of((ZERO_SHOT, FEW_SHOT, FINETUNED), task.kind)
     if method not in known:
         raise SelfguideError(f"{method!r} is no method of the kind {task.kind}; there are: {', '.join(known)}")
+    style = _style(store, task, adapter_id) if is_finetuned(method) else _asks(method)
     prior = None
     if parts(method)[1] == "calibrated":
-        template = prompts.template("annotate").sha256
+        template = prompts.answer_template(style).sha256
         evaluation_id = store.newest_evaluation(task_id, method, adapter_id if is_finetuned(method) else None, template)
         prior_id = None if evaluation_id is None else store.way_of(evaluation_id).prior_id
         if prior_id is None:
@@ -152,7 +154,6 @@ def _asked_for(store: Store, task_id: int, task: Task, prompts: Prompts, method:
                 f"{method}: the database has nothing to calibrate it by; `selfguide evaluate TASK.yaml` finds it out"
             )
         prior = store.prior_by_id(prior_id).shares
-    style = _style(store, task, adapter_id) if is_finetuned(method) else _asks(method)
     return Way(method, f"predict uses {method}, as asked for", style, prior)
 
 

@@ -211,15 +211,26 @@ def test_too_few_inputs_leave_calibration_out(tmp_path, engine, adapter_file) ->
         assert "finetuned calibrated" in fewer.means  # a caller that trained on others says so
 
 
-def test_the_finetuned_model_is_asked_as_it_was_trained(tmp_path, engine, adapter_file) -> None:
+@pytest.mark.parametrize("style", ["bare", "system"])
+def test_the_finetuned_model_is_asked_as_it_was_trained(tmp_path, engine, adapter_file, style: str) -> None:
     with Store.open(tmp_path / "run.db") as store:
         task_id = store.add_task(TASK)
-        adapter = registered(store, task_id, engine, adapter_file, style="bare")
-        measured(store, task_id, engine, adapter)
+        adapter = registered(store, task_id, engine, adapter_file, style=style)
+        found = measured(store, task_id, engine, adapter)
         tuned = [(loaded, messages) for loaded, messages in engine.scored if loaded is not None]
-        assert asked_for(tuned, "bare", ROWS[0].input) and not asked_for(tuned, "few-shot", ROWS[0].input)
+        assert asked_for(tuned, style, ROWS[0].input) and not asked_for(tuned, "few-shot", ROWS[0].input)
         way = choose_way(store, task_id, Prompts(), "finetuned scored")
-        assert way.style == "bare"
+        assert way.style == style
+        decided(store, task_id, found, adapter, "finetuned scored", 0.1)
+        won = choose_way(store, task_id, Prompts())
+        assert won.style == style and won.why.endswith("over every prompting tried on 300 rows")
+        # Another text of the template that it was tested with is another prompt; one of another style's is not.
+        for name, why in (("annotate", style == "bare"), ("answer-system", style == "system")):
+            own = tmp_path / name
+            own.mkdir()
+            (own / f"{name}.j2").write_text("{% call user() %}{{ input }}!{% endcall %}")
+            changed = choose_way(store, task_id, Prompts(own))
+            assert ("tested with another prompt template only" in changed.why) == why
 
 
 def test_without_rows_the_verdict_says_so(tmp_path, engine, adapter_file) -> None:

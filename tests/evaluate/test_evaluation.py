@@ -21,7 +21,6 @@ from selfguide_lite.experiments.methods import LeaveOneOut, icl_examples, in_tur
 from selfguide_lite.experiments.search import Candidate, grid, within_budget
 from selfguide_lite.gguf.random_model import Geometry, RandomWeights, write_random_llama
 from selfguide_lite.llm import EngineOptions, open_engine
-from selfguide_lite.methods.asking import answer_prompt
 from selfguide_lite.prompts import Prompts
 from selfguide_lite.run_context import RunContext
 from selfguide_lite.run_options import RunOptions
@@ -100,10 +99,6 @@ def filled(store, task=TASK):
     return task_id
 
 
-def bare():
-    return answer_prompt(Prompts(), "bare")
-
-
 class CountingEngine:
     """The engine, and how many requests it was sent."""
 
@@ -140,7 +135,7 @@ def test_every_prediction_is_kept_and_none_is_asked_twice(store, engine):
     assert counting.asked == 7
     assert again == first
 
-    other = evaluate(RunContext(store, task_id, SETTINGS), counting, ROWS, Asked("zero-shot", bare()))
+    other = evaluate(RunContext(store, task_id, SETTINGS), counting, ROWS, Asked("zero-shot", "bare"))
     assert other.id != first.id and counting.asked == 19
     twin = evaluate(RunContext(store, task_id, SETTINGS), counting, ROWS, Asked("twin"), same_as=first)
     assert twin.scores == first.scores and counting.asked == 19
@@ -166,7 +161,7 @@ def test_a_prompt_over_the_context_counts_as_wrong(store, engine):
 def test_gain_over_pairs_by_example(store, engine):
     task_id = store.add_task(TASK)
     before = evaluate(RunContext(store, task_id, SETTINGS), engine, ROWS, Asked("few-shot"))
-    after = evaluate(RunContext(store, task_id, SETTINGS), engine, ROWS[3:9], Asked("other", bare()))
+    after = evaluate(RunContext(store, task_id, SETTINGS), engine, ROWS[3:9], Asked("other", "bare"))
     gain = after.gain_over(before)
     assert gain.n == 6 and gain.before == pytest.approx(sum(before.scores[3:9]) / 6)
     with pytest.raises(SelfguideError, match="different examples"):

@@ -75,8 +75,8 @@ def own_prompts(folder: Path, source: str | None) -> Prompts:
 
 @pytest.mark.parametrize(
     ("style", "source"),
-    [("few-shot", None), ("bare", None), ("bare", SYSTEM), ("bare", AROUND)],
-    ids=["few-shot", "bare", "system", "around"],
+    [("few-shot", None), ("bare", None), ("system", None), ("bare", SYSTEM), ("bare", AROUND)],
+    ids=["few-shot", "bare", "system", "own system", "around"],
 )
 def test_each_file_makes_the_prompt_that_the_chat_template_makes(
     chat: ChatFormat, tmp_path: Path, style: str, source: str | None
@@ -97,12 +97,23 @@ def test_each_file_makes_the_prompt_that_the_chat_template_makes(
     assert [made.weights, ("temperature", "0") in made.parameters] == ["./model.gguf", True]
     stops = {value for parameter, value in made.parameters if parameter == "stop"}
     assert stops == {*chat.stops, *map(chat.vocabulary.text, chat.vocabulary.end_tokens)}
-    if style == "few-shot" or source == SYSTEM:
+    if style in ("few-shot", "system") or source == SYSTEM:
         # examples stand in it as messages, so that they can be read and changed
         assert made.messages == list(messages[:-1]) or text.turns is None
     hf = target_named("hf")
     hf.write(package(TASK, text), tmp_path)
     assert hf.prompt(tmp_path, given) == messages
+
+
+def test_the_instruction_in_the_system_message_costs_the_fewest_tokens(chat: ChatFormat) -> None:
+    """It replaces the one that some templates add; where a template refuses one, the prompt is the bare one."""
+    short, bare = (Prompts().answer(TASK, "Lovely tea!", style) for style in ("system", "bare"))
+    assert [(one.role, one.content) for one in short] == [("system", TASK.instruction), ("user", "Lovely tea!")]
+    assert chat.written(short).count(TASK.instruction) == 1
+    if chat.written(short) != chat.written(bare):
+        assert chat.written(short).index(TASK.instruction) < chat.written(short).index("Lovely tea!")
+    if "You are" in chat.written(bare):
+        assert "You are" not in chat.written(short) and len(chat.prompt(short)) < len(chat.prompt(bare))
 
 
 def test_hardly_a_format_needs_the_whole_prompt_in_its_template(chat: ChatFormat) -> None:

@@ -117,10 +117,11 @@ def test_examples_that_a_prompt_does_not_show_are_learnt() -> None:
     assert [(pair.input, pair.output) for pair in learnt] == 3 * [(one.input, one.output) for one in TASK.examples]
     assert len({pair.input_id for pair in learnt}) == len(TASK.examples) and all(pair.input_id < 0 for pair in learnt)
     assert example_pairs(TASK, "few-shot", 3) == example_pairs(TASK, "bare", 0) == []
+    assert example_pairs(TASK, "system", 3) == learnt
 
 
 def test_only_labels_with_a_short_prompt_are_taught() -> None:
-    assert is_taught(TASK, "bare", teacher=True)
+    assert is_taught(TASK, "bare", teacher=True) and is_taught(TASK, "system", teacher=True)
     for style, teacher in (("few-shot", True), ("bare", False)):
         assert not is_taught(TASK, style, teacher=teacher)
     assert not is_taught(load_task(resource("tests/tiny_tasks/who-was-there.yaml")), "bare", teacher=True)

@@ -41,6 +41,7 @@ def test_wheel_holds_what_a_run_needs_and_no_more(wheel: Path) -> None:
         "constraints.txt",
         "data/settings/paper.yaml",
         "prompts/annotate.j2",
+        "prompts/answer-system.j2",
         "report/report.html.j2",
     } <= inner
     assert any(name.startswith("data/tasks/") and name.endswith(".yaml") for name in inner)

@@ -112,7 +112,7 @@ class Alike:
 
 def test_an_answer_style_of_another_package_says_which_examples_are_shown(plugins: Plugins) -> None:
     plugins.install("own_answers", ANSWER_SOURCE, {"selfguide_lite.prompt_styles.answers": {"alike": "Alike"}})
-    assert ANSWER_STYLES.names() == ("bare", "few-shot", "alike")
+    assert ANSWER_STYLES.names() == ("bare", "few-shot", "system", "alike")
     task = load_task(resource("tests/tiny_tasks/cheer-or-grumble.yaml"))
     task = task.model_copy(update={"settings": task.settings.changed({"answer_style": "alike"})})
     for example in task.examples:

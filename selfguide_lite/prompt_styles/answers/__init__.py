@@ -1,4 +1,4 @@
-"""Ways to ask for an answer, one file each: which examples stand before the input. Found as input styles are."""
+"""Ways to ask for an answer, one file each: what stands before the input, and where. Found as input styles are."""
 
 from collections.abc import Sequence
 from typing import Protocol
@@ -6,9 +6,15 @@ from typing import Protocol
 from selfguide_lite.core.registry import ANSWER_STYLES
 from selfguide_lite.task import Example, Task
 
+USUAL_TEMPLATE = "annotate"  # the instruction, examples and the input as turns of a chat
+
 
 class AnswerStyle(Protocol):
-    """How an answer is asked for, in training and afterwards."""
+    """How an answer is asked for, in training and afterwards.
+
+    A style whose prompt is made by another template than `annotate` has its name in `template`, or the path of the file
+    where another package brings the style.
+    """
 
     summary: str
     """What it is, in a few words."""
@@ -28,6 +34,11 @@ def answer_style(name: str) -> AnswerStyle:
     """
     style: AnswerStyle = ANSWER_STYLES.get(name)
     return style
+
+
+def answer_template(name: str) -> str:
+    """Return what names the template of a style's prompts."""
+    return str(getattr(answer_style(name), "template", USUAL_TEMPLATE))
 
 
 def hidden_examples(task: Task, name: str) -> list[Example]:

@@ -15,7 +15,7 @@ VARIANTS: dict[str, Mapping[str, Any]] = {
     "random labels": {"random_labels": True},
     "own draws": {"prompts_per_draw": 1},
     "bare prompt": {"answer_style": "bare"},
-    "bare prompt, instruction as system message": {"answer_style": "system"},
+    "bare system prompt": {"answer_style": "system"},
     "bare prompt, without examples": {"answer_style": "bare", "example_weight": 0},
     "bare prompt, without examples and teacher": {"answer_style": "bare", "example_weight": 0, "teacher": False},
     "bare prompt, without these, rate 6e-4": {
@@ -27,7 +27,7 @@ VARIANTS: dict[str, Mapping[str, Any]] = {
 }
 OWN_DRAWS = "own draws"
 # As they are used, with a teacher and the examples.
-TAUGHT = ("bare prompt", "bare prompt, instruction as system message")
+TAUGHT = ("bare prompt", "bare system prompt")
 BARE = tuple(name for name in VARIANTS if name.startswith("bare"))
 # Free text: how the answer that is trained on is taken from several that were drawn.
 ANSWERS: dict[str, Mapping[str, Any]] = {

@@ -155,7 +155,7 @@ def sql_command(statement: str, db: Path | None, as_json: bool, as_csv: bool, as
 @click.option(
     "--answer-style",
     metavar="STYLE",
-    help="What the prompt shows before an input: few-shot or bare.  [default: as `train` does]",
+    help="What stands before an input: few-shot, bare or system.  [default: as `train` does]",
 )
 @prompts_option
 def dataset_command(

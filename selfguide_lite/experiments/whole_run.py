@@ -25,6 +25,7 @@ from selfguide_lite.core.resources import child_environment
 BEFORE: Mapping[str, Any] = {"prompts_per_draw": 1}
 BEFORE_ENGINE = "exact=on"
 STAGES = ("generate", "annotate", "train", "evaluate")
+SHORTEST = "system"  # the answer style with the fewest tokens
 _INPUT, _ANSWER = "input/", "answer/"  # what the keys of requests begin with; those of evaluations are numbers
 _SPIN = "while True: pass"
 
@@ -68,7 +69,7 @@ def bench_run(
         now = done("as it is")
         shutil.copy2(folder / "as-it-is.db", folder / "bare.db")
         shutil.copytree(files_dir(folder / "as-it-is.db"), files_dir(folder / "bare.db"))
-        bare = done("bare", {"answer_style": "bare"})
+        bare = done("bare", {"answer_style": SHORTEST})
         before = done("before", BEFORE, BEFORE_ENGINE)
         with _busy_programs(busy):
             beside = done("beside busy programs") if busy else {}

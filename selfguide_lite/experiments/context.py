@@ -14,6 +14,7 @@ from selfguide_lite.core.progress import Listener
 from selfguide_lite.core.renamed import renamed_notes, with_current_names
 from selfguide_lite.core.settings import Settings
 from selfguide_lite.llm import Engine, EngineOptions, model_path, open_engine
+from selfguide_lite.methods.asking import is_taught
 from selfguide_lite.prompts import Prompts
 from selfguide_lite.run_context import RunContext
 from selfguide_lite.run_options import RunOptions
@@ -91,6 +92,8 @@ class ExperimentContext:
     ) -> Path:
         """Finetune on given pairs and return the GGUF adapter; a finetune that was finished before is not done again.
 
+        There is no teacher, whose answers to inputs without pairs would be learnt too: it is the pairs that are tried.
+
         :param db: a database that keeps this training's steps, apart from a run's own
         :param place: folder for the LoRA, its checkpoints and the adapter
         :param prompts: that ask for the pairs' outputs, where they are not the job's
@@ -100,6 +103,10 @@ class ExperimentContext:
         from selfguide_lite.finetuning import train_task
         from selfguide_lite.gguf.adapter import write_adapter
 
+        if is_taught(task, settings.answer_style, teacher=settings.teacher):
+            self.listener.note(
+                "the short prompt is learnt from the pairs themselves here, without the teacher that a run has"
+            )
         place.mkdir(parents=True, exist_ok=True)
         adapter = place / "adapter.gguf"
         with Store.open(db) as store:

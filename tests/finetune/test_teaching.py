@@ -13,6 +13,7 @@ from selfguide_lite.core.progress import NullListener, Stage
 from selfguide_lite.core.resources import resource
 from selfguide_lite.evaluate.answering import score_labels
 from selfguide_lite.evaluate.battery import Finetuned
+from selfguide_lite.experiments.context import ExperimentContext
 from selfguide_lite.finetuning import example_pairs, finetune
 from selfguide_lite.llm import EngineOptions, open_engine
 from selfguide_lite.llm.base import Engine
@@ -160,3 +161,14 @@ def test_several_processes_are_refused_before_any_trains(
     with pytest.raises(SelfguideError, match=r"^answer_style=bare .* one process.*answer_style=few-shot"):
         finetune(context, TINY, opened)
     assert context.store.adapters(context.task_id) == []
+
+
+def test_trainings_beside_a_run_say_that_they_have_no_teacher(tmp_path: Path) -> None:
+    """As in `compare` and `search`, which ask what given pairs teach."""
+    told = Told()
+    tools = ExperimentContext(TINY, {}, Prompts(), 1, told, EngineOptions())
+    pairs = [Pair(number, one.input, one.output) for number, one in enumerate(TASK.examples)]
+    for style, times in (("few-shot", 0), ("system", 1)):
+        settings = TASK.rules.resolve(TASK.settings.changed({"answer_style": style, "max_steps": 1, "min_steps": 1}))
+        tools.train_beside(tmp_path / "trainings.db", TASK, pairs, tmp_path / style, settings)
+        assert len([note for note in told.notes if "without the teacher" in note]) == times

@@ -14,14 +14,12 @@ from selfguide_lite.evaluate.evaluation import Evaluation, calibrate, evaluate, 
 from selfguide_lite.evaluate.prior import prior_of
 from selfguide_lite.evaluate.statistics import Gain
 from selfguide_lite.evaluate.verdict import Verdict, best_of, judge, unmeasured
-from selfguide_lite.methods.asking import FULL, is_taught, prepare
-from selfguide_lite.methods.names import FEW_SHOT, FINETUNED, ZERO_SHOT, AnswerForm, answer_forms, is_finetuned, named
+from selfguide_lite.methods.asking import FULL, PROMPTED, is_taught, prepare
+from selfguide_lite.methods.names import FINETUNED, AnswerForm, answer_forms, is_finetuned, named
 from selfguide_lite.run_context import RunContext
 from selfguide_lite.store import Adapter, PoolInput, Store, VerdictRow
 from selfguide_lite.task import Task, fold
 from selfguide_lite.task.eval_rows import EvalRow
-
-_STYLES = {ZERO_SHOT: "bare", FEW_SHOT: FULL}
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,8 +116,7 @@ class Battery:
         self._load(None)
         pool = self.kept()
         done: dict[str, Evaluation] = {}
-        for family in (ZERO_SHOT, FEW_SHOT):
-            style = _STYLES[family]
+        for family, style in PROMPTED.items():
             done |= self.asked(Asked(family, style, prompt=style), pool)
         return done
 

@@ -1,17 +1,19 @@
 """How an answer is asked for, with the examples before the input or bare: evaluation and `predict` share it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Protocol
 
 from selfguide_lite.core.errors import SelfguideError
 from selfguide_lite.core.messages import Message
 from selfguide_lite.fields import Schema
 from selfguide_lite.llm.base import Engine
+from selfguide_lite.methods.names import FEW_SHOT, ZERO_SHOT
 from selfguide_lite.prompts import Prompts
 from selfguide_lite.task import Task
 
 Ask = Callable[[Task, str], tuple[Message, ...]]
 FULL = "few-shot"  # the answer style that tells a model most of the task: a teacher is asked in it
+PROMPTED: Mapping[str, str] = {ZERO_SHOT: "bare", FEW_SHOT: FULL}  # the style of each family that asks the plain model
 
 
 class Room(Protocol):

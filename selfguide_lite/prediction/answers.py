@@ -15,7 +15,7 @@ from selfguide_lite.core.errors import SelfguideError
 from selfguide_lite.core.hashing import file_sha256
 from selfguide_lite.llm import Completion, Engine, Request, ScoreRequest, Scores
 from selfguide_lite.llm.shares import shares
-from selfguide_lite.methods.asking import answer_prompt
+from selfguide_lite.methods.asking import FULL, PROMPTED, answer_prompt
 from selfguide_lite.methods.calibration import calibrated, likeliest, wanted_shares
 from selfguide_lite.methods.names import (
     FEW_SHOT,
@@ -114,7 +114,7 @@ def choose_way(
     usual = named(FINETUNED, usual_form(task.kind))
     if method is not None:
         return _asked_for(store, task_id, task, prompts, method, adapter_id)
-    style = _style(store, task, adapter_id)
+    style = _style(store, task, usual, adapter_id)
     untested = Way(usual, f"predict uses {usual}, which was not tested; {_TEST_IT}", style)
     if verdict is None or verdict.winner_id is None:
         return untested
@@ -123,7 +123,7 @@ def choose_way(
         return untested
     if adapter is not None and not is_finetuned(won.method):
         return Way(usual, f"predict uses {usual}, since its adapter was named", style)
-    asked = style if is_finetuned(won.method) else _asks(won.method)
+    asked = _style(store, task, won.method, adapter_id)
     if won.template_sha256 != prompts.answer_template(asked).sha256:
         return Way(usual, f"predict uses {usual}: it was tested with another prompt template only", style)
     if verdict.low is None:
@@ -143,7 +143,7 @@ def _asked_for(store: Store, task_id: int, task: Task, prompts: Prompts, method:
     known = names_of((ZERO_SHOT, FEW_SHOT, FINETUNED), task.kind)
     if method not in known:
         raise SelfguideError(f"{method!r} is no method of the kind {task.kind}; there are: {', '.join(known)}")
-    style = _style(store, task, adapter_id) if is_finetuned(method) else _asks(method)
+    style = _style(store, task, method, adapter_id)
     prior = None
     if parts(method)[1] == "calibrated":
         template = prompts.answer_template(style).sha256
@@ -157,11 +157,10 @@ def _asked_for(store: Store, task_id: int, task: Task, prompts: Prompts, method:
     return Way(method, f"predict uses {method}, as asked for", style, prior)
 
 
-def _asks(method: str) -> str:
-    return "bare" if parts(method)[0] == ZERO_SHOT else "few-shot"
-
-
-def _style(store: Store, task: Task, adapter_id: int | None) -> str:
+def _style(store: Store, task: Task, method: str, adapter_id: int | None) -> str:
+    """Return how a method's answers are asked for: those of a finetuned model as it was trained."""
+    if not is_finetuned(method):
+        return PROMPTED.get(parts(method)[0], FULL)
     found = store.trained_style(adapter_id) if adapter_id is not None else None
     return found or task.settings.answer_style
 

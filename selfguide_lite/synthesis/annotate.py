@@ -41,7 +41,7 @@ def annotate(context: RunContext, engine: Engine) -> None:
         return
     ready = total - len(waiting)
     listener.start("annotate", total, ready)
-    template = context.prompts.template("annotate")
+    template = context.prompts.answer_template()
     prepare(engine, task, context.prompts.annotate)
     with recorded_run(context, "annotate", engine, template) as run:
         if method == "score":

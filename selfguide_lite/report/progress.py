@@ -32,6 +32,12 @@ _SPARKS = "▁▂▃▄▅▆▇█"
 _SPARKS_ASCII = "_.-=+*#@"
 
 
+def _say(line: str) -> None:
+    """Write a line in one piece: where a signal ends the job after its text, `print` has not ended it yet."""
+    sys.stderr.write(f"{line}\n")
+    sys.stderr.flush()
+
+
 @contextmanager
 def listener_for(quiet: bool, stages: Sequence[Stage] = ()) -> Iterator[Listener]:
     """Give the listener that fits where standard error goes, for the time of a job; it pauses where the battery is low.
@@ -40,7 +46,7 @@ def listener_for(quiet: bool, stages: Sequence[Stage] = ()) -> Iterator[Listener
     :param stages: those that will come, to be shown as ahead; others appear when they start
     """
     if quiet:
-        yield Pausing(NullListener(), BatteryGuard(lambda line: print(line, file=sys.stderr)))
+        yield Pausing(NullListener(), BatteryGuard(_say))
         return
     console = Console(stderr=True, highlight=False)
     if not sys.stderr.isatty() or console.is_dumb_terminal:
@@ -122,7 +128,7 @@ class PlainLines(JobState):
         clock: Callable[[], float] = time.monotonic,
     ):
         super().__init__(stages, clock)
-        self._write_line = write or (lambda line: print(line, file=sys.stderr, flush=True))
+        self._write_line = write or _say
         self._last = 0.0
         self._tenth = 0
         self._told: tuple[FunnelRow, ...] = ()

@@ -1,13 +1,16 @@
 """A signal that comes at a bad moment ends a long job all the same."""
 
+import io
 import os
 import signal
+import sys
 import time
 from pathlib import Path
 
 import pytest
 
 from selfguide_lite.cli.common import stoppable
+from selfguide_lite.report.progress import listener_for
 
 
 class Signals:
@@ -35,3 +38,27 @@ def test_a_signal_in_a_destructor_is_not_lost(
     assert ended.value.code == status
     assert capsys.readouterr().err == "Stopped. The same command goes on where this one stopped.\n"
     assert (signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)) == before
+
+
+class StoppedWriting(io.StringIO):
+    """A signal comes right after something was written to it."""
+
+    def write(self, text: str, /) -> int:
+        super().write(text)
+        os.kill(os.getpid(), signal.SIGTERM)
+        return len(text)
+
+
+def test_the_farewell_has_a_line_of_its_own(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown, usual = StoppedWriting(), sys.stderr
+    with pytest.raises(SystemExit), stoppable(tmp_path / "no.db"), listener_for(False, ("evaluate",)) as listener:
+        monkeypatch.setattr(sys, "stderr", shown)
+        try:
+            listener.note("5 of 48")
+        finally:
+            monkeypatch.setattr(sys, "stderr", usual)
+        raise AssertionError("it went on")
+    assert shown.getvalue() == "5 of 48\n"
+    assert capsys.readouterr().err == "Stopped. The same command goes on where this one stopped.\n"

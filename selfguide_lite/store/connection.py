@@ -157,19 +157,21 @@ def _bring_up_to_date(connection: sqlite3.Connection) -> None:
     connection.execute("PRAGMA synchronous = NORMAL")
     connection.execute("PRAGMA foreign_keys = OFF")  # a migration may make a table again; no effect in a transaction
     if connection.execute("PRAGMA user_version").fetchone()[0] < FORMAT:
-        with _transaction(connection):
+        with transaction(connection):
             if connection.execute("PRAGMA user_version").fetchone()[0] < FORMAT:  # no other process was quicker
                 _migrate(connection)
                 refresh_views(connection)  # the old ones may not fit the new tables
     if not views_current(connection):
-        with _transaction(connection):
+        with transaction(connection):
             refresh_views(connection)
 
 
 @contextmanager
-def _transaction(connection: sqlite3.Connection) -> Iterator[None]:
-    connection.execute("BEGIN IMMEDIATE")
+def transaction(connection: sqlite3.Connection) -> Iterator[None]:
+    """Commit all that is done in it, or nothing."""
     try:
+        # In here, since a signal that comes while SQLite begins is raised right after it has begun.
+        connection.execute("BEGIN IMMEDIATE")
         yield
         connection.execute("COMMIT")
     except BaseException:

@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from selfguide_lite.core.errors import ReplacedError, SelfguideError
-from selfguide_lite.store.connection import BUSY_TIMEOUT, clear_errors, connect
+from selfguide_lite.store.connection import BUSY_TIMEOUT, clear_errors, connect, transaction
 from selfguide_lite.store.similar import sketch_pending
 from selfguide_lite.store.write_ahead_log import WriteAheadLog
 
@@ -80,14 +80,8 @@ class StoreFile:
         """
         self._refuse_replaced()
         with clear_errors(self.path, "write to"):
-            self.connection.execute("BEGIN IMMEDIATE")
-            try:
+            with transaction(self.connection):
                 yield self.connection
-                self.connection.execute("COMMIT")
-            except BaseException:
-                if self.connection.in_transaction:
-                    self.connection.execute("ROLLBACK")
-                raise
             with suppress(OSError):
                 self._write_ahead_log.empty_when_large(self._log_path.stat().st_size)
 

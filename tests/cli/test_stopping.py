@@ -3,14 +3,17 @@
 import io
 import os
 import signal
+import sqlite3
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from selfguide_lite.cli.common import stoppable
 from selfguide_lite.report.progress import listener_for
+from selfguide_lite.store import Store
 
 
 class Signals:
@@ -62,3 +65,32 @@ def test_the_farewell_has_a_line_of_its_own(
         raise AssertionError("it went on")
     assert shown.getvalue() == "5 of 48\n"
     assert capsys.readouterr().err == "Stopped. The same command goes on where this one stopped.\n"
+
+
+class StoppedBeginning:
+    """A connection to which Python reports a signal right after a transaction has begun."""
+
+    def __init__(self, connection: sqlite3.Connection):
+        self.connection = connection
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.connection, name)
+
+    def execute(self, statement: str) -> sqlite3.Cursor:
+        done = self.connection.execute(statement)
+        if statement.startswith("BEGIN"):
+            raise KeyboardInterrupt
+        return done
+
+
+def test_a_signal_while_a_transaction_begins_leaves_none_open(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else the run could not write down that it was interrupted."""
+    with Store.open(tmp_path / "run.db") as store:
+        usual = store.connection
+        monkeypatch.setattr(store, "connection", StoppedBeginning(usual))
+        with pytest.raises(KeyboardInterrupt), store._writing():
+            raise AssertionError("it went on")
+        monkeypatch.setattr(store, "connection", usual)
+        assert not usual.in_transaction
+        with store._writing() as connection:
+            assert connection.in_transaction
